@@ -1,0 +1,3 @@
+//! Clips: where frames come from.
+mod frame;
+pub use frame::Frame;

@@ -1,0 +1,12 @@
+//! From an ONNX model and a clip to an artifact, and everything that measures one.
+//!
+//! `import -> ir -> passes -> calibrate -> quantise -> lower -> plan -> emit`; see ARCHITECTURE.md.
+#![allow(missing_docs)]
+
+pub mod calibrate;
+pub mod clip;
+pub mod exec;
+pub mod import;
+pub mod ir;
+pub mod passes;
+pub mod task;
