@@ -1,0 +1,135 @@
+//! Arithmetic. One table of functions per instruction set, all bit-identical to [`scalar`], which is the specification.
+//!
+//! A convolution entry works on a tile: up to [`TILE`](crate::format::TILE) output rows given by the byte offsets of
+//! their first taps and of their results (indirect GEMM: XNNPACK's indirection buffer, with inactive rows left out).
+//! Dense execution is the same call with every row. The remaining entries work on one row of contiguous channels.
+//!
+//! [`select`] is the one place that chooses a set.
+
+mod rows;
+pub mod scalar;
+#[cfg(target_arch = "x86_64")]
+pub mod x86_64;
+
+pub use rows::{Bin, Operand, Real, Row, Uni};
+
+/// One tile of a u8 x s8 convolution: `acc[i][o] = sum over segments s, bytes j of
+/// input[rows_in[i] + segments[s] + j] * weight[s][j][o]`, exact in i32, then
+/// `y = f32(acc) * m[o] + b[o] (+ f32(residual[i][o]) * r[o])`, clamped to `lo..=hi` (`max` first), then rounded to
+/// nearest even and passed through `table`, or stored as f32.
+///
+/// # Validity
+/// The whole-file check proves for every tile: `input + rows_in[i] + segments[s] .. + 4 * quads` is readable,
+/// `output + rows_out[i] .. + oc * size` is writable and overlaps neither, `residual` likewise readable;
+/// `weights.len() >= blocks * segments.len() * quads * 64` with `blocks = oc.div_ceil(16)`; `m`, `b`, `r` hold
+/// `16 * blocks`; for u8 results `0 <= lo <= hi <= 255`.
+pub struct ConvTile<'a> {
+    /// Start of the arena.
+    pub input: *const u8,
+    /// Byte offset of the first tap of each row.
+    pub rows_in: &'a [u32],
+    /// Byte offset of each tap line (or tap) from the first.
+    pub segments: &'a [u32],
+    /// Groups of 4 bytes a segment.
+    pub quads: usize,
+    /// `[oc / 16][segment][quad][16][4]`.
+    pub weights: &'a [i8],
+    /// Output channels.
+    pub oc: usize,
+    /// Multipliers.
+    pub m: &'a [f32],
+    /// Offsets.
+    pub b: &'a [f32],
+    /// Second input.
+    pub residual: Option<Residual<'a>>,
+    /// Lower bound.
+    pub lo: f32,
+    /// Upper bound.
+    pub hi: f32,
+    /// Applied to the rounded code.
+    pub table: Option<&'a [u8; 256]>,
+    /// Start of the arena or of a staging buffer.
+    pub output: *mut u8,
+    /// Byte offset of each result row.
+    pub rows_out: &'a [u32],
+    /// Results are f32 instead of codes.
+    pub real: bool,
+}
+
+/// The second input of a convolution: u8 rows added before clamping.
+pub struct Residual<'a> {
+    /// Start of the arena.
+    pub input: *const u8,
+    /// Byte offset of each row.
+    pub rows: &'a [u32],
+    /// Multipliers.
+    pub r: &'a [f32],
+}
+
+/// One tile of a depthwise u8 x s8 convolution: channel `k` of row `i` sums
+/// `input[rows_in[i] + taps[t] + k] * weight[k][t]`; the rest as in [`ConvTile`] with `oc` the channels,
+/// `segments` the taps and weights `[c / 16][taps / 4][16][4]` (`quads` = taps / 4, rounded up).
+pub type DepthwiseTile<'a> = ConvTile<'a>;
+
+/// One set of kernels.
+pub struct Kernels {
+    /// Name, as in `--kernels`.
+    pub name: &'static str,
+    /// Dense convolution tile.
+    ///
+    /// # Safety
+    /// The tile is valid as [`ConvTile`] says and the CPU has the set's features.
+    pub conv: unsafe fn(&ConvTile),
+    /// Depthwise convolution tile.
+    ///
+    /// # Safety
+    /// As `conv`.
+    pub depthwise: unsafe fn(&DepthwiseTile),
+    /// Bit i set: `|new[i] - held[i]| > threshold`, for at most 64 bytes (slices of equal length).
+    ///
+    /// # Safety
+    /// The CPU has the set's features. The same holds for all entries below.
+    pub exceed: unsafe fn(new: &[u8], held: &[u8], threshold: u8) -> u64,
+    /// The score of a gate (see [`crate::format::Gate`]): sum of squared weighted changes.
+    pub score: unsafe fn(new: &[u8], held: &[u8], weights: &[u8], dead: u8) -> u32,
+    /// `held[i] = new[i]` where they differ by more than `dead`.
+    pub settle: unsafe fn(new: &[u8], held: &mut [u8], dead: u8),
+    /// `out[i] = table[in[i]]`.
+    pub table: unsafe fn(&[u8], &mut [u8], &[u8; 256]),
+    /// `out[i] = max(out[i], in[i])`.
+    pub max: unsafe fn(&[u8], &mut [u8]),
+    /// `sum[i] += in[i]`.
+    pub sum: unsafe fn(&[u8], &mut [i32]),
+    /// `out[i] = (sum of p[j][i] * w[j] + 2^15) >> 16` over 4 rows.
+    pub lerp: unsafe fn(p: [&[u8]; 4], w: [u32; 4], out: &mut [u8]),
+    /// A row of a two-operand function.
+    pub binary: unsafe fn(&Bin, &mut Row),
+    /// A row of a one-operand function.
+    pub map: unsafe fn(&Uni, &mut Row),
+}
+
+/// The best set this CPU can run.
+pub fn best() -> &'static Kernels {
+    available().last().copied().unwrap_or(&scalar::KERNELS)
+}
+
+/// The set of that name, if this CPU can run it.
+pub fn select(name: &str) -> Option<&'static Kernels> {
+    available().find(|k| k.name == name)
+}
+
+/// All sets this CPU can run, slowest first.
+pub fn available() -> impl Iterator<Item = &'static Kernels> {
+    let scalar = core::iter::once(&scalar::KERNELS);
+    #[cfg(target_arch = "x86_64")]
+    return scalar.chain(x86_64::available());
+    #[cfg(not(target_arch = "x86_64"))]
+    scalar
+}
+
+/// Every set compiled into this build, by name, for tests that must notice a missing one.
+pub const COMPILED: &[&str] = if cfg!(target_arch = "x86_64") {
+    &["scalar", "avx2", "avx512vnni"]
+} else {
+    &["scalar"]
+};

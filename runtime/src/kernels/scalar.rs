@@ -1,0 +1,173 @@
+//! The specification: plain loops, in the order of the formulas.
+
+use super::{Bin, ConvTile, DepthwiseTile, Kernels, Row, Uni, rows};
+
+/// The scalar set.
+pub static KERNELS: Kernels = Kernels {
+    name: "scalar",
+    conv,
+    depthwise,
+    exceed,
+    score,
+    settle,
+    table,
+    max,
+    sum,
+    lerp,
+    binary,
+    map,
+};
+
+/// Nearest even integer of `|x| < 2^22`: adding 1.5 * 2^23 leaves no fraction bits.
+#[inline(always)]
+pub(crate) fn rne(x: f32) -> f32 {
+    const MAGIC: f32 = 12_582_912.0;
+    (x + MAGIC) - MAGIC
+}
+
+/// The code of `x`: clamped, then rounded to nearest even. A NaN gives `lo`.
+#[inline(always)]
+pub(crate) fn code(x: f32, lo: f32, hi: f32) -> u8 {
+    rne(rows::clamp(x, lo, hi)) as u8
+}
+
+/// What follows the sum in [`ConvTile`]: one row, channels `at..at + acc.len()`.
+///
+/// # Safety
+/// The tile is valid, `i` a row of it, `at + acc.len() <= oc`.
+#[inline(always)]
+unsafe fn finish(t: &ConvTile, i: usize, at: usize, acc: &[i32]) {
+    for (k, acc) in acc.iter().enumerate() {
+        let o = at + k;
+        let mut y = *acc as f32 * t.m[o] + t.b[o];
+        if let Some(res) = &t.residual {
+            // SAFETY: the residual row holds `oc` codes (validity of the tile).
+            y += unsafe { *res.input.add(res.rows[i] as usize + o) } as f32 * res.r[o];
+        }
+        // SAFETY: the result row holds `oc` values (validity of the tile).
+        let out = unsafe { t.output.add(t.rows_out[i] as usize) };
+        if t.real {
+            let y = rows::clamp(y, t.lo, t.hi);
+            // SAFETY: as above; the row may be unaligned.
+            unsafe { out.cast::<f32>().add(o).write_unaligned(y) };
+        } else {
+            let q = code(y, t.lo, t.hi);
+            let q = t.table.map_or(q, |table| table[q as usize]);
+            // SAFETY: as above.
+            unsafe { out.add(o).write(q) };
+        }
+    }
+}
+
+unsafe fn conv(t: &ConvTile) {
+    for i in 0..t.rows_in.len() {
+        for (block, weights) in
+            t.weights.chunks_exact(t.segments.len() * t.quads * 64).take(t.oc.div_ceil(16)).enumerate()
+        {
+            let mut acc = [0i32; 16];
+            let mut w = weights.chunks_exact(64);
+            for &segment in t.segments {
+                for q in 0..t.quads {
+                    let at = t.rows_in[i] as usize + segment as usize + 4 * q;
+                    // SAFETY: readable by the validity of the tile; unaligned.
+                    let x = unsafe { t.input.add(at).cast::<[u8; 4]>().read() };
+                    let Some(w) = w.next() else { return };
+                    for (acc, w) in acc.iter_mut().zip(w.chunks_exact(4)) {
+                        for j in 0..4 {
+                            *acc = acc.wrapping_add(x[j] as i32 * w[j] as i32);
+                        }
+                    }
+                }
+            }
+            let at = 16 * block;
+            // SAFETY: `at + n <= oc`.
+            unsafe { finish(t, i, at, &acc[..16.min(t.oc - at)]) };
+        }
+    }
+}
+
+unsafe fn depthwise(t: &DepthwiseTile) {
+    for i in 0..t.rows_in.len() {
+        for (block, weights) in t.weights.chunks_exact(t.quads * 64).take(t.oc.div_ceil(16)).enumerate() {
+            let at = 16 * block;
+            let n = 16.min(t.oc - at);
+            let mut acc = [0i32; 16];
+            for (tap, &offset) in t.segments.iter().enumerate() {
+                let w = &weights[tap / 4 * 64..][..64];
+                for (k, acc) in acc[..n].iter_mut().enumerate() {
+                    let x = t.rows_in[i] as usize + offset as usize + at + k;
+                    // SAFETY: readable by the validity of the tile.
+                    let x = unsafe { *t.input.add(x) };
+                    *acc = acc.wrapping_add(x as i32 * w[4 * k + tap % 4] as i32);
+                }
+            }
+            // SAFETY: `at + n <= oc`.
+            unsafe { finish(t, i, at, &acc[..n]) };
+        }
+    }
+}
+
+pub(super) fn exceed(new: &[u8], held: &[u8], threshold: u8) -> u64 {
+    let mut bits = 0;
+    for (i, (n, h)) in new.iter().zip(held).take(64).enumerate() {
+        bits |= ((n.abs_diff(*h) > threshold) as u64) << i;
+    }
+    bits
+}
+
+#[inline(always)]
+pub(super) fn score(new: &[u8], held: &[u8], weights: &[u8], dead: u8) -> u32 {
+    let mut sum = 0u32;
+    for ((n, h), w) in new.iter().zip(held).zip(weights) {
+        let d = n.abs_diff(*h).saturating_sub(dead) as u32;
+        let e = ((d * *w as u32) >> 4).min(255);
+        sum = sum.saturating_add(e * e);
+    }
+    sum
+}
+
+#[inline(always)]
+pub(super) fn settle(new: &[u8], held: &mut [u8], dead: u8) {
+    for (h, n) in held.iter_mut().zip(new) {
+        *h = if n.abs_diff(*h) > dead { *n } else { *h };
+    }
+}
+
+#[inline(always)]
+pub(super) fn table(x: &[u8], out: &mut [u8], table: &[u8; 256]) {
+    for (out, x) in out.iter_mut().zip(x) {
+        *out = table[*x as usize];
+    }
+}
+
+#[inline(always)]
+pub(super) fn max(x: &[u8], out: &mut [u8]) {
+    for (out, x) in out.iter_mut().zip(x) {
+        *out = (*out).max(*x);
+    }
+}
+
+#[inline(always)]
+pub(super) fn sum(x: &[u8], out: &mut [i32]) {
+    for (out, x) in out.iter_mut().zip(x) {
+        *out += *x as i32;
+    }
+}
+
+#[inline(always)]
+pub(super) fn lerp(p: [&[u8]; 4], w: [u32; 4], out: &mut [u8]) {
+    let n = out.len();
+    let [a, b, c, d] = p.map(|p| &p[..n]);
+    for i in 0..n {
+        let y = a[i] as u32 * w[0] + b[i] as u32 * w[1] + c[i] as u32 * w[2] + d[i] as u32 * w[3];
+        out[i] = ((y + (1 << 15)) >> 16) as u8;
+    }
+}
+
+fn binary(bin: &Bin, row: &mut Row) {
+    rows::binary(bin, row);
+}
+
+fn map(uni: &Uni, row: &mut Row) {
+    rows::map(uni, row);
+}
