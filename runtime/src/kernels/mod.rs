@@ -110,7 +110,7 @@ pub struct Kernels {
 
 /// The best set this CPU can run.
 pub fn best() -> &'static Kernels {
-    available().last().copied().unwrap_or(&scalar::KERNELS)
+    available().last().unwrap_or(&scalar::KERNELS)
 }
 
 /// The set of that name, if this CPU can run it.
