@@ -15,7 +15,7 @@ mod records;
 #[cfg(feature = "std")]
 mod writer;
 
-pub use check::{FormatError, check};
+pub use check::{FormatError, Layout, check, layout};
 pub use records::*;
 #[cfg(feature = "std")]
 pub use writer::{AlignedBytes, Builder};
