@@ -11,14 +11,19 @@
 //! All records are plain integers and floats with C layout; a view is a cast. `NONE` marks an absent index or offset.
 
 mod check;
+mod crc;
+mod error;
+mod layout;
 mod records;
 #[cfg(feature = "std")]
 mod writer;
 
-pub use check::{FormatError, Layout, check, layout};
+pub use check::{check, header};
+pub use error::{Fault, FormatError, Section};
+pub use layout::{Layout, layout};
 pub use records::*;
 #[cfg(feature = "std")]
-pub use writer::{AlignedBytes, Builder};
+pub use writer::{AlignedBytes, Builder, Data, seal};
 
 use zerocopy::{FromBytes, Immutable, KnownLayout};
 
@@ -36,6 +41,13 @@ pub const SLACK: usize = 64;
 pub const MAX_TAPS: usize = 256;
 /// Output rows a kernel is given at a time.
 pub const TILE: usize = 64;
+
+/// Most records of one table: bounds the time of the check, which compares tensors and steps pairwise.
+pub const MAX_RECORDS: usize = 4096;
+/// Most tensors that show one result through joins and reshapes.
+pub const MAX_VIEWS: usize = 64;
+/// Largest arena, in bytes.
+pub const MAX_ARENA: u32 = 1 << 30;
 
 /// A checked artifact: typed views of its sections.
 #[derive(Clone, Copy)]

@@ -70,12 +70,34 @@ pub enum Profile {
     X86Avx512 = 2,
 }
 
+impl Profile {
+    /// From its code.
+    pub const fn new(code: u16) -> Option<Self> {
+        match code {
+            0 => Some(Profile::Any),
+            1 => Some(Profile::X86Avx2),
+            2 => Some(Profile::X86Avx512),
+            _ => None,
+        }
+    }
+}
+
 /// Order of weights in memory.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[repr(u16)]
 pub enum Packing {
     /// `[oc / 16][k / 4][16][4]` s8, k padded to a multiple of 4 in every tap line, oc to 16.
     K4N16 = 0,
+}
+
+impl Packing {
+    /// From its code.
+    pub const fn new(code: u16) -> Option<Self> {
+        match code {
+            0 => Some(Packing::K4N16),
+            _ => None,
+        }
+    }
 }
 
 /// The test every pixel of a frame passes before it replaces the held one. A pixel's change is the largest
@@ -394,6 +416,15 @@ pub enum BinaryFn {
     Max = 5,
 }
 
+impl BinaryFn {
+    /// From its code.
+    pub const fn new(code: u32) -> Option<Self> {
+        use BinaryFn::*;
+        const ALL: [BinaryFn; 6] = [Add, Sub, Mul, Div, Min, Max];
+        if (code as usize) < ALL.len() { Some(ALL[code as usize]) } else { None }
+    }
+}
+
 /// `y = f(a, b)`, clamped to `lo..=hi` in result units, then the table.
 #[derive(Clone, Copy, Debug, Default, FromBytes, IntoBytes, Immutable, KnownLayout)]
 #[repr(C)]
@@ -450,6 +481,18 @@ pub enum MapFn {
     Log = 12,
     /// per-channel slope for x < 0 (the slopes are a c-long f32 array at `slope`)
     PRelu = 13,
+}
+
+impl MapFn {
+    /// From its code.
+    pub const fn new(code: u32) -> Option<Self> {
+        use MapFn::*;
+        const ALL: [MapFn; 14] = [
+            Identity, Sigmoid, Exp, Tanh, Silu, LeakyRelu, HardSigmoid, HardSwish, Sqrt, Reciprocal,
+            Abs, Neg, Log, PRelu,
+        ];
+        if (code as usize) < ALL.len() { Some(ALL[code as usize]) } else { None }
+    }
 }
 
 /// `y = f(x)`, clamped to `lo..=hi`.

@@ -1,0 +1,242 @@
+//! Where tensors lie, and who may share memory.
+//!
+//! Only steps that compute write; joins and reshapes show what was written under another name. A result therefore
+//! *reaches* the tensors that follow from it through joins and reshapes. Two laws make sharing harmless:
+//!
+//! - **Held.** The memory of a held tensor belongs to the results that reach it; and a result that reaches a held
+//!   tensor shares its memory with no other result.
+//! - **Scratch.** From the step that writes a scratch tensor to the last step that reads it, no step writes that memory. (A
+//!   joined view is needed until its parent has been read; so is the parent's border, from the first join on.)
+//!
+//! Both count borders. Tensors whose extents overlap share no byte if they are interleaved: channels of the same pixels,
+//! or columns of the same lines.
+
+use super::{Checked, Dtype, Fault, FormatError, HELD, MAX_ARENA, Model, NONE, Op, Step, Tensor, VIEW};
+use super::{computes, ensure, inputs};
+use crate::format::layout::{mask_bytes, round_up};
+use crate::format::{MAX_VIEWS, SLACK};
+
+/// The bytes from a tensor's first border pixel to its last.
+#[derive(Clone, Copy, Debug)]
+pub(in crate::format) struct Region {
+    pub start: u64,
+    pub end: u64,
+}
+
+impl Region {
+    /// `None` if the border begins before the arena.
+    pub fn of(t: &Tensor) -> Option<Region> {
+        let [top, left, bottom, right] = t.border.map(u64::from);
+        let before = (top * t.line as u64).checked_add(left * t.pixel as u64)?;
+        let lines = (t.h as u64 + bottom).checked_sub(1)?;
+        let columns = (t.w as u64 + right).checked_sub(1)?;
+        let after = lines.checked_mul(t.line as u64)?.checked_add(columns.checked_mul(t.pixel as u64)?)?;
+        let after = after.checked_add(t.c as u64 * t.dtype().size() as u64)?;
+        let origin = t.origin as u64;
+        Some(Region { start: origin.checked_sub(before)?, end: origin.checked_add(after)? })
+    }
+
+    fn meets(self, other: Region) -> bool {
+        self.start < other.end && other.start < self.end
+    }
+}
+
+/// Bytes of a pixel.
+pub(super) fn row_bytes(t: &Tensor) -> u64 {
+    t.c as u64 * t.dtype().size() as u64
+}
+
+/// Each tensor by itself: extents, strides, place, mask, fill, quantisation.
+pub(super) fn tensors(m: &Model) -> Result<(), FormatError> {
+    let mut mask = round_up(m.header.tensors_end as u64, 8);
+    for (index, t) in (0..).zip(m.tensors) {
+        tensor(m, t, mask).map_err(|fault| FormatError::Tensor { index, fault })?;
+        mask += mask_bytes(t);
+    }
+    Ok(())
+}
+
+fn tensor(m: &Model, t: &Tensor, mask: u64) -> Checked {
+    let dtype = Dtype::new(t.dtype).ok_or(Fault::Unknown)?;
+    ensure(t.flags & !(HELD | VIEW) == 0, Fault::Unknown)?;
+    ensure([t.h, t.w, t.c].iter().all(|n| (1..=65535).contains(n)), Fault::Shape)?;
+    let [top, left, bottom, right] = t.border.map(u64::from);
+    let (pixel, line, bytes) = (t.pixel as u64, t.line as u64, row_bytes(t));
+    ensure(pixel.max(line) <= MAX_ARENA as u64, Fault::Stride)?;
+    ensure(pixel >= bytes || t.w as u64 + left + right == 1, Fault::Stride)?;
+    // A line and the border on either side of it, which may be shared with the neighbouring line's.
+    let used = (t.w as u64 - 1 + left.max(right)) * pixel + bytes;
+    ensure(line >= used || t.h as u64 + top + bottom == 1, Fault::Stride)?;
+    let region = Region::of(t).ok_or(Fault::Outside)?;
+    ensure(region.end + SLACK as u64 <= m.header.tensors_end as u64, Fault::Outside)?;
+    ensure(t.mask as u64 == mask, Fault::Mask)?;
+    if dtype == Dtype::F32 {
+        ensure(t.quant_len == 0, Fault::Quant)?;
+        ensure(t.border == [0; 4] || t.fill == NONE, Fault::Border)?;
+    } else {
+        let len = t.quant_len as usize;
+        ensure(len <= 1 || len == t.c as usize, Fault::Quant)?;
+        if len > 0 {
+            let scales = m.array::<f32>(t.scale, len).ok_or(Fault::Quant)?;
+            ensure(scales.iter().all(|s| s.is_finite()), Fault::Quant)?;
+            ensure(m.array::<u8>(t.zero, len).is_some(), Fault::Quant)?;
+        }
+        let fill = || m.array::<u8>(t.fill, t.c as usize).is_some();
+        ensure(t.border == [0; 4] || fill(), Fault::Border)?;
+    }
+    Ok(())
+}
+
+/// Whether two checked tensors, borders included, have no byte in common.
+pub(super) fn apart(a: &Tensor, b: &Tensor) -> bool {
+    match (Region::of(a), Region::of(b)) {
+        (Some(ra), Some(rb)) => !ra.meets(rb) || interleaved(a, b, ra, rb),
+        _ => false,
+    }
+}
+
+/// Channels of the same pixels, or columns of the same lines: modulo the common stride, the two occupy ranges of
+/// residues that do not meet.
+fn interleaved(a: &Tensor, b: &Tensor, ra: Region, rb: Region) -> bool {
+    let pixels = [a.pixel, b.pixel].iter().any(|&n| {
+        let bytes = (row_bytes(a), row_bytes(b));
+        on_pixels(a, n) && on_pixels(b, n) && residues(n as u64, ra.start, bytes.0, rb.start, bytes.1)
+    });
+    pixels
+        || [a.line, b.line].iter().any(|&n| {
+            let spans = (line_bytes(a), line_bytes(b));
+            on_lines(a, n) && on_lines(b, n) && residues(n as u64, ra.start, spans.0, rb.start, spans.1)
+        })
+}
+
+/// Whether the pixels start at multiples of `n` from each other.
+fn on_pixels(t: &Tensor, n: u32) -> bool {
+    let [top, left, bottom, right] = t.border.map(u32::from);
+    n > 0
+        && (t.w + left + right == 1 || t.pixel.is_multiple_of(n))
+        && (t.h + top + bottom == 1 || t.line.is_multiple_of(n))
+}
+
+/// Whether the lines start at multiples of `n` from each other.
+fn on_lines(t: &Tensor, n: u32) -> bool {
+    let [top, _, bottom, _] = t.border.map(u32::from);
+    n > 0 && (t.h + top + bottom == 1 || t.line.is_multiple_of(n))
+}
+
+/// Bytes from the first to the last border pixel of a line.
+fn line_bytes(t: &Tensor) -> u64 {
+    let [_, left, _, right] = t.border.map(u64::from);
+    (t.w as u64 - 1 + left + right) * t.pixel as u64 + row_bytes(t)
+}
+
+/// Whether `a..a + la` and `b..b + lb`, modulo `n`, have nothing in common.
+fn residues(n: u64, a: u64, la: u64, b: u64, lb: u64) -> bool {
+    let d = (b % n + n - a % n) % n;
+    d >= la && d + lb <= n
+}
+
+/// Tensors that show the same result.
+struct Reach {
+    tensors: [u32; MAX_VIEWS],
+    len: usize,
+}
+
+impl Reach {
+    /// From the tensor `from`, written before step `at`.
+    fn of(m: &Model, from: u32, at: usize) -> Result<Reach, Fault> {
+        let mut reach = Reach { tensors: [NONE; MAX_VIEWS], len: 1 };
+        reach.tensors[0] = from;
+        for s in &m.steps[at..] {
+            if !computes(s) && reach.has(s.inputs[0]) && !reach.has(s.output) {
+                *reach.tensors.get_mut(reach.len).ok_or(Fault::TooMany)? = s.output;
+                reach.len += 1;
+            }
+        }
+        Ok(reach)
+    }
+
+    fn has(&self, t: u32) -> bool {
+        self.tensors[..self.len].contains(&t)
+    }
+}
+
+/// No step writes memory that it reads or that is still needed.
+pub(super) fn lifetimes(m: &Model) -> Result<(), FormatError> {
+    let input = m.header.input as u32;
+    let held = |fault| FormatError::Tensor { index: input, fault };
+    Reach::of(m, input, 0).and_then(|reach| owns(m, input, None, &reach)).map_err(held)?;
+    for (index, s) in (0..).zip(m.steps) {
+        let at = index as usize;
+        let alone = || {
+            if !computes(s) {
+                return Ok(());
+            }
+            let out = tensor_of(m, s.output);
+            ensure(inputs(s).iter().all(|&i| apart(tensor_of(m, i), out)), Fault::Overlap)?;
+            owns(m, s.output, Some(at), &Reach::of(m, s.output, at + 1)?)
+        };
+        alone().map_err(|fault| FormatError::Step { index, fault })?;
+    }
+    for segment in m.segments {
+        for at in segment.first..segment.end {
+            scratch(m, at as usize, segment.end as usize)?;
+        }
+    }
+    Ok(())
+}
+
+fn tensor_of<'a>(m: &Model<'a>, index: u32) -> &'a Tensor {
+    &m.tensors[index as usize]
+}
+
+/// The law of held tensors for the result `from` of step `at` (`None`: the input).
+fn owns(m: &Model, from: u32, at: Option<usize>, reach: &Reach) -> Checked {
+    let out = tensor_of(m, from);
+    for (index, t) in (0..).zip(m.tensors) {
+        ensure(!t.held() || reach.has(index) || apart(out, t), Fault::Overlap)?;
+    }
+    if reach.tensors[..reach.len].iter().any(|t| tensor_of(m, *t).held()) {
+        for (k, s) in m.steps.iter().enumerate() {
+            let same = Some(k) == at || !computes(s);
+            ensure(same || apart(out, tensor_of(m, s.output)), Fault::Overlap)?;
+        }
+    }
+    Ok(())
+}
+
+/// The law of scratch tensors for step `at` of the segment that ends at `end`.
+fn scratch(m: &Model, at: usize, end: usize) -> Result<(), FormatError> {
+    let s = &m.steps[at];
+    if tensor_of(m, s.output).held() {
+        return Ok(());
+    }
+    let reads = |k: &usize| inputs(&m.steps[*k]).contains(&s.output);
+    let Some(last) = (at + 1..end).rev().find(reads) else { return Ok(()) };
+    let join = s.op == Op::Join as u16;
+    let shown = tensor_of(m, if join { s.inputs[0] } else { s.output });
+    let parent = (join && first_join(m, at)).then(|| tensor_of(m, s.output));
+    for (index, other) in (at as u32 + 1..).zip(&m.steps[at + 1..=last]) {
+        if !computes(other) {
+            continue;
+        }
+        let out = tensor_of(m, other.output);
+        let kept = || {
+            ensure(apart(shown, out), Fault::Overlap)?;
+            match parent {
+                Some(parent) if !apart(parent, out) => {
+                    let reach = Reach::of(m, other.output, index as usize + 1)?;
+                    ensure(reach.has(s.output), Fault::Overlap)
+                }
+                _ => Ok(()),
+            }
+        };
+        kept().map_err(|fault| FormatError::Step { index, fault })?;
+    }
+    Ok(())
+}
+
+/// Whether no earlier step joins into the same parent.
+pub(super) fn first_join(m: &Model, at: usize) -> bool {
+    let output = m.steps[at].output;
+    !m.steps[..at].iter().any(|s: &Step| s.output == output)
+}
