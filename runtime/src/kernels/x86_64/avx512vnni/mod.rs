@@ -4,7 +4,7 @@ mod vector;
 
 use super::super::{Bin, ConvTile, DepthwiseTile, Kernels, Row, Uni, scalar};
 use super::detect::{Avx512Vbmi, Avx512Vnni};
-use super::{conv as convolution, depthwise as channelwise, rows, vector::Vector};
+use super::{conv as convolution, depthwise as channelwise, rows};
 use vector::Zmm;
 
 /// The set, with the entries this CPU can run.
