@@ -290,7 +290,7 @@ impl<'a> Engine<'a> {
 
     fn scratch(&self) -> &'a mut [u64] {
         // SAFETY: the layout keeps this part for mask functions, one at a time.
-        unsafe { self.arena.words(self.layout.scratch, self.layout.scratch_len / 8) }
+        unsafe { self.arena.words(self.layout.scratch, (self.layout.total - self.layout.scratch) / 8) }
     }
 
     /// Rows done, one counter per step.

@@ -125,7 +125,7 @@ unsafe fn taps(t: &PoolTile, i: usize, k: usize, mut f: impl FnMut(u8)) {
 }
 
 #[inline(always)]
-pub(super) unsafe fn max_pool(t: &PoolTile) {
+pub(in crate::kernels) unsafe fn max_pool(t: &PoolTile) {
     for i in 0..t.rows_in.len() {
         for k in 0..t.c {
             let mut max = 0;
@@ -139,7 +139,7 @@ pub(super) unsafe fn max_pool(t: &PoolTile) {
 }
 
 #[inline(always)]
-pub(super) unsafe fn avg_pool(t: &PoolTile) {
+pub(in crate::kernels) unsafe fn avg_pool(t: &PoolTile) {
     for i in 0..t.rows_in.len() {
         let real = t.taps[i].0 as u32 * t.taps[i].1 as u32;
         let (count, missing) = match t.padding {

@@ -13,6 +13,8 @@ pub(super) fn kernels(_: Avx2) -> &'static Kernels {
         name: "avx2",
         conv,
         depthwise,
+        max_pool: scalar::max_pool,
+        avg_pool: scalar::avg_pool,
         exceed,
         score,
         settle,

@@ -19,6 +19,8 @@ const fn set<const VBMI: bool>() -> Kernels {
         name: "avx512vnni",
         conv: conv::<VBMI>,
         depthwise: depthwise::<VBMI>,
+        max_pool: scalar::max_pool,
+        avg_pool: scalar::avg_pool,
         exceed,
         score,
         settle,
