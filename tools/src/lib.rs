@@ -9,5 +9,6 @@ pub mod exec;
 pub mod import;
 pub mod ir;
 pub mod lower;
+pub mod oracle;
 pub mod passes;
 pub mod task;
