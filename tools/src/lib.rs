@@ -8,5 +8,6 @@ pub mod clip;
 pub mod exec;
 pub mod import;
 pub mod ir;
+pub mod overlay;
 pub mod passes;
 pub mod task;
