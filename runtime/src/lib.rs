@@ -30,11 +30,11 @@ extern crate std;
 #[cfg(not(target_endian = "little"))]
 compile_error!("artifacts are little-endian and executed in place");
 
-//mod arena;
-//pub mod engine;
+mod arena;
+pub mod engine;
 pub mod format;
-//pub mod gate;
+pub mod gate;
 pub mod kernels;
-//pub mod mask;
+pub mod mask;
 
-//pub use engine::{Engine, Frame, LoadError, Mode, Output, Outputs, Stats, StepError};
+pub use engine::{Engine, Frame, LoadError, Mode, Output, Outputs, Stats, StepError};

@@ -8,5 +8,7 @@ pub mod clip;
 pub mod exec;
 pub mod import;
 pub mod ir;
+pub mod lower;
+pub mod oracle;
 pub mod passes;
 pub mod task;

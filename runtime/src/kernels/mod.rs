@@ -12,6 +12,7 @@ pub mod scalar;
 pub mod x86_64;
 
 pub use rows::{Bin, Operand, Real, Row, Uni};
+pub(crate) use rows::{clamp, exp};
 
 /// One tile of a u8 x s8 convolution: `acc[i][o] = sum over segments s, bytes j of
 /// input[rows_in[i] + segments[s] + j] * weight[s][j][o]`, exact in i32, then
@@ -71,6 +72,27 @@ pub struct Residual<'a> {
 /// `segments` the taps and weights `[c / 16][taps / 4][16][4]` (`quads` = taps / 4, rounded up).
 pub type DepthwiseTile<'a> = ConvTile<'a>;
 
+/// One tile of a pooling over clipped windows: row `i` covers `taps[i] = (ny, nx)` real pixels from byte `rows_in[i]`.
+pub struct PoolTile<'a> {
+    /// Start of the arena.
+    pub input: *const u8,
+    /// Byte offset of the first real pixel of each window.
+    pub rows_in: &'a [u32],
+    /// Real lines and columns of each window, at least 1 each.
+    pub taps: &'a [(u16, u16)],
+    /// Bytes between taps (y, x).
+    pub step: [usize; 2],
+    /// Channels.
+    pub c: usize,
+    /// Average only, where padding counts: taps of a whole window, and the zero code (of each channel, or
+    /// one for all) the missing ones have.
+    pub padding: Option<(u32, &'a [u8])>,
+    /// Start of the arena or of a staging buffer.
+    pub output: *mut u8,
+    /// Byte offset of each result row.
+    pub rows_out: &'a [u32],
+}
+
 /// One set of kernels.
 pub struct Kernels {
     /// Name, as in `--kernels`.
@@ -85,6 +107,16 @@ pub struct Kernels {
     /// # Safety
     /// As `conv`.
     pub depthwise: unsafe fn(&DepthwiseTile),
+    /// Largest code of each channel over each window.
+    ///
+    /// # Safety
+    /// The check proves the windows readable and the results writable and disjoint; the CPU has the set's features.
+    pub max_pool: unsafe fn(&PoolTile),
+    /// Mean code: `rne(f32(sum) * (1 / f32(count)))`.
+    ///
+    /// # Safety
+    /// As `max_pool`.
+    pub avg_pool: unsafe fn(&PoolTile),
     /// Bit i set: `|new[i] - held[i]| > threshold`, for at most 64 bytes (slices of equal length).
     ///
     /// # Safety

@@ -82,6 +82,17 @@ pub struct Uni<'a> {
 }
 
 impl Row<'_> {
+    /// Stores one value.
+    pub fn put(&mut self, k: usize, y: f32) {
+        match self {
+            Row::Codes { codes, scale, offset, lo, hi, table } => {
+                let code = scalar::code(y * scale[k] + offset[k], lo.max(0.0), hi.min(255.0));
+                codes[k] = table.map_or(code, |t| t[code as usize]);
+            }
+            Row::Reals { reals, lo, hi } => reals[k] = clamp(y, *lo, *hi).to_le_bytes(),
+        }
+    }
+
     #[inline(always)]
     fn len(&self) -> usize {
         match self {
@@ -115,6 +126,15 @@ impl Row<'_> {
 }
 
 impl Operand<'_> {
+    /// One value.
+    pub fn get(&self, k: usize) -> f32 {
+        match *self {
+            Operand::Codes { codes, scale, offset } => codes[k] as f32 * scale[k] + offset[k],
+            Operand::Reals(reals) => f32::from_le_bytes(reals[k]),
+            Operand::One(v) => v,
+        }
+    }
+
     #[inline(always)]
     fn load(&self, at: usize, x: &mut [f32; BLOCK], n: usize) {
         match *self {

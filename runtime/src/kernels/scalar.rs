@@ -1,12 +1,14 @@
 //! The specification: plain loops, in the order of the formulas.
 
-use super::{Bin, ConvTile, DepthwiseTile, Kernels, Row, Uni, rows};
+use super::{Bin, ConvTile, DepthwiseTile, Kernels, PoolTile, Row, Uni, rows};
 
 /// The scalar set.
 pub static KERNELS: Kernels = Kernels {
     name: "scalar",
     conv,
     depthwise,
+    max_pool,
+    avg_pool,
     exceed,
     score,
     settle,
@@ -103,6 +105,55 @@ unsafe fn depthwise(t: &DepthwiseTile) {
             }
             // SAFETY: `at + n <= oc`.
             unsafe { finish(t, i, at, &acc[..n]) };
+        }
+    }
+}
+
+/// Folds channel `k` of every real tap of row `i`.
+///
+/// # Safety
+/// The tile is valid and `i`, `k` lie in it.
+#[inline(always)]
+unsafe fn taps(t: &PoolTile, i: usize, k: usize, mut f: impl FnMut(u8)) {
+    for y in 0..t.taps[i].0 as usize {
+        for x in 0..t.taps[i].1 as usize {
+            let at = t.rows_in[i] as usize + y * t.step[0] + x * t.step[1] + k;
+            // SAFETY: readable by the validity of the tile.
+            f(unsafe { *t.input.add(at) });
+        }
+    }
+}
+
+#[inline(always)]
+pub(in crate::kernels) unsafe fn max_pool(t: &PoolTile) {
+    for i in 0..t.rows_in.len() {
+        for k in 0..t.c {
+            let mut max = 0;
+            // SAFETY: forwarded; the result row holds `c` codes.
+            unsafe {
+                taps(t, i, k, |x| max = x.max(max));
+                t.output.add(t.rows_out[i] as usize + k).write(max);
+            }
+        }
+    }
+}
+
+#[inline(always)]
+pub(in crate::kernels) unsafe fn avg_pool(t: &PoolTile) {
+    for i in 0..t.rows_in.len() {
+        let real = t.taps[i].0 as u32 * t.taps[i].1 as u32;
+        let (count, missing) = match t.padding {
+            Some((all, zero)) => (all, Some((all - real.min(all), zero))),
+            None => (real, None),
+        };
+        let recip = 1.0 / count as f32;
+        for k in 0..t.c {
+            let mut sum = missing.map_or(0, |(n, zero)| n * zero.get(k).or(zero.first()).copied().unwrap_or(0) as u32);
+            // SAFETY: forwarded; the result row holds `c` codes.
+            unsafe {
+                taps(t, i, k, |x| sum += x as u32);
+                t.output.add(t.rows_out[i] as usize + k).write(code(sum as f32 * recip, 0.0, 255.0));
+            }
         }
     }
 }

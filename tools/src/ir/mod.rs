@@ -6,6 +6,11 @@
 //!
 //! Weights stay f32 here; what a quantised source model says about its codes is kept beside them ([`Codes`]).
 
+mod text;
+pub mod verify;
+
+pub use verify::verify;
+
 pub type TensorId = usize;
 
 /// Extent of a map: rows are pixels `(y, x)` in row-major order, each of `c` contiguous channels.

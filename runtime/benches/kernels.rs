@@ -1,0 +1,126 @@
+//! Speed of the convolution entries, every set of this CPU: `cargo bench -p quiescent --bench kernels [-- FILTER]`.
+//!
+//! Prints 10^9 multiply-accumulates a second, counting only those of the layer (not padding), for calls of 64, 8, 2
+//! and 1 rows that walk over a whole map.
+
+use std::time::Instant;
+
+use quiescent::kernels::{self, ConvTile, Kernels};
+
+struct Layer {
+    name: &'static str,
+    depthwise: bool,
+    /// Output pixels a side.
+    side: usize,
+    stride: usize,
+    kernel: usize,
+    c: usize,
+    oc: usize,
+}
+
+const fn conv(name: &'static str, side: usize, stride: usize, kernel: usize, c: usize, oc: usize) -> Layer {
+    Layer { name, depthwise: false, side, stride, kernel, c, oc }
+}
+
+const fn depthwise(name: &'static str, side: usize, kernel: usize, c: usize) -> Layer {
+    Layer { name, depthwise: true, side, stride: 1, kernel, c, oc: c }
+}
+
+const LAYERS: &[Layer] = &[
+    conv("3x3 64->64", 56, 1, 3, 64, 64),
+    conv("3x3 128->128", 28, 1, 3, 128, 128),
+    conv("1x1 256->512", 28, 1, 1, 256, 512),
+    conv("3x3 3->16 /2", 112, 2, 3, 3, 16),
+    conv("3x3 3->24 /2", 112, 2, 3, 3, 24),
+    conv("1x1 24->24", 56, 1, 1, 24, 24),
+    conv("1x1 48->48", 28, 1, 1, 48, 48),
+    conv("1x1 96->96", 28, 1, 1, 96, 96),
+    depthwise("dw3x3 16", 56, 3, 16),
+    depthwise("dw3x3 24", 56, 3, 24),
+    depthwise("dw3x3 48", 28, 3, 48),
+    depthwise("dw3x3 96", 28, 3, 96),
+    depthwise("dw3x3 192", 14, 3, 192),
+    depthwise("dw5x5 64", 28, 5, 64),
+];
+
+const ROWS: [usize; 4] = [64, 8, 2, 1];
+
+/// Nanoseconds of one pass over the map, `rows` output pixels a call; the best of several.
+fn time(set: &Kernels, layer: &Layer, rows: usize, table: bool) -> f64 {
+    let &Layer { side, stride, kernel, c, oc, .. } = layer;
+    let width = side * stride + kernel - 1;
+    let input: Vec<u8> = (0..width * width * c + 64).map(|i| (i * 7 % 251) as u8).collect();
+    // A tap line of a convolution is contiguous; a depthwise tap stands alone.
+    let (segments, quads): (Vec<u32>, usize) = if layer.depthwise {
+        let taps = (0..kernel * kernel).map(|t| ((t / kernel * width + t % kernel) * c) as u32).collect();
+        (taps, (kernel * kernel).div_ceil(4))
+    } else {
+        ((0..kernel).map(|y| (y * width * c) as u32).collect(), (kernel * c).div_ceil(4))
+    };
+    let panels = if layer.depthwise { 1 } else { segments.len() };
+    let blocks = oc.div_ceil(16);
+    let weights: Vec<i8> = (0..blocks * panels * quads * 64).map(|i| (i * 37 % 255) as i8).collect();
+    let (m, b) = (vec![1e-4; 16 * blocks], vec![128.0; 16 * blocks]);
+    let mut output = vec![0u8; side * side * oc];
+    let rows_in: Vec<u32> =
+        (0..side * side).map(|p| ((p / side * stride * width + p % side * stride) * c) as u32).collect();
+    let rows_out: Vec<u32> = (0..side * side).map(|p| (p * oc) as u32).collect();
+    let entries = [7; 256];
+
+    let mut pass = || {
+        for (rows_in, rows_out) in rows_in.chunks(rows).zip(rows_out.chunks(rows)) {
+            let tile = ConvTile {
+                input: input.as_ptr(),
+                rows_in,
+                segments: &segments,
+                quads,
+                weights: &weights,
+                oc,
+                m: &m,
+                b: &b,
+                residual: None,
+                lo: 0.0,
+                hi: 255.0,
+                table: table.then_some(&entries),
+                output: output.as_mut_ptr(),
+                rows_out,
+                real: false,
+            };
+            // SAFETY: all rows, with their taps and 4 more bytes, lie in `input` and `output`; the set is available.
+            unsafe {
+                if layer.depthwise { (set.depthwise)(&tile) } else { (set.conv)(&tile) }
+            }
+        }
+    };
+    pass();
+    let once = Instant::now();
+    pass();
+    let passes = (2e6 / once.elapsed().as_nanos() as f64).clamp(1.0, 1e4) as usize;
+    (0..15)
+        .map(|_| {
+            let start = Instant::now();
+            (0..passes).for_each(|_| pass());
+            start.elapsed().as_nanos() as f64 / passes as f64
+        })
+        .fold(f64::INFINITY, f64::min)
+}
+
+fn main() {
+    let filter = std::env::args().skip(1).find(|a| !a.starts_with("--"));
+    println!("{:11} {:13} {:>7} {:>7} {:>7} {:>7}   64 rows and a table", "set", "layer", 64, 8, 2, 1);
+    for set in kernels::available() {
+        for layer in LAYERS {
+            let name = format!("{:11} {:13}", set.name, layer.name);
+            if filter.as_ref().is_some_and(|f| !name.contains(f.as_str())) {
+                continue;
+            }
+            let inputs = if layer.depthwise { 1 } else { layer.c };
+            let macs = (layer.side * layer.side * layer.oc * layer.kernel * layer.kernel * inputs) as f64;
+            print!("{name}");
+            for rows in ROWS {
+                print!(" {:7.1}", macs / time(set, layer, rows, false));
+            }
+            println!(" {:7.1}", macs / time(set, layer, 64, true));
+        }
+    }
+}

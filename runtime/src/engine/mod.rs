@@ -1,0 +1,321 @@
+//! Load once, step per frame.
+//!
+//! [`Engine::step`] is the main loop; [`run`](self) executes one step over its active rows, `spread` moves marks through
+//! operators, `ops` turns records into kernel calls.
+
+mod ops;
+mod output;
+mod run;
+mod spread;
+mod stats;
+mod tiles;
+
+pub use output::{Output, Outputs};
+pub use stats::{Stats, StepStats};
+
+use core::fmt;
+
+use zerocopy::{FromBytes, Immutable, KnownLayout};
+
+use crate::arena::Arena;
+use crate::format::{self, FormatError, Layout, Model, Segment};
+use crate::gate::input::Input;
+use crate::kernels::Kernels;
+use crate::mask;
+
+/// One frame in the input's shape, row-major `[h, w, c]`.
+#[derive(Clone, Copy, Debug)]
+pub enum Frame<'f> {
+    /// Codes: camera pixels, or codes of any quantised source.
+    Pixels(&'f [u8]),
+    /// Reals, quantised on the way in by the input's scale.
+    Values(&'f [f32]),
+}
+
+/// How frames are executed.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub enum Mode {
+    /// Every row of every step.
+    Dense,
+    /// Only what changed; gate thresholds are multiplied by `scale` (0 is exact, 1 as calibrated).
+    Gated {
+        /// Factor of all thresholds, from 0.
+        scale: f32,
+    },
+}
+
+/// Why an artifact was not loaded.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum LoadError {
+    /// The artifact is damaged or hostile.
+    Format(FormatError),
+    /// The arena is smaller than [`format::arena_len`] says.
+    Arena {
+        /// Bytes needed.
+        needed: usize,
+        /// Bytes given.
+        given: usize,
+    },
+    /// The arena does not start at a multiple of 8 bytes.
+    ArenaUnaligned,
+}
+
+impl From<FormatError> for LoadError {
+    fn from(e: FormatError) -> Self {
+        LoadError::Format(e)
+    }
+}
+
+impl fmt::Display for LoadError {
+    fn fmt(&self, f: &mut fmt::Formatter) -> fmt::Result {
+        match self {
+            LoadError::Format(e) => e.fmt(f),
+            LoadError::Arena { needed, given } => {
+                write!(f, "the arena has {given} bytes, the artifact needs {needed}")
+            }
+            LoadError::ArenaUnaligned => f.write_str("the arena does not start at a multiple of 8 bytes"),
+        }
+    }
+}
+
+impl core::error::Error for LoadError {}
+
+/// Why a frame was not executed. The engine's state is unchanged.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum StepError {
+    /// The frame has another size than the input.
+    FrameLength {
+        /// Elements of the input.
+        needed: usize,
+        /// Elements of the frame.
+        given: usize,
+    },
+}
+
+impl fmt::Display for StepError {
+    fn fmt(&self, f: &mut fmt::Formatter) -> fmt::Result {
+        let StepError::FrameLength { needed, given } = self;
+        write!(f, "the frame has {given} elements, the input takes {needed}")
+    }
+}
+
+impl core::error::Error for StepError {}
+
+/// An artifact in execution. Holds no memory of its own: tensors, masks and counters live in the arena.
+pub struct Engine<'a> {
+    model: Model<'a>,
+    arena: Arena<'a>,
+    layout: Layout,
+    kernels: &'a Kernels,
+    mode: Mode,
+    /// Most multiply-accumulates of a gated frame.
+    budget: Option<u64>,
+    /// The held tensors hold a computed frame.
+    warm: bool,
+    stats: Stats,
+    /// Multiply-accumulates a marked input pixel has cost lately.
+    macs_per_pixel: f32,
+}
+
+impl<'a> Engine<'a> {
+    /// Checks the artifact whole, then takes it and the arena into use. Nothing is copied, nothing allocated.
+    ///
+    /// `bytes` must start at a multiple of 4 bytes (64 is best), `arena` at a multiple of 8.
+    pub fn load(bytes: &'a [u8], arena: &'a mut [u8], kernels: &'a Kernels) -> Result<Self, LoadError> {
+        let model = format::check(bytes)?;
+        let layout = format::layout(&model);
+        let needed = model.header.arena_len as usize;
+        if arena.len() < needed {
+            return Err(LoadError::Arena { needed, given: arena.len() });
+        }
+        if !arena.as_ptr().cast::<u64>().is_aligned() {
+            return Err(LoadError::ArenaUnaligned);
+        }
+        let mut engine = Self {
+            model,
+            arena: Arena::new(arena),
+            layout,
+            kernels,
+            mode: Mode::Gated { scale: 1.0 },
+            budget: None,
+            warm: false,
+            stats: Stats::default(),
+            macs_per_pixel: 0.0,
+        };
+        engine.reset();
+        Ok(engine)
+    }
+
+    /// Forgets all frames: the next one is computed whole.
+    pub fn reset(&mut self) {
+        self.warm = false;
+        self.stats = Stats::default();
+        self.macs_per_pixel = 0.0;
+        for i in 0..self.model.tensors.len() {
+            self.mask(i).fill(0);
+            self.pending(i).fill(0);
+            self.fill_border(i);
+        }
+        self.counters().fill(0);
+    }
+
+    /// Dense or gated from the next frame on.
+    pub fn set_mode(&mut self, mode: Mode) {
+        self.mode = mode;
+    }
+
+    /// Bounds the multiply-accumulates of every gated frame: the largest changes are computed first, the rest stays marked for the
+    /// next frame. Frames that cannot be gated (the first, `reset`, dense mode) are not bounded.
+    pub fn set_budget(&mut self, macs: Option<u64>) {
+        self.budget = macs;
+    }
+
+    /// Executes one frame.
+    pub fn step(&mut self, frame: Frame<'_>) -> Result<Outputs<'_>, StepError> {
+        self.check(&frame)?;
+        self.stats.begin();
+        self.counters().fill(0);
+        if !self.detect(&frame) {
+            // First frame, dense mode, scene cut.
+            self.input().take_all(&frame);
+            self.run_dense();
+        } else {
+            self.input().take(&frame, self.mask(self.input_index()), self.input_grid());
+            for segment in self.model.segments {
+                if self.candidates(segment) {
+                    self.run_gated(segment);
+                }
+            }
+        }
+        self.stats.end();
+        Ok(self.outputs())
+    }
+
+    /// Finds the changed pixels; `false` if the frame is to be computed whole.
+    fn detect(&mut self, frame: &Frame) -> bool {
+        let Mode::Gated { scale } = self.mode else { return false };
+        if !self.warm {
+            return false;
+        }
+        let (gate, index) = (self.model.header.input_gate, self.input_index());
+        let (marked, strong) = (self.mask(index), self.pending(index));
+        let rows = self.input_grid().h * self.input_grid().w;
+        let mut raise = 1.0;
+        loop {
+            self.input().detect(frame, &gate, scale * raise, marked, strong, self.scratch());
+            let changed = mask::count(marked);
+            self.stats.pixels = changed as u32;
+            let fits = self.budget.is_none_or(|b| changed as f32 * self.macs_per_pixel <= b as f32);
+            if fits || raise > 64.0 {
+                strong.fill(0);
+                let dense = changed as f32 > self.model.header.cost.dense_above * rows as f32;
+                return !dense || self.budget.is_some();
+            }
+            // Larger changes first; what is left out is found again in the next frame.
+            raise *= 1.5;
+        }
+    }
+
+    /// Marks the rows each tensor of the segment may have to recompute; `false` if there are none.
+    fn candidates(&self, segment: &Segment) -> bool {
+        let steps = &self.model.steps[segment.first as usize..segment.end as usize];
+        let mut any = false;
+        for step in steps {
+            let out = step.output as usize;
+            let joined = self.join_of(step).is_some_and(|j| j.first == 0);
+            if !joined {
+                // Rows the budget put off come first.
+                self.mask(out).copy_from_slice(self.pending(out));
+                self.pending(out).fill(0);
+            }
+            for input in 0..step.inputs_len as usize {
+                if self.is_tensor(step, input) && self.any_marked(step.inputs[input] as usize) {
+                    self.spread(step, input);
+                }
+            }
+            any |= self.any_marked(out);
+        }
+        any && (steps.len() == 1 || self.needs(steps))
+    }
+
+    fn check(&self, frame: &Frame) -> Result<(), StepError> {
+        let t = &self.model.tensors[self.input_index()];
+        let needed = t.rows() * t.c as usize;
+        let given = match frame {
+            Frame::Pixels(p) => p.len(),
+            Frame::Values(v) => v.len(),
+        };
+        if given == needed { Ok(()) } else { Err(StepError::FrameLength { needed, given }) }
+    }
+
+    /// The artifact.
+    pub fn model(&self) -> &Model<'a> {
+        &self.model
+    }
+
+    /// The kernel set in use.
+    pub fn kernels(&self) -> &'static str {
+        self.kernels.name
+    }
+
+    fn input_index(&self) -> usize {
+        self.model.header.input as usize
+    }
+
+    fn input_grid(&self) -> mask::Grid {
+        spread::grid(&self.model.tensors[self.input_index()])
+    }
+
+    /// Data the check has proved present.
+    fn array<T: FromBytes + KnownLayout + Immutable>(&self, offset: u32, len: usize) -> &'a [T] {
+        self.model.array(offset, len).unwrap_or(&[])
+    }
+
+    fn mask(&self, tensor: usize) -> &'a mut [u64] {
+        let t = &self.model.tensors[tensor];
+        // SAFETY: masks lie behind the tensors, in order and disjoint (check); the engine takes each once at a time.
+        unsafe { self.arena.words(t.mask as usize, t.mask_words()) }
+    }
+
+    /// Rows the budget put off.
+    fn pending(&self, tensor: usize) -> &'a mut [u64] {
+        let t = &self.model.tensors[tensor];
+        // SAFETY: as for `mask`; this is the second half of the tensor's mask memory.
+        unsafe { self.arena.words(t.mask as usize + 8 * t.mask_words(), t.mask_words()) }
+    }
+
+    fn any_marked(&self, tensor: usize) -> bool {
+        mask::any(self.mask(tensor))
+    }
+
+    fn scratch(&self) -> &'a mut [u64] {
+        // SAFETY: the layout keeps this part for mask functions, one at a time.
+        unsafe { self.arena.words(self.layout.scratch, (self.layout.total - self.layout.scratch) / 8) }
+    }
+
+    /// Rows done, one counter per step.
+    fn counters(&self) -> &'a mut [u32] {
+        // SAFETY: the layout keeps this part for the counters.
+        unsafe { self.arena.words(self.layout.stats, self.model.steps.len()) }
+    }
+
+    fn input(&self) -> Input<'a> {
+        let t = &self.model.tensors[self.input_index()];
+        let len = (t.h as usize - 1) * t.line as usize + t.w as usize * t.pixel as usize;
+        // SAFETY: the input tensor and the line buffer are disjoint (layout), and nothing else is in use between steps.
+        let (held, line) = unsafe {
+            (
+                self.arena.bytes_mut(t.origin as usize, len),
+                self.arena.bytes_mut(self.layout.line, t.w as usize * t.c as usize),
+            )
+        };
+        Input {
+            kernels: self.kernels,
+            tensor: t,
+            held,
+            scale: self.array(t.scale, t.quant_len as usize),
+            zero: self.array(t.zero, t.quant_len as usize),
+            line,
+        }
+    }
+}

@@ -1,0 +1,475 @@
+//! One tile of each operator: records and offsets become kernel arguments.
+//!
+//! Nothing here can fail: the whole-file check has proved every record, array and extent, and that the rows written
+//! overlap no row read. Lookups that the check proves answer with an empty slice or leave the tile alone.
+
+use super::Engine;
+use crate::format::{
+    Affine, Bilinear, Binary, BinaryFn, Block, Channels, Conv, ConvF32, Dtype, FILL, Global, Index, MAX_TAPS, Map,
+    MapFn, Op, Pool, Reduce, Step, TILE, Table, Tensor, Window,
+};
+use crate::kernels::{Bin, ConvTile, Operand, PoolTile, Real, Residual, Row, Uni};
+
+/// Where a tile's results go: `start + rows[i]`.
+pub(super) struct Target<'t> {
+    pub start: *mut u8,
+    pub rows: &'t [u32],
+}
+
+/// The byte of pixel `(y, x)`.
+pub(super) fn address(t: &Tensor, y: usize, x: usize) -> usize {
+    t.origin as usize + y * t.line as usize + x * t.pixel as usize
+}
+
+/// Bytes of a pixel's channels.
+pub(super) fn row_bytes(t: &Tensor) -> usize {
+    t.c as usize * t.dtype().size()
+}
+
+const BINARY: [BinaryFn; 6] =
+    [BinaryFn::Add, BinaryFn::Sub, BinaryFn::Mul, BinaryFn::Div, BinaryFn::Min, BinaryFn::Max];
+
+const MAP: [MapFn; 14] = [
+    MapFn::Identity, MapFn::Sigmoid, MapFn::Exp, MapFn::Tanh, MapFn::Silu, MapFn::LeakyRelu, MapFn::HardSigmoid,
+    MapFn::HardSwish, MapFn::Sqrt, MapFn::Reciprocal, MapFn::Abs, MapFn::Neg, MapFn::Log, MapFn::PRelu,
+];
+
+fn reals(bytes: &[u8]) -> &[Real] {
+    bytes.as_chunks().0
+}
+
+impl<'a> Engine<'a> {
+    /// Runs `step` on the output pixels `rows`; `None` only for records the check refuses.
+    pub(super) fn tile(&self, step: &Step, rows: &[(u16, u16)], target: &Target) -> Option<()> {
+        let model = self.model;
+        let x = model.tensors.get(step.inputs[0] as usize)?;
+        let out = model.tensors.get(step.output as usize)?;
+        match Op::new(step.op)? {
+            Op::Conv => self.conv(step, x, out, rows, target),
+            Op::Depthwise => self.conv(step, x, out, rows, target),
+            Op::ConvF32 => self.conv_f32(model.record(step.param)?, x, out, rows, target),
+            Op::Binary => self.binary(step, model.record(step.param)?, x, out, rows, target),
+            Op::Map => self.map(model.record(step.param)?, x, out, rows, target),
+            Op::Table => {
+                let table = self.table(model.record::<Table>(step.param)?.table)?;
+                self.each_row(x, out, rows, target, |x, out| {
+                    // SAFETY: the CPU has the set's features (chosen by `kernels::select`).
+                    unsafe { (self.kernels.table)(x, out, table) }
+                })
+            }
+            Op::MaxPool | Op::AvgPool => self.pool(step, x, out, rows, target),
+            Op::GlobalAvg => self.global_avg(model.record(step.param)?, x, out, target),
+            Op::GlobalMax => {
+                let result = self.result(target, 0, out);
+                for y in 0..x.h as usize {
+                    for col in 0..x.w as usize {
+                        let row = self.row(x, y, col);
+                        match (y, col) {
+                            (0, 0) => result.copy_from_slice(row),
+                            // SAFETY: the CPU has the set's features.
+                            _ => unsafe { (self.kernels.max)(row, result) },
+                        }
+                    }
+                }
+                Some(())
+            }
+            Op::Copy => self.each_row(x, out, rows, target, |x, out| out.copy_from_slice(x)),
+            Op::Index => self.index(model.record(step.param)?, x, out, rows, target),
+            Op::Bilinear => self.bilinear(model.record(step.param)?, x, out, rows, target),
+            Op::DepthToSpace => {
+                let block = model.record::<Block>(step.param)?.block as usize;
+                let bytes = row_bytes(out);
+                for (i, (y, col)) in rows.iter().map(|r| (r.0 as usize, r.1 as usize)).enumerate() {
+                    let part = (y % block * block + col % block) * bytes;
+                    let row = self.row(x, y / block, col / block).get(part..part + bytes)?;
+                    self.result(target, i, out).copy_from_slice(row);
+                }
+                Some(())
+            }
+            Op::SpaceToDepth => {
+                let block = model.record::<Block>(step.param)?.block as usize;
+                for (i, (y, col)) in rows.iter().map(|r| (r.0 as usize, r.1 as usize)).enumerate() {
+                    let parts = self.result(target, i, out).chunks_exact_mut(row_bytes(x));
+                    for (k, part) in parts.enumerate() {
+                        part.copy_from_slice(self.row(x, y * block + k / block, col * block + k % block));
+                    }
+                }
+                Some(())
+            }
+            Op::Channels => {
+                let index = self.array::<u32>(model.record::<Channels>(step.param)?.index, out.c as usize);
+                let size = out.dtype().size();
+                self.each_row(x, out, rows, target, |x, out| pick(x, out, index, size))
+            }
+            Op::Permute => self.permute(model.record(step.param)?, x, out, rows, target),
+            Op::Softmax => self.softmax(model.record(step.param)?, x, out, rows, target),
+            Op::ReduceChannels => self.reduce(model.record(step.param)?, x, out, rows, target),
+            Op::Reshape | Op::Join => Some(()),
+        }
+    }
+
+    /// A row of an input.
+    fn row(&self, t: &Tensor, y: usize, x: usize) -> &'a [u8] {
+        // SAFETY: rows read are disjoint from rows written in the same step (check).
+        unsafe { self.arena.bytes(address(t, y, x), row_bytes(t)) }
+    }
+
+    /// Row `i` of a tile's results.
+    fn result(&self, target: &Target, i: usize, t: &Tensor) -> &'a mut [u8] {
+        // SAFETY: `start + rows[i]` begins a row of the output or of the staging area (the check proves the extents),
+        // disjoint from every row read; each row is handed out once at a time.
+        unsafe { core::slice::from_raw_parts_mut(target.start.add(target.rows[i] as usize), row_bytes(t)) }
+    }
+
+    fn each_row(
+        &self, x: &Tensor, out: &Tensor, rows: &[(u16, u16)], target: &Target, f: impl Fn(&[u8], &mut [u8]),
+    ) -> Option<()> {
+        for (i, (y, col)) in rows.iter().enumerate() {
+            f(self.row(x, *y as usize, *col as usize), self.result(target, i, out));
+        }
+        Some(())
+    }
+
+    fn table(&self, offset: u32) -> Option<&'a [u8; 256]> {
+        self.array::<u8>(offset, 256).try_into().ok()
+    }
+
+    fn conv(&self, step: &Step, x: &Tensor, out: &Tensor, rows: &[(u16, u16)], target: &Target) -> Option<()> {
+        let conv = self.model.record::<Conv>(step.param)?;
+        let depthwise = step.op == Op::Depthwise as u16;
+        let w = &conv.window;
+        let (kh, kw) = (w.kernel[0] as usize, w.kernel[1] as usize);
+        let (c, oc) = (x.c as usize, out.c as usize);
+        let blocks = oc.div_ceil(16);
+
+        let mut segments = [0u32; MAX_TAPS];
+        let columns = if conv.merged != 0 { 1 } else { kw };
+        let segments = segments.get_mut(..kh * columns)?;
+        for (s, segment) in segments.iter_mut().enumerate() {
+            *segment = (s / columns * w.dilation[0] as usize) as u32 * x.line
+                + (s % columns * w.dilation[1] as usize) as u32 * x.pixel;
+        }
+        let (quads, weights) = if depthwise {
+            let quads = segments.len().div_ceil(4);
+            (quads, blocks * quads * 64)
+        } else {
+            let quads = (c * if conv.merged != 0 { kw } else { 1 }).div_ceil(4);
+            (quads, blocks * segments.len() * quads * 64)
+        };
+
+        let (mut rows_in, mut rows_res) = ([0u32; TILE], [0u32; TILE]);
+        // The first tap may lie in the border, before pixel (0, 0).
+        let corner = x.origin.wrapping_sub(w.pad[0] as u32 * x.line).wrapping_sub(w.pad[1] as u32 * x.pixel);
+        let (down, right) = (w.stride[0] as u32 * x.line, w.stride[1] as u32 * x.pixel);
+        for (at, (y, col)) in rows_in.iter_mut().zip(rows) {
+            *at = corner.wrapping_add(*y as u32 * down).wrapping_add(*col as u32 * right);
+        }
+        let residual = if step.inputs_len == 2 {
+            let res = self.model.tensors.get(step.inputs[1] as usize)?;
+            for (at, (y, col)) in rows_res.iter_mut().zip(rows) {
+                *at = address(res, *y as usize, *col as usize) as u32;
+            }
+            Some(Residual {
+                input: self.arena.start(),
+                rows: &rows_res[..rows.len()],
+                r: self.array(conv.r, 16 * blocks),
+            })
+        } else {
+            None
+        };
+        let tile = ConvTile {
+            input: self.arena.start(),
+            rows_in: &rows_in[..rows.len()],
+            segments,
+            quads,
+            weights: self.array(conv.weights, weights),
+            oc,
+            m: self.array(conv.m, 16 * blocks),
+            b: self.array(conv.b, 16 * blocks),
+            residual,
+            lo: conv.lo,
+            hi: conv.hi,
+            table: if conv.table == crate::format::NONE { None } else { Some(self.table(conv.table)?) },
+            output: target.start,
+            rows_out: target.rows,
+            real: out.dtype() == Dtype::F32,
+        };
+        let kernel = if depthwise { self.kernels.depthwise } else { self.kernels.conv };
+        // SAFETY: the check proves the tile valid for every pixel of the output; the CPU has the set's features.
+        unsafe { kernel(&tile) };
+        Some(())
+    }
+
+    fn conv_f32(&self, conv: &ConvF32, x: &Tensor, out: &Tensor, rows: &[(u16, u16)], target: &Target) -> Option<()> {
+        let w = &conv.window;
+        let (kh, kw) = (w.kernel[0] as usize, w.kernel[1] as usize);
+        let groups = conv.groups as usize;
+        let (icg, ocg, oc) = (x.c as usize / groups, out.c as usize / groups, out.c as usize);
+        let weights = self.array::<f32>(conv.weights, kh * kw * icg * oc);
+        let bias = self.array::<f32>(conv.b, oc);
+        for (i, (y, col)) in rows.iter().enumerate() {
+            let result = self.result(target, i, out).as_chunks_mut::<4>().0;
+            for (r, b) in result.iter_mut().zip(bias) {
+                *r = b.to_le_bytes();
+            }
+            for tap in 0..kh * kw {
+                let (ky, kx) = (tap / kw, tap % kw);
+                let at = (x.origin as usize + (*y * w.stride[0]) as usize * x.line as usize
+                    + ky * w.dilation[0] as usize * x.line as usize
+                    + (*col * w.stride[1]) as usize * x.pixel as usize
+                    + kx * w.dilation[1] as usize * x.pixel as usize)
+                    .checked_sub(w.pad[0] as usize * x.line as usize + w.pad[1] as usize * x.pixel as usize)?;
+                // SAFETY: inside the bordered input (check).
+                let pixel = reals(unsafe { self.arena.bytes(at, row_bytes(x)) });
+                for (k, v) in pixel.iter().enumerate() {
+                    let (g, k) = (k / icg, k % icg);
+                    let v = f32::from_le_bytes(*v);
+                    let w = weights.get((tap * icg + k) * oc + g * ocg..)?.get(..ocg)?;
+                    for (r, w) in result.get_mut(g * ocg..)?.iter_mut().zip(w) {
+                        *r = (f32::from_le_bytes(*r) + v * w).to_le_bytes();
+                    }
+                }
+            }
+            for r in result {
+                *r = crate::kernels::clamp(f32::from_le_bytes(*r), conv.lo, conv.hi).to_le_bytes();
+            }
+        }
+        Some(())
+    }
+
+    fn operand(&self, t: &Tensor, affine: &Affine, row: &'a [u8], one: bool) -> Operand<'a> {
+        let n = t.c as usize;
+        match t.dtype() {
+            Dtype::F32 if one => Operand::One(reals(row).first().map_or(0.0, |r| f32::from_le_bytes(*r))),
+            Dtype::F32 => Operand::Reals(reals(row)),
+            Dtype::U8 => {
+                let (scale, offset) = (self.array::<f32>(affine.scale, n), self.array::<f32>(affine.offset, n));
+                match one {
+                    true => Operand::One(match (row, scale, offset) {
+                        ([q, ..], [s, ..], [o, ..]) => *q as f32 * s + o,
+                        _ => 0.0,
+                    }),
+                    false => Operand::Codes { codes: row, scale, offset },
+                }
+            }
+        }
+    }
+
+    fn result_row<'t>(
+        &self, target: &Target, i: usize, out: &Tensor, affine: &Affine, lo: f32, hi: f32,
+        table: Option<&'t [u8; 256]>,
+    ) -> Row<'t>
+    where
+        'a: 't,
+    {
+        let bytes = self.result(target, i, out);
+        match out.dtype() {
+            Dtype::F32 => Row::Reals { reals: bytes.as_chunks_mut().0, lo, hi },
+            Dtype::U8 => Row::Codes {
+                codes: bytes,
+                scale: self.array(affine.scale, out.c as usize),
+                offset: self.array(affine.offset, out.c as usize),
+                lo,
+                hi,
+                table,
+            },
+        }
+    }
+
+    fn binary(
+        &self, step: &Step, p: &Binary, a: &Tensor, out: &Tensor, rows: &[(u16, u16)], target: &Target,
+    ) -> Option<()> {
+        let f = *BINARY.get(p.function as usize)?;
+        let bit = |n: u32| p.broadcast >> n & 1 != 0;
+        let table = if p.table == crate::format::NONE { None } else { Some(self.table(p.table)?) };
+        let second = self.model.tensors.get(step.inputs[1] as usize);
+        for (i, (y, col)) in rows.iter().map(|r| (r.0 as usize, r.1 as usize)).enumerate() {
+            let row = if bit(2) { self.row(a, 0, 0) } else { self.row(a, y, col) };
+            let first = self.operand(a, &p.a, row, bit(3));
+            let b = match second {
+                Some(b) => {
+                    let row = if bit(0) { self.row(b, 0, 0) } else { self.row(b, y, col) };
+                    self.operand(b, &p.b, row, bit(1))
+                }
+                None => {
+                    let c = if bit(1) { 1 } else { out.c as usize };
+                    let at = if bit(0) { 0 } else { y * out.w as usize + col };
+                    let row = self.array::<Real>(p.constant, (at + 1) * c).get(at * c..)?;
+                    if bit(1) { Operand::One(f32::from_le_bytes(*row.first()?)) } else { Operand::Reals(row) }
+                }
+            };
+            let mut row = self.result_row(target, i, out, &p.out, p.lo, p.hi, table);
+            // SAFETY: the CPU has the set's features.
+            unsafe { (self.kernels.binary)(&Bin { f, a: first, b }, &mut row) };
+        }
+        Some(())
+    }
+
+    fn map(&self, p: &Map, x: &Tensor, out: &Tensor, rows: &[(u16, u16)], target: &Target) -> Option<()> {
+        let f = *MAP.get(p.function as usize)?;
+        let slope = if f == MapFn::PRelu { self.array(p.slope, out.c as usize) } else { &[] };
+        for (i, (y, col)) in rows.iter().enumerate() {
+            let a = self.operand(x, &p.a, self.row(x, *y as usize, *col as usize), false);
+            let mut row = self.result_row(target, i, out, &p.out, p.lo, p.hi, None);
+            // SAFETY: the CPU has the set's features.
+            unsafe { (self.kernels.map)(&Uni { f, p: p.p, slope, a }, &mut row) };
+        }
+        Some(())
+    }
+
+    fn pool(&self, step: &Step, x: &Tensor, out: &Tensor, rows: &[(u16, u16)], target: &Target) -> Option<()> {
+        let pool = self.model.record::<Pool>(step.param)?;
+        let w = &pool.window;
+        let (mut rows_in, mut taps) = ([0u32; TILE], [(0u16, 0u16); TILE]);
+        for ((at, taps), (y, col)) in rows_in.iter_mut().zip(&mut taps).zip(rows) {
+            let (first_y, ny) = clip(w, 0, *y, x.h);
+            let (first_x, nx) = clip(w, 1, *col, x.w);
+            *at = address(x, first_y, first_x) as u32;
+            *taps = (ny, nx);
+        }
+        let padding = (pool.count_pad != 0).then(|| {
+            let all = w.kernel[0] as u32 * w.kernel[1] as u32;
+            (all, self.array::<u8>(x.zero, x.quant_len as usize))
+        });
+        let tile = PoolTile {
+            input: self.arena.start(),
+            rows_in: &rows_in[..rows.len()],
+            taps: &taps[..rows.len()],
+            step: [w.dilation[0] as usize * x.line as usize, w.dilation[1] as usize * x.pixel as usize],
+            c: out.c as usize,
+            padding,
+            output: target.start,
+            rows_out: target.rows,
+        };
+        let kernel = if step.op == Op::MaxPool as u16 { self.kernels.max_pool } else { self.kernels.avg_pool };
+        // SAFETY: clipped windows lie inside the map, results as the check proves; the CPU has the set's features.
+        unsafe { kernel(&tile) };
+        Some(())
+    }
+
+    fn global_avg(&self, p: &Global, x: &Tensor, out: &Tensor, target: &Target) -> Option<()> {
+        const BLOCK: usize = 128;
+        let n = out.c as usize;
+        let (m, b) = (self.array::<f32>(p.m, n), self.array::<f32>(p.b, n));
+        let result = self.result(target, 0, out);
+        for at in (0..n).step_by(BLOCK) {
+            let end = n.min(at + BLOCK);
+            let mut sum = [0i32; BLOCK];
+            for y in 0..x.h as usize {
+                for col in 0..x.w as usize {
+                    let row = self.row(x, y, col).get(at..end)?;
+                    // SAFETY: the CPU has the set's features.
+                    unsafe { (self.kernels.sum)(row, &mut sum[..end - at]) };
+                }
+            }
+            for (k, sum) in (at..end).zip(sum) {
+                let y = sum as f32 * m[k] + b[k];
+                match out.dtype() {
+                    Dtype::U8 => result[k] = crate::kernels::scalar::code(y, 0.0, 255.0),
+                    Dtype::F32 => result.get_mut(4 * k..4 * k + 4)?.copy_from_slice(&y.to_le_bytes()),
+                }
+            }
+        }
+        Some(())
+    }
+
+    fn index(&self, p: &Index, x: &Tensor, out: &Tensor, rows: &[(u16, u16)], target: &Target) -> Option<()> {
+        let ys = self.array::<u16>(p.ys, out.h as usize);
+        let xs = self.array::<u16>(p.xs, out.w as usize);
+        for (i, (y, col)) in rows.iter().enumerate() {
+            let (sy, sx) = (*ys.get(*y as usize)?, *xs.get(*col as usize)?);
+            let row = if sy == FILL || sx == FILL {
+                self.array::<u8>(p.fill, row_bytes(out))
+            } else {
+                self.row(x, sy as usize, sx as usize)
+            };
+            self.result(target, i, out).copy_from_slice(row);
+        }
+        Some(())
+    }
+
+    fn bilinear(&self, p: &Bilinear, x: &Tensor, out: &Tensor, rows: &[(u16, u16)], target: &Target) -> Option<()> {
+        use crate::format::Lerp;
+        let ys = self.array::<Lerp>(p.ys, out.h as usize);
+        let xs = self.array::<Lerp>(p.xs, out.w as usize);
+        for (i, (y, col)) in rows.iter().enumerate() {
+            let (ly, lx) = (ys.get(*y as usize)?, xs.get(*col as usize)?);
+            let four = [(ly.lo, lx.lo), (ly.lo, lx.hi), (ly.hi, lx.lo), (ly.hi, lx.hi)]
+                .map(|(y, x0)| self.row(x, y as usize, x0 as usize));
+            let weights = [(256 - ly.t) * (256 - lx.t), (256 - ly.t) * lx.t, ly.t * (256 - lx.t), ly.t * lx.t];
+            let result = self.result(target, i, out);
+            match out.dtype() {
+                // SAFETY: the CPU has the set's features.
+                Dtype::U8 => unsafe { (self.kernels.lerp)(four, weights, result) },
+                Dtype::F32 => {
+                    for (k, r) in result.as_chunks_mut::<4>().0.iter_mut().enumerate() {
+                        let at = |j: usize| f32::from_le_bytes(reals(four[j])[k]) * (weights[j] as f32 / 65536.0);
+                        *r = (at(0) + at(1) + at(2) + at(3)).to_le_bytes();
+                    }
+                }
+            }
+        }
+        Some(())
+    }
+
+    fn permute(&self, p: &Channels, x: &Tensor, out: &Tensor, rows: &[(u16, u16)], target: &Target) -> Option<()> {
+        let c = out.c as usize;
+        // SAFETY: as for every row read; the map is contiguous (check).
+        let all = unsafe { self.arena.bytes(x.origin as usize, x.rows() * row_bytes(x)) };
+        for (i, (y, col)) in rows.iter().enumerate() {
+            let row = *y as usize * out.w as usize + *col as usize;
+            let index = self.array::<u32>(p.index, (row + 1) * c).get(row * c..)?;
+            pick(all, self.result(target, i, out), index, out.dtype().size());
+        }
+        Some(())
+    }
+
+    fn softmax(&self, p: &Reduce, x: &Tensor, out: &Tensor, rows: &[(u16, u16)], target: &Target) -> Option<()> {
+        use crate::kernels::exp;
+        for (i, (y, col)) in rows.iter().enumerate() {
+            let a = self.operand(x, &p.a, self.row(x, *y as usize, *col as usize), false);
+            let n = x.c as usize;
+            let max = (0..n).fold(f32::MIN, |m, k| if a.get(k) > m { a.get(k) } else { m });
+            let sum = (0..n).fold(0.0, |s, k| s + exp(a.get(k) - max));
+            let mut row = self.result_row(target, i, out, &p.out, f32::MIN, f32::MAX, None);
+            for k in 0..n {
+                row.put(k, exp(a.get(k) - max) / sum);
+            }
+        }
+        Some(())
+    }
+
+    fn reduce(&self, p: &Reduce, x: &Tensor, out: &Tensor, rows: &[(u16, u16)], target: &Target) -> Option<()> {
+        for (i, (y, col)) in rows.iter().enumerate() {
+            let a = self.operand(x, &p.a, self.row(x, *y as usize, *col as usize), false);
+            let sum = (0..x.c as usize).fold(0.0, |s, k| s + a.get(k));
+            self.result_row(target, i, out, &p.out, f32::MIN, f32::MAX, None).put(0, sum * p.factor);
+        }
+        Some(())
+    }
+}
+
+/// The real taps of a window along one axis: first input coordinate and their number.
+fn clip(w: &Window, axis: usize, out: u16, extent: u32) -> (usize, u16) {
+    let (kernel, dilation) = (w.kernel[axis] as isize, w.dilation[axis] as isize);
+    let first = out as isize * w.stride[axis] as isize - w.pad[axis] as isize;
+    let skip = if first < 0 { (-first + dilation - 1) / dilation } else { 0 };
+    let start = first + skip * dilation;
+    let fit = (extent as isize - start + dilation - 1) / dilation;
+    (start.max(0) as usize, (kernel - skip).min(fit).max(1) as u16)
+}
+
+/// `out[k] = x[index[k]]`, elements of `size` bytes.
+fn pick(x: &[u8], out: &mut [u8], index: &[u32], size: usize) {
+    if size == 1 {
+        for (out, k) in out.iter_mut().zip(index) {
+            *out = x.get(*k as usize).copied().unwrap_or(0);
+        }
+    } else {
+        for (out, k) in out.chunks_exact_mut(size).zip(index) {
+            if let Some(x) = x.get(*k as usize * size..).and_then(|x| x.get(..size)) {
+                out.copy_from_slice(x);
+            }
+        }
+    }
+}

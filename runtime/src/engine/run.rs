@@ -1,0 +1,207 @@
+//! Executes one step over its active rows.
+
+use super::Engine;
+use super::ops::{Target, address, row_bytes};
+use super::spread::grid;
+use super::tiles::{Cursor, Tile};
+use crate::format::{Join, NONE, Op, Segment, Step, TILE, Tensor};
+use crate::gate::RowGate;
+use crate::mask;
+
+impl<'a> Engine<'a> {
+    /// Every step, every row; no masks.
+    pub(super) fn run_dense(&mut self) {
+        for (i, step) in self.model.steps.iter().enumerate() {
+            self.prepare(step);
+            self.run_rows(step, None);
+            let rows = self.model.tensors[step.output as usize].rows();
+            self.count(i, step, rows);
+        }
+        for i in 0..self.model.tensors.len() {
+            self.mask(i).fill(0);
+            self.pending(i).fill(0);
+        }
+        self.warm = true;
+        self.stats.dense = true;
+    }
+
+    /// The steps of a segment over the rows their masks list.
+    pub(super) fn run_gated(&mut self, segment: &Segment) {
+        let steps = segment.first as usize..segment.end as usize;
+        if let Some(budget) = self.budget {
+            self.fit(&self.model.steps[steps.clone()], budget.saturating_sub(self.stats.macs));
+        }
+        for i in steps {
+            let step = &self.model.steps[i];
+            let out = step.output as usize;
+            let rows = mask::count(self.mask(out));
+            if rows == 0 || moves_nothing(step) {
+                continue;
+            }
+            self.prepare(step);
+            match step.gate {
+                NONE => self.run_rows(step, Some(self.mask(out))),
+                _ => self.run_judged(step),
+            }
+            self.count(i, step, rows);
+        }
+        self.learn();
+    }
+
+    fn count(&mut self, i: usize, step: &Step, rows: usize) {
+        if moves_nothing(step) {
+            return;
+        }
+        self.stats.macs += rows as u64 * step.macs as u64;
+        if let Some(counter) = self.counters().get_mut(i) {
+            *counter = rows as u32;
+        }
+    }
+
+    /// Runs the rows of `mask` (all without one) straight into the output.
+    fn run_rows(&self, step: &Step, mask: Option<&[u64]>) {
+        if moves_nothing(step) {
+            return;
+        }
+        let out = &self.model.tensors[step.output as usize];
+        let (mut cursor, mut tile, mut rows_out) = (Cursor::new(grid(out)), Tile::new(), [0u32; TILE]);
+        while cursor.next(mask, &mut tile) {
+            for (at, (y, x)) in rows_out.iter_mut().zip(tile.rows()) {
+                *at = address(out, *y as usize, *x as usize) as u32;
+            }
+            let target = Target { start: self.arena.start(), rows: &rows_out[..tile.rows().len()] };
+            self.tile(step, tile.rows(), &target);
+        }
+    }
+
+    /// Runs the marked rows into the staging area, lets the gate judge each, and leaves those marked that it passed on.
+    fn run_judged(&self, step: &Step) {
+        let out = &self.model.tensors[step.output as usize];
+        let Some(gate) = self.model.gates.get(step.gate as usize) else { return };
+        let super::Mode::Gated { scale } = self.mode else { return };
+        let gate = RowGate::new(self.kernels, gate, self.array(gate.weights, out.c as usize), scale);
+        let marked = self.mask(step.output as usize);
+        let bytes = row_bytes(out);
+        // SAFETY: the layout keeps this part for staging; nothing else is in use here.
+        let staging = unsafe { self.arena.bytes_mut(self.layout.staging, TILE * bytes) };
+        let (mut cursor, mut tile, mut rows_out) = (Cursor::new(grid(out)), Tile::new(), [0u32; TILE]);
+        for (i, at) in rows_out.iter_mut().enumerate() {
+            *at = (i * bytes) as u32;
+        }
+        while cursor.next(Some(&*marked), &mut tile) {
+            let target = Target { start: staging.as_mut_ptr(), rows: &rows_out[..tile.rows().len()] };
+            self.tile(step, tile.rows(), &target);
+            for (new, (y, x)) in staging.chunks_exact(bytes).zip(tile.rows()) {
+                let (y, x) = (*y as usize, *x as usize);
+                // SAFETY: a row of the output; staging lies outside all tensors (layout).
+                let held = unsafe { self.arena.bytes_mut(address(out, y, x), bytes) };
+                if !gate.pass(new, held) {
+                    mask::clear(marked, grid(out), y, x);
+                }
+            }
+        }
+    }
+
+    /// Marks, from the segment's held outputs backwards, the scratch rows they need; `false` if nothing is to be done.
+    pub(super) fn needs(&self, steps: &[Step]) -> bool {
+        let scratch = |tensor: usize| !self.model.tensors[tensor].held();
+        for step in steps.iter().filter(|s| scratch(s.output as usize)) {
+            self.mask(step.output as usize).fill(0);
+        }
+        let mut any = false;
+        for step in steps.iter().rev() {
+            if !self.any_marked(step.output as usize) {
+                continue;
+            }
+            any = true;
+            for input in 0..step.inputs_len as usize {
+                if self.is_tensor(step, input) && scratch(step.inputs[input] as usize) {
+                    self.need(step, input);
+                }
+            }
+        }
+        any
+    }
+
+    /// Puts off rows of the segment's held outputs until what is left costs at most `macs`.
+    fn fit(&self, steps: &[Step], macs: u64) {
+        let cost = || -> u64 {
+            steps.iter().map(|s| mask::count(self.mask(s.output as usize)) as u64 * s.macs as u64).sum()
+        };
+        let mut left = cost();
+        while left > macs {
+            let share = if left > 0 { macs as f32 / left as f32 } else { 0.0 };
+            for step in steps {
+                let out = step.output as usize;
+                if self.model.tensors[out].held() && !moves_nothing(step) {
+                    let keep = (mask::count(self.mask(out)) as f32 * share * 0.95) as usize;
+                    mask::split(self.mask(out), self.pending(out), keep);
+                }
+            }
+            if steps.len() > 1 {
+                self.needs(steps);
+            }
+            let now = cost();
+            if now >= left {
+                return;
+            }
+            left = now;
+        }
+    }
+
+    /// Follows the cost of a marked input pixel, for the budget.
+    fn learn(&mut self) {
+        if self.budget.is_some() && self.stats.pixels > 0 {
+            let cost = self.stats.macs as f32 / self.stats.pixels as f32;
+            self.macs_per_pixel = if self.macs_per_pixel > 0.0 { 0.9 * self.macs_per_pixel + 0.1 * cost } else { cost };
+        }
+    }
+
+    /// Scratch memory is shared: a scratch tensor's border has to be written anew.
+    fn prepare(&self, step: &Step) {
+        if !self.model.tensors[step.output as usize].held() {
+            self.fill_border(step.output as usize);
+        }
+    }
+
+    /// Writes the zero codes around a map.
+    pub(super) fn fill_border(&self, tensor: usize) {
+        let t = &self.model.tensors[tensor];
+        let [top, left, bottom, right] = t.border.map(usize::from);
+        if t.border == [0; 4] {
+            return;
+        }
+        let (h, w) = (t.h as usize, t.w as usize);
+        let fill = self.array::<u8>(t.fill, row_bytes(t));
+        let blank = |y: isize, x: isize| self.blank(t, y, x, fill);
+        for y in -(top as isize)..(h + bottom) as isize {
+            if y < 0 || y >= h as isize {
+                (-(left as isize)..(w + right) as isize).for_each(|x| blank(y, x));
+            } else {
+                (-(left as isize)..0).for_each(|x| blank(y, x));
+                (w as isize..(w + right) as isize).for_each(|x| blank(y, x));
+            }
+        }
+    }
+
+    fn blank(&self, t: &Tensor, y: isize, x: isize, fill: &[u8]) {
+        let at = t.origin as isize + y * t.line as isize + x * t.pixel as isize;
+        // SAFETY: the border belongs to the tensor's region (check); no other piece is in use.
+        let row = unsafe { self.arena.bytes_mut(at as usize, row_bytes(t)) };
+        if fill.is_empty() { row.fill(0) } else { row.copy_from_slice(fill) }
+    }
+
+    /// Whether input `input` is a tensor: a constant second operand is not.
+    pub(super) fn is_tensor(&self, step: &Step, input: usize) -> bool {
+        step.inputs.get(input).is_some_and(|i| *i != NONE)
+    }
+
+    pub(super) fn join_of(&self, step: &Step) -> Option<&'a Join> {
+        (step.op == Op::Join as u16).then(|| self.model.record(step.param))?
+    }
+}
+
+/// Whether a step only passes masks on.
+fn moves_nothing(step: &Step) -> bool {
+    step.op == Op::Join as u16 || step.op == Op::Reshape as u16
+}

@@ -1,0 +1,64 @@
+//! What the last frame cost.
+
+use super::Engine;
+
+/// Work of the last frame.
+#[derive(Clone, Copy, Debug, Default, PartialEq)]
+pub struct Stats {
+    /// Frames since load or reset.
+    pub frames: u64,
+    /// Multiply-accumulates done.
+    pub macs: u64,
+    /// Input pixels marked as changed (0 in a dense frame).
+    pub pixels: u32,
+    /// The frame was computed whole.
+    pub dense: bool,
+}
+
+impl Stats {
+    pub(super) fn begin(&mut self) {
+        *self = Self { frames: self.frames, ..Self::default() };
+    }
+
+    pub(super) fn end(&mut self) {
+        self.frames += 1;
+    }
+}
+
+/// Work of one step in the last frame.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct StepStats {
+    /// Index of the step.
+    pub step: usize,
+    /// Output rows recomputed.
+    pub rows: u32,
+    /// Output rows there are.
+    pub of: u32,
+    /// Multiply-accumulates done.
+    pub macs: u64,
+    /// Multiply-accumulates avoided.
+    pub avoided: u64,
+}
+
+impl Engine<'_> {
+    /// Totals of the last frame.
+    pub fn stats(&self) -> Stats {
+        self.stats
+    }
+
+    /// The last frame, step by step.
+    pub fn step_stats(&self) -> impl Iterator<Item = StepStats> {
+        let counters: &[u32] = self.counters();
+        self.model.steps.iter().zip(counters).enumerate().map(|(i, (step, rows))| {
+            let of = self.model.tensors[step.output as usize].rows() as u32;
+            let row = step.macs as u64;
+            StepStats { step: i, rows: *rows, of, macs: *rows as u64 * row, avoided: (of - rows.min(&of)) as u64 * row }
+        })
+    }
+
+    /// The mask of a tensor after the last frame: the rows that changed for its consumers, one bit per pixel in
+    /// lines of `ceil(w / 64)` words. All zero after a dense frame.
+    pub fn changed(&self, tensor: usize) -> Option<&[u64]> {
+        (tensor < self.model.tensors.len()).then(|| &*self.mask(tensor))
+    }
+}

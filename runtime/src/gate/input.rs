@@ -1,0 +1,138 @@
+//! The input gate: which pixels of a frame count as changed.
+//!
+//! A pixel's change is the largest `|new - held|` over its channels. Above the threshold `t` it is *weak*, above `2t` *strong*.
+//! Strong pixels count, weak ones only beside another weak pixel: sensor noise makes lone outliers, moving things do not (the hysteresis of Canny's edges).
+//! A coarser test catches what is slow or faint: an 8 x 8 block whose mean signed change exceeds the block
+//! threshold is replaced as a whole; noise averages out there.
+//!
+//! With `t = 0` every differing pixel counts and the rest of the engine reproduces the dense network exactly.
+
+use crate::engine::Frame;
+use crate::format::{InputGate, Tensor};
+use crate::kernels::Kernels;
+use crate::mask::{self, Grid};
+
+/// Edge of a block, in pixels.
+const BLOCK: usize = 8;
+
+/// The held input and what is needed to compare a frame with it.
+pub(crate) struct Input<'a> {
+    pub kernels: &'a Kernels,
+    pub tensor: &'a Tensor,
+    /// Held codes, from pixel (0, 0) to the end of the last pixel.
+    pub held: &'a mut [u8],
+    /// Per-channel (or single) scale and zero code of a frame of reals.
+    pub scale: &'a [f32],
+    pub zero: &'a [u8],
+    /// Room for the codes of one line.
+    pub line: &'a mut [u8],
+}
+
+impl Input<'_> {
+    fn width(&self) -> usize {
+        self.tensor.w as usize * self.tensor.c as usize
+    }
+
+    /// Line `y` of the frame as codes, and the held line.
+    fn lines<'s>(&'s mut self, frame: &Frame<'s>, y: usize) -> (&'s [u8], &'s mut [u8]) {
+        let width = self.width();
+        let held = &mut self.held[y * self.tensor.line as usize..][..width];
+        match frame {
+            Frame::Pixels(p) => (&p[y * width..][..width], held),
+            Frame::Values(v) => {
+                let c = self.tensor.c as usize;
+                for (i, (code, v)) in self.line.iter_mut().zip(&v[y * width..][..width]).enumerate() {
+                    let k = if self.scale.len() == c { i % c } else { 0 };
+                    let y = v / self.scale[k] + self.zero[k] as f32;
+                    *code = crate::kernels::scalar::code(y, 0.0, 255.0);
+                }
+                (&self.line[..width], held)
+            }
+        }
+    }
+
+    /// Replaces the whole held input.
+    pub fn take_all(&mut self, frame: &Frame) {
+        for y in 0..self.tensor.h as usize {
+            let (new, held) = self.lines(frame, y);
+            held.copy_from_slice(new);
+        }
+    }
+
+    /// Replaces the marked pixels.
+    pub fn take(&mut self, frame: &Frame, marked: &[u64], grid: Grid) {
+        let c = self.tensor.c as usize;
+        for (y, marks) in marked.chunks_exact(grid.words()).enumerate() {
+            if !mask::any(marks) {
+                continue;
+            }
+            let (new, held) = self.lines(frame, y);
+            let row = Grid { h: 1, w: grid.w };
+            mask::each(marks, row, |_, x| held[x * c..][..c].copy_from_slice(&new[x * c..][..c]));
+        }
+    }
+
+    /// Marks what changed by the test `gate` at `scale`. `strong` and `scratch` (three lines) are overwritten.
+    pub fn detect(
+        &mut self, frame: &Frame, gate: &InputGate, scale: f32, marked: &mut [u64], strong: &mut [u64],
+        scratch: &mut [u64],
+    ) {
+        let grid = Grid { h: self.tensor.h as usize, w: self.tensor.w as usize };
+        let threshold = (gate.pixel as f32 * scale).clamp(0.0, 255.0) as u8;
+        marked.fill(0);
+        strong.fill(0);
+        let (kernels, c, words) = (self.kernels, self.tensor.c as usize, grid.words());
+        for y in 0..grid.h {
+            let (new, held) = self.lines(frame, y);
+            let (weak, strong) = (&mut marked[y * words..][..words], &mut strong[y * words..][..words]);
+            for (i, (new, held)) in new.chunks(64).zip(held.chunks(64)).enumerate() {
+                // SAFETY: the CPU has the set's features (chosen by `kernels::select`).
+                let mut bits = unsafe { (kernels.exceed)(new, held, threshold) };
+                if bits == 0 {
+                    continue;
+                }
+                // SAFETY: as above.
+                let twice = unsafe { (kernels.exceed)(new, held, threshold.saturating_mul(2)) };
+                while bits != 0 {
+                    let bit = bits.trailing_zeros() as usize;
+                    let x = (64 * i + bit) / c;
+                    weak[x / 64] |= 1 << (x % 64);
+                    strong[x / 64] |= (twice >> bit & 1) << (x % 64);
+                    bits &= bits - 1;
+                }
+            }
+        }
+        if threshold > 0 {
+            mask::despeckle(marked, strong, grid, scratch);
+            let block = gate.block as f32 * scale;
+            if block > 0.0 && let Frame::Pixels(pixels) = frame {
+                self.blocks(pixels, block as i64, marked, grid);
+            }
+        }
+    }
+
+    /// Marks blocks whose mean signed change exceeds `limit` / 16 codes.
+    fn blocks(&self, pixels: &[u8], limit: i64, marked: &mut [u64], grid: Grid) {
+        let (c, width) = (self.tensor.c as usize, self.width());
+        let total = |line: &[u8]| line.iter().map(|v| *v as u32).sum::<u32>() as i64;
+        for y0 in (0..grid.h).step_by(BLOCK) {
+            let y1 = grid.h.min(y0 + BLOCK);
+            for x0 in (0..grid.w).step_by(BLOCK) {
+                let x1 = grid.w.min(x0 + BLOCK);
+                let mut sum = 0;
+                for y in y0..y1 {
+                    let new = &pixels[y * width..][x0 * c..x1 * c];
+                    let held = &self.held[y * self.tensor.line as usize..][x0 * c..x1 * c];
+                    sum += total(new) - total(held);
+                }
+                if 16 * sum.abs() > limit * ((y1 - y0) * (x1 - x0) * c) as i64 {
+                    // A block never straddles a word: 64 is a multiple of its edge.
+                    let bits = ((1u64 << (x1 - x0)) - 1) << (x0 % 64);
+                    for y in y0..y1 {
+                        marked[y * grid.words() + x0 / 64] |= bits;
+                    }
+                }
+            }
+        }
+    }
+}

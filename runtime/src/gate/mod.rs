@@ -1,0 +1,60 @@
+//! Where change is judged.
+//!
+//! A gated tensor keeps one held copy `H` of its codes: what its consumers see. In pseudo-code, per frame:
+//!
+//! ```text
+//! marked[input] = pixels of the frame that differ from H[input] by more than the input test; they replace H[input]
+//! for each operator, in order:
+//!     candidates = output rows whose receptive field holds a marked input row
+//!     for each candidate row:
+//!         new = f(H[inputs])                      the full computation, never an update by differences
+//!         if score(new, H[output]) > threshold:   H[output] = new, mark the row
+//! ```
+//!
+//! A row that is not passed on keeps its held value, and is compared against that again the next time anything under it
+//! changes: errors cannot add up over frames (no drift). The real code differs in one thing: tensors between two gates may be scratch, so
+//! a segment of operators first spreads its candidates to its held outputs, then asks backwards which scratch rows those need.
+//!
+//! The idea of gating on held references is that of sigma-delta and event networks (O'Connor and Welling 2016; Cavigelli
+//! et al. 2017, CBInfer); recomputing rows from held inputs replaces their accumulators.
+
+pub mod input;
+
+use crate::format::Gate;
+use crate::kernels::Kernels;
+
+/// An output gate at the scale in force.
+pub(crate) struct RowGate<'a> {
+    kernels: &'a Kernels,
+    weights: &'a [u8],
+    /// `None`: pass on if any code differs.
+    limit: Option<u32>,
+    dead: u8,
+}
+
+impl<'a> RowGate<'a> {
+    pub fn new(kernels: &'a Kernels, gate: &Gate, weights: &'a [u8], scale: f32) -> Self {
+        let limit = gate.threshold as f32 * scale * scale;
+        let exact = gate.threshold == 0 || scale <= 0.0;
+        Self { kernels, weights, limit: (!exact).then_some(limit as u32), dead: if exact { 0 } else { gate.dead as u8 } }
+    }
+
+    /// Judges a recomputed row; takes it over and answers `true` if it is to be passed on.
+    pub fn pass(&self, new: &[u8], held: &mut [u8]) -> bool {
+        match self.limit {
+            None if new == held => false,
+            None => {
+                held.copy_from_slice(new);
+                true
+            }
+            // SAFETY: the CPU has the set's features (chosen by `kernels::select`).
+            Some(limit) => unsafe {
+                let pass = (self.kernels.score)(new, held, self.weights, self.dead) > limit;
+                if pass {
+                    (self.kernels.settle)(new, held, self.dead);
+                }
+                pass
+            },
+        }
+    }
+}

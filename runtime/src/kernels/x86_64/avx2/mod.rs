@@ -1,0 +1,128 @@
+//! The set `avx2`: exact products of widened bytes (see [`vector`]).
+
+mod vector;
+
+use super::super::{Bin, ConvTile, DepthwiseTile, Kernels, Row, Uni, scalar};
+use super::detect::Avx2;
+use super::{conv as convolution, depthwise as channelwise, rows};
+use vector::Ymm;
+
+/// The set.
+pub(super) fn kernels(_: Avx2) -> &'static Kernels {
+    static AVX2: Kernels = Kernels {
+        name: "avx2",
+        conv,
+        depthwise,
+        max_pool: scalar::max_pool,
+        avg_pool: scalar::avg_pool,
+        exceed,
+        score,
+        settle,
+        table,
+        max,
+        sum,
+        lerp,
+        binary,
+        map,
+    };
+    &AVX2
+}
+
+/// Declares entries with the features of the set.
+macro_rules! entries {
+    ($($(#[$doc:meta])* fn $name:ident $(<$(const $c:ident: $ct:ty),*>)? ($($args:tt)*) $(-> $ret:ty)? $body:block)*) => {
+        $(
+            $(#[$doc])*
+            #[target_feature(enable = "avx2")]
+            unsafe fn $name $(<$(const $c: $ct),*>)? ($($args)*) $(-> $ret)? $body
+        )*
+    };
+}
+
+entries! {
+    /// Two vectors are a block of 16 outputs.
+    fn tile<const R: usize>(t: &ConvTile, row: usize, count: usize, block: usize) {
+        // SAFETY: the caller's; the features are this function's.
+        unsafe { convolution::tile::<Ymm, R, 2>(t, row, count, block) }
+    }
+
+    fn conv(t: &ConvTile) {
+        let rows = t.rows_in.len();
+        for block in 0..t.oc.div_ceil(16) {
+            let mut row = 0;
+            while row < rows {
+                let left = rows - row;
+                // SAFETY: the tile is valid (the caller); `row + count <= rows`.
+                unsafe {
+                    row += match left {
+                        4.. => { tile::<4>(t, row, 4, block); 4 }
+                        3 => { tile::<3>(t, row, 3, block); 3 }
+                        2 => { tile::<2>(t, row, 2, block); 2 }
+                        _ => { tile::<1>(t, row, 1, block); 1 }
+                    };
+                }
+            }
+        }
+        // SAFETY: the rows are written.
+        unsafe { convolution::apply_table(t) }
+    }
+
+    fn depthwise(t: &DepthwiseTile) {
+        let rows = t.rows_in.len();
+        let mut at = 0;
+        while at < t.oc {
+            let left = t.oc - at;
+            // SAFETY: `at + n <= oc`; the tile is valid (the caller).
+            unsafe {
+                at += match left {
+                    32.. => { channels::<1, true>(t, at, 32); 32 }
+                    17.. => { channels::<1, false>(t, at, left); left }
+                    16 if rows > 1 => { channels::<2, true>(t, at, 16); 16 }
+                    _ if rows > 1 => { channels::<2, false>(t, at, left); left }
+                    _ => { channels::<1, false>(t, at, left); left }
+                };
+            }
+        }
+        // SAFETY: the rows are written.
+        unsafe { convolution::apply_table(t) }
+    }
+
+    fn channels<const ROWS: usize, const FULL: bool>(t: &DepthwiseTile, at: usize, n: usize) {
+        // SAFETY: the caller's; the features are this function's.
+        unsafe { channelwise::channels::<Ymm, ROWS, FULL>(t, at, n) }
+    }
+
+    fn exceed(new: &[u8], held: &[u8], threshold: u8) -> u64 {
+        // SAFETY: here and below: the features are this function's.
+        unsafe { rows::exceed::<Ymm>(new, held, threshold) }
+    }
+    fn score(new: &[u8], held: &[u8], weights: &[u8], dead: u8) -> u32 {
+        // SAFETY: features.
+        unsafe { rows::score::<Ymm>(new, held, weights, dead) }
+    }
+    fn settle(new: &[u8], held: &mut [u8], dead: u8) {
+        // SAFETY: features.
+        unsafe { rows::settle::<Ymm>(new, held, dead) }
+    }
+    fn max(x: &[u8], out: &mut [u8]) {
+        // SAFETY: features.
+        unsafe { rows::max::<Ymm>(x, out) }
+    }
+    fn sum(x: &[u8], out: &mut [i32]) {
+        // SAFETY: features.
+        unsafe { rows::sum::<Ymm>(x, out) }
+    }
+    fn lerp(p: [&[u8]; 4], w: [u32; 4], out: &mut [u8]) {
+        // SAFETY: features.
+        unsafe { rows::lerp::<Ymm>(p, w, out) }
+    }
+    fn table(x: &[u8], out: &mut [u8], table: &[u8; 256]) {
+        scalar::table(x, out, table);
+    }
+    fn binary(bin: &Bin, row: &mut Row) {
+        super::super::rows::binary(bin, row);
+    }
+    fn map(uni: &Uni, row: &mut Row) {
+        super::super::rows::map(uni, row);
+    }
+}

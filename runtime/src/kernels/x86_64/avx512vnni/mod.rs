@@ -1,0 +1,179 @@
+//! The set `avx512vnni`: AVX-512 F, BW, DQ, VL and VNNI; with VBMI, tables are looked up in registers.
+
+mod vector;
+
+use super::super::{Bin, ConvTile, DepthwiseTile, Kernels, Row, Uni, scalar};
+use super::detect::{Avx512Vbmi, Avx512Vnni};
+use super::{conv as convolution, depthwise as channelwise, rows};
+use vector::Zmm;
+
+/// The set, with the entries this CPU can run.
+pub(super) fn kernels(_: Avx512Vnni, vbmi: Option<Avx512Vbmi>) -> &'static Kernels {
+    static VNNI: Kernels = set::<false>();
+    static VBMI: Kernels = set::<true>();
+    if vbmi.is_some() { &VBMI } else { &VNNI }
+}
+
+const fn set<const VBMI: bool>() -> Kernels {
+    Kernels {
+        name: "avx512vnni",
+        conv: conv::<VBMI>,
+        depthwise: depthwise::<VBMI>,
+        max_pool: scalar::max_pool,
+        avg_pool: scalar::avg_pool,
+        exceed,
+        score,
+        settle,
+        table: if VBMI { vector::table_vbmi } else { table },
+        max,
+        sum,
+        lerp,
+        binary,
+        map,
+    }
+}
+
+/// Declares entries with the features of the set.
+macro_rules! entries {
+    ($($(#[$doc:meta])* fn $name:ident $(<$(const $c:ident: $ct:ty),*>)? ($($args:tt)*) $(-> $ret:ty)? $body:block)*) => {
+        $(
+            $(#[$doc])*
+            #[target_feature(enable = "avx512f,avx512bw,avx512dq,avx512vl,avx512vnni")]
+            unsafe fn $name $(<$(const $c: $ct),*>)? ($($args)*) $(-> $ret)? $body
+        )*
+    };
+}
+
+entries! {
+    fn tile<const R: usize, const N: usize>(t: &ConvTile, row: usize, count: usize, block: usize) {
+        // SAFETY: the caller's; the features are this function's.
+        unsafe { convolution::tile::<Zmm, R, N>(t, row, count, block) }
+    }
+
+    fn conv<const VBMI: bool>(t: &ConvTile) {
+        // SAFETY: the tile is valid (the caller); rows and blocks below stay in it.
+        unsafe {
+            match t.rows_in.len() {
+                1 => by_block::<1, 8>(t),
+                2 => by_block::<2, 4>(t),
+                3 | 4 => by_block::<4, 4>(t),
+                _ => by_block::<8, 3>(t),
+            }
+            apply_table::<VBMI>(t);
+        }
+    }
+
+    fn depthwise<const VBMI: bool>(t: &DepthwiseTile) {
+        let rows = t.rows_in.len();
+        let mut at = 0;
+        while at < t.oc {
+            let left = t.oc - at;
+            // As many rows to a vector as leave the fewest lanes idle.
+            // SAFETY: `at + n <= oc`; the tile is valid (the caller).
+            unsafe {
+                at += match left {
+                    64.. => { channels::<1, true>(t, at, 64); 64 }
+                    33.. if rows == 1 => { channels::<1, false>(t, at, left); left }
+                    49.. => { channels::<1, false>(t, at, left); left }
+                    32.. if rows > 1 => { channels::<2, true>(t, at, 32); 32 }
+                    17.. if rows > 1 => { channels::<2, false>(t, at, left); left }
+                    16 if rows > 2 => { channels::<4, true>(t, at, 16); 16 }
+                    ..16 if rows > 2 => { channels::<4, false>(t, at, left); left }
+                    _ if rows > 1 => { channels::<2, false>(t, at, left); left }
+                    _ => { channels::<1, false>(t, at, left); left }
+                };
+            }
+        }
+        // SAFETY: the rows are written.
+        unsafe { apply_table::<VBMI>(t) }
+    }
+
+    fn channels<const ROWS: usize, const FULL: bool>(t: &DepthwiseTile, at: usize, n: usize) {
+        // SAFETY: the caller's; the features are this function's.
+        unsafe { channelwise::channels::<Zmm, ROWS, FULL>(t, at, n) }
+    }
+
+    /// Blocks of 16 outputs outside, rows inside; `N` blocks and `R` rows to a tile while there are as many.
+    fn by_block<const R: usize, const N: usize>(t: &ConvTile) {
+        let blocks = t.oc.div_ceil(16);
+        let mut block = 0;
+        while block < blocks {
+            let left = blocks - block;
+            // SAFETY: `block + n <= blocks`.
+            unsafe {
+                block += match left {
+                    8.. if N >= 8 => { by_row::<R, 8>(t, block); 8 }
+                    // Two pairs rather than three and one.
+                    4 if N == 3 => { by_row::<R, 2>(t, block); 2 }
+                    4.. if N >= 4 => { by_row::<R, 4>(t, block); 4 }
+                    3.. => { by_row::<R, 3>(t, block); 3 }
+                    2 => { by_row::<R, 2>(t, block); 2 }
+                    _ => { by_row::<R, 1>(t, block); 1 }
+                };
+            }
+        }
+    }
+
+    fn by_row<const R: usize, const N: usize>(t: &ConvTile, block: usize) {
+        let rows = t.rows_in.len();
+        let mut row = 0;
+        while row < rows {
+            let left = rows - row;
+            // SAFETY: `row + count <= rows`.
+            unsafe {
+                row += match left {
+                    7.. if R == 8 => { tile::<8, N>(t, row, left.min(8), block); left.min(8) }
+                    5.. if R == 8 => { tile::<6, N>(t, row, left.min(6), block); left.min(6) }
+                    3.. if R >= 4 => { tile::<4, N>(t, row, left.min(4), block); left.min(4) }
+                    2 if R >= 2 => { tile::<2, N>(t, row, 2, block); 2 }
+                    _ => { tile::<1, N>(t, row, 1, block); 1 }
+                };
+            }
+        }
+    }
+
+    fn apply_table<const VBMI: bool>(t: &ConvTile) {
+        // SAFETY: the caller's; VBMI: the entry was chosen with its proof.
+        unsafe {
+            if VBMI {
+                vector::apply_table_vbmi(t);
+            } else {
+                convolution::apply_table(t);
+            }
+        }
+    }
+
+    fn exceed(new: &[u8], held: &[u8], threshold: u8) -> u64 {
+        // SAFETY: here and below: the features are this function's.
+        unsafe { rows::exceed::<Zmm>(new, held, threshold) }
+    }
+    fn score(new: &[u8], held: &[u8], weights: &[u8], dead: u8) -> u32 {
+        // SAFETY: features.
+        unsafe { rows::score::<Zmm>(new, held, weights, dead) }
+    }
+    fn settle(new: &[u8], held: &mut [u8], dead: u8) {
+        // SAFETY: features.
+        unsafe { rows::settle::<Zmm>(new, held, dead) }
+    }
+    fn max(x: &[u8], out: &mut [u8]) {
+        // SAFETY: features.
+        unsafe { rows::max::<Zmm>(x, out) }
+    }
+    fn sum(x: &[u8], out: &mut [i32]) {
+        // SAFETY: features.
+        unsafe { rows::sum::<Zmm>(x, out) }
+    }
+    fn lerp(p: [&[u8]; 4], w: [u32; 4], out: &mut [u8]) {
+        // SAFETY: features.
+        unsafe { rows::lerp::<Zmm>(p, w, out) }
+    }
+    fn table(x: &[u8], out: &mut [u8], table: &[u8; 256]) {
+        scalar::table(x, out, table);
+    }
+    fn binary(bin: &Bin, row: &mut Row) {
+        super::super::rows::binary(bin, row);
+    }
+    fn map(uni: &Uni, row: &mut Row) {
+        super::super::rows::map(uni, row);
+    }
+}

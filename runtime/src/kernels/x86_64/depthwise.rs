@@ -1,0 +1,192 @@
+//! Depthwise convolution: 4 taps of a channel side by side, so that the dot step sums them.
+//!
+//! Taps are rows of bytes, one byte a channel. Two rounds of unpacking interleave 4 of them inside each 16-byte lane:
+//!
+//! ```text
+//! taps 0..4, lane l:  a0 a1 .. a15 | b0 .. b15 | c0 .. c15 | d0 .. d15        (channel 16 l + 0..16)
+//! unpack bytes:       a0 b0 a1 b1 .. a7 b7 | a8 b8 .. | c0 d0 c1 d1 .. | c8 d8 ..
+//! unpack pairs:       j = 0: a0 b0 c0 d0 .. a3 b3 c3 d3,   j = 1: channels 4..8,   j = 2: 8..12,   j = 3: 12..16
+//! ```
+//!
+//! So vector j of a quad holds channels `4j..4j + 4` of each lane. Weights, multipliers and offsets are put in that
+//! order once per tile; packing the four results twice undoes it.
+//!
+//! A vector holds 1, 2 or 4 rows: with few channels several rows share it, in separate lanes. Exactly the channels
+//! asked for are read.
+
+use core::mem::MaybeUninit;
+
+use super::super::DepthwiseTile;
+use super::vector::Vector;
+
+/// Quads whose arranged weights are kept; those of larger kernels are arranged again at each use.
+const KEPT: usize = 16;
+
+/// Channels `at..at + n` of all rows, `ROWS` rows to a vector; `at` is a multiple of 16,
+/// `n <= BYTES / ROWS`, and equal to it if `FULL`.
+///
+/// # Safety
+/// The tile is valid (see [`DepthwiseTile`]), the channels are in it, the CPU has the features of `V`.
+#[inline(always)]
+pub(super) unsafe fn channels<V: Vector, const ROWS: usize, const FULL: bool>(
+    t: &DepthwiseTile,
+    at: usize,
+    n: usize,
+) {
+    let rows = t.rows_in.len();
+    let taps = t.segments;
+    let real = t.real;
+    // SAFETY: features: the caller. Rows, weights, multipliers and results: validity of the tile; `rows_of` and
+    // `block` never leave it, and `load_rows` reads `n` channels only.
+    unsafe {
+        let (lo, hi) = (V::splat(t.lo), V::splat(t.hi));
+        let (mut m, mut b, mut r) = ([lo; 4], [lo; 4], [lo; 4]);
+        for j in 0..4 {
+            m[j] = arranged::<V, ROWS>(t.oc, t.m.as_ptr().cast(), 64, at, j).reals();
+            b[j] = arranged::<V, ROWS>(t.oc, t.b.as_ptr().cast(), 64, at, j).reals();
+            if let Some(res) = &t.residual {
+                r[j] = arranged::<V, ROWS>(t.oc, res.r.as_ptr().cast(), 64, at, j).reals();
+            }
+        }
+        let mut kept = [const { MaybeUninit::<[V::Right; 4]>::uninit() }; KEPT];
+        for (q, kept) in kept.iter_mut().enumerate().take(t.quads) {
+            kept.write(weights::<V, ROWS>(t, at, q));
+        }
+
+        let mut row = 0;
+        while row < rows {
+            let count = ROWS.min(rows - row);
+            let x = rows_of::<ROWS>(t.input, t.rows_in, row, at);
+            let mut acc = [V::zero(); 4];
+            for (q, taps) in taps.chunks(4).enumerate() {
+                let mut v = [V::zero(); 4];
+                if let &[t0, t1, t2, t3] = taps {
+                    v[0] = V::load_rows::<ROWS, FULL>(&x, t0 as usize, n);
+                    v[1] = V::load_rows::<ROWS, FULL>(&x, t1 as usize, n);
+                    v[2] = V::load_rows::<ROWS, FULL>(&x, t2 as usize, n);
+                    v[3] = V::load_rows::<ROWS, FULL>(&x, t3 as usize, n);
+                } else {
+                    for (v, &tap) in v.iter_mut().zip(taps) {
+                        *v = V::load_rows::<ROWS, FULL>(&x, tap as usize, n);
+                    }
+                }
+                let w = if q < KEPT { kept[q].assume_init() } else { weights::<V, ROWS>(t, at, q) };
+                let v = interleave(v);
+                for j in 0..4 {
+                    acc[j] = acc[j].dot(v[j].left(), w[j]);
+                }
+            }
+
+            let mut y = [lo; 4];
+            for j in 0..4 {
+                y[j] = V::add(V::mul(acc[j].to_reals(), m[j]), b[j]);
+            }
+            if let Some(res) = &t.residual {
+                let x = rows_of::<ROWS>(res.input, res.rows, row, at);
+                let zero = V::zero();
+                let x = interleave([V::load_rows::<ROWS, FULL>(&x, 0, n), zero, zero, zero]);
+                for j in 0..4 {
+                    y[j] = V::add(y[j], V::mul(x[j].to_reals(), r[j]));
+                }
+            }
+            for y in &mut y {
+                *y = V::min(V::max(*y, lo), hi);
+            }
+            if real {
+                store_reals::<V, ROWS>(t, row, count, at, n, y);
+            } else {
+                let lo = V::round(y[0]).pack32(V::round(y[1]));
+                let hi = V::round(y[2]).pack32(V::round(y[3]));
+                let mut out = [t.output; 4];
+                for (i, out) in out.iter_mut().enumerate().take(count) {
+                    *out = t.output.add(t.rows_out[row + i] as usize + at);
+                }
+                lo.pack16(hi).store_rows::<ROWS>(&out, count, n);
+            }
+            row += ROWS;
+        }
+    }
+}
+
+/// Channel `at` of `ROWS` rows from `row`; the last row stands in for those beyond the end.
+#[inline(always)]
+unsafe fn rows_of<const ROWS: usize>(base: *const u8, rows: &[u32], row: usize, at: usize) -> [*const u8; 4] {
+    let mut p = [base; 4];
+    for (i, p) in p.iter_mut().enumerate().take(ROWS) {
+        // SAFETY: offsets of the tile's rows (the caller).
+        *p = unsafe { base.add(rows[(row + i).min(rows.len() - 1)] as usize + at) };
+    }
+    p
+}
+
+/// Part j of the 64 bytes a block of 16 channels has at `p`, for the block of each lane; blocks are `stride` bytes apart.
+#[inline(always)]
+unsafe fn arranged<V: Vector, const ROWS: usize>(oc: usize, p: *const u8, stride: usize, at: usize, j: usize) -> V {
+    let lanes = V::LANES / ROWS;
+    let last = (oc - 1) / 16;
+    let mut lane = [p; 4];
+    for (i, lane) in lane.iter_mut().enumerate().take(V::LANES) {
+        let block = (at / 16 + i % lanes).min(last);
+        // SAFETY: the block exists; 16 of its 64 bytes.
+        *lane = unsafe { p.add(block * stride + 16 * j) };
+    }
+    // SAFETY: as above; features: the caller.
+    unsafe { V::load_lanes(&lane) }
+}
+
+/// The weights of quad `q`.
+#[inline(always)]
+unsafe fn weights<V: Vector, const ROWS: usize>(t: &DepthwiseTile, at: usize, q: usize) -> [V::Right; 4] {
+    // SAFETY: `q < quads`; features and validity: the caller.
+    unsafe {
+        let p = t.weights.as_ptr().cast::<u8>().add(64 * q);
+        let mut w = [V::zero().right(); 4];
+        for (j, w) in w.iter_mut().enumerate() {
+            *w = arranged::<V, ROWS>(t.oc, p, 64 * t.quads, at, j).right();
+        }
+        w
+    }
+}
+
+/// Four rows of bytes to four vectors of 4 bytes a channel, as drawn above.
+#[inline(always)]
+unsafe fn interleave<V: Vector>([a, b, c, d]: [V; 4]) -> [V; 4] {
+    // SAFETY: features: the caller.
+    unsafe {
+        let (ab_lo, ab_hi) = (a.unpack_lo8(b), a.unpack_hi8(b));
+        let (cd_lo, cd_hi) = (c.unpack_lo8(d), c.unpack_hi8(d));
+        [
+            ab_lo.unpack_lo16(cd_lo),
+            ab_lo.unpack_hi16(cd_lo),
+            ab_hi.unpack_lo16(cd_hi),
+            ab_hi.unpack_hi16(cd_hi),
+        ]
+    }
+}
+
+/// f32 results: rare, so lane by lane.
+#[inline(always)]
+unsafe fn store_reals<V: Vector, const ROWS: usize>(
+    t: &DepthwiseTile,
+    row: usize,
+    count: usize,
+    at: usize,
+    n: usize,
+    y: [V::Real; 4],
+) {
+    let lanes = V::LANES / ROWS;
+    let mut values = [[0f32; 16]; 4];
+    for (values, y) in values.iter_mut().zip(y) {
+        // SAFETY: 16 is at least WORDS; features: the caller.
+        unsafe { V::store_reals(y, values.as_mut_ptr(), V::WORDS) };
+    }
+    for i in 0..count {
+        // SAFETY: a row of the tile (the caller).
+        let out = unsafe { t.output.add(t.rows_out[row + i] as usize).cast::<f32>() };
+        for k in 0..n {
+            let (lane, part) = (i * lanes + k / 16, k % 16);
+            // SAFETY: `at + k < oc`; the row may be unaligned.
+            unsafe { out.add(at + k).write_unaligned(values[part / 4][4 * lane + part % 4]) };
+        }
+    }
+}

@@ -1,0 +1,244 @@
+//! The entries that work on one row.
+
+use quiescent::format::{BinaryFn, MapFn};
+use quiescent::kernels::{Bin, Kernels, Operand, Real, Row, Uni, scalar};
+
+use super::guarded::{Against, Guarded};
+use super::{Random, sets};
+
+const LONGEST: usize = 300;
+
+/// Calls `f` for every set, length and placement, each time with the same random values.
+fn each(mut f: impl FnMut(&Kernels, usize, Against, &mut Random)) {
+    for set in sets() {
+        for len in 0..=LONGEST {
+            for against in [Against::End, Against::Start] {
+                f(set, len, against, &mut Random(len as u64));
+            }
+        }
+    }
+}
+
+fn codes(random: &mut Random, len: usize) -> Vec<u8> {
+    let extreme = len % 3 == 0;
+    (0..len).map(|_| random.code(extreme)).collect()
+}
+
+/// Near `x`, so that differences are about the size of thresholds.
+fn near(random: &mut Random, x: &[u8]) -> Vec<u8> {
+    x.iter().map(|x| x.wrapping_add(random.below(9) as u8).wrapping_sub(4)).collect()
+}
+
+/// `out` between bytes that must not change.
+fn framed(out: &[u8]) -> Vec<u8> {
+    [&[0xa5; 64], out, &[0xa5; 64]].concat()
+}
+
+/// Compares what two sets make of the middle of a framed row.
+fn compare(set: &Kernels, what: &str, start: &[u8], f: impl Fn(&Kernels, &mut [u8])) {
+    let run = |set: &Kernels| {
+        let mut out = framed(start);
+        f(set, &mut out[64..64 + start.len()]);
+        out
+    };
+    assert!(run(set) == run(&scalar::KERNELS), "{}: {what} of {} bytes", set.name, start.len());
+}
+
+#[test]
+fn exceed() {
+    each(|set, len, against, random| {
+        let len = len.min(64);
+        let held = codes(random, len);
+        let new = if len % 2 == 0 { near(random, &held) } else { codes(random, len) };
+        let (new, held) = (Guarded::new(&new, against), Guarded::new(&held, against));
+        for threshold in [0, 1, 3, 127, 254, 255] {
+            // SAFETY: the set is available, here and below.
+            let found = unsafe { (set.exceed)(&new, &held, threshold) };
+            // SAFETY: scalar.
+            let expected = unsafe { (scalar::KERNELS.exceed)(&new, &held, threshold) };
+            assert_eq!(found, expected, "{}: {len} bytes, threshold {threshold}", set.name);
+        }
+    });
+}
+
+#[test]
+fn score() {
+    let check = |set: &Kernels, new: &[u8], held: &[u8], weights: &[u8], dead: u8| {
+        // SAFETY: the set is available.
+        let found = unsafe { (set.score)(new, held, weights, dead) };
+        // SAFETY: scalar.
+        let expected = unsafe { (scalar::KERNELS.score)(new, held, weights, dead) };
+        assert_eq!(found, expected, "{}: {} bytes, dead zone {dead}", set.name, new.len());
+    };
+    each(|set, len, against, random| {
+        let held = codes(random, len);
+        let new = if len % 2 == 0 { near(random, &held) } else { codes(random, len) };
+        let weights = codes(random, len);
+        let [new, held, weights] = [new, held, weights].map(|v| Guarded::new(&v, against));
+        for dead in [0, 1, 2, 100, 255] {
+            check(set, &new, &held, &weights, dead);
+        }
+    });
+    // Sums near and beyond the largest u32: 66,051 largest squares fit, one more does not.
+    for set in sets() {
+        for len in [60_000, 65_535, 66_051, 66_052, 200_000] {
+            check(set, &vec![255; len], &vec![0; len], &vec![255; len], 0);
+        }
+    }
+}
+
+#[test]
+fn settle() {
+    each(|set, len, against, random| {
+        let held = codes(random, len);
+        let new = Guarded::new(&near(random, &held), against);
+        for dead in [0, 1, 3, 255] {
+            compare(set, "settle", &held, |set, out| {
+                // SAFETY: the set is available.
+                unsafe { (set.settle)(&new, out, dead) }
+            });
+        }
+    });
+}
+
+#[test]
+fn table_and_max() {
+    each(|set, len, against, random| {
+        let x = Guarded::new(&codes(random, len), against);
+        let start = codes(random, len);
+        let mut table = [0u8; 256];
+        table.fill_with(|| random.next() as u8);
+        // SAFETY: the set is available.
+        compare(set, "table", &start, |set, out| unsafe { (set.table)(&x, out, &table) });
+        // SAFETY: as above.
+        compare(set, "max", &start, |set, out| unsafe { (set.max)(&x, out) });
+    });
+}
+
+#[test]
+fn sum() {
+    each(|set, len, against, random| {
+        let x = Guarded::new(&codes(random, len), against);
+        let start: Vec<i32> = (0..len + 32).map(|_| random.next() as i32 / 2).collect();
+        let run = |set: &Kernels| {
+            let mut out = start.clone();
+            // SAFETY: the set is available.
+            unsafe { (set.sum)(&x, &mut out[16..16 + len]) };
+            out
+        };
+        assert_eq!(run(set), run(&scalar::KERNELS), "{}: {len} bytes", set.name);
+    });
+}
+
+#[test]
+fn lerp() {
+    each(|set, len, against, random| {
+        let rows = [0; 4].map(|_| Guarded::new(&codes(random, len), against));
+        let (a, b) = (random.below(257) as u32, random.below(257) as u32);
+        let bilinear = [(256 - a) * (256 - b), a * (256 - b), (256 - a) * b, a * b];
+        // Weights beyond 1 keep the low byte.
+        let large = [0; 4].map(|_| random.below(1 << 21) as u32);
+        for w in [bilinear, large, [65536, 0, 0, 0]] {
+            let p = [&rows[0][..], &rows[1], &rows[2], &rows[3]];
+            // SAFETY: the set is available.
+            compare(set, "lerp", &vec![0; len], |set, out| unsafe { (set.lerp)(p, w, out) });
+        }
+    });
+}
+
+const BINARY: [BinaryFn; 6] =
+    [BinaryFn::Add, BinaryFn::Sub, BinaryFn::Mul, BinaryFn::Div, BinaryFn::Min, BinaryFn::Max];
+
+const MAPS: [MapFn; 14] = [
+    MapFn::Identity,
+    MapFn::Sigmoid,
+    MapFn::Exp,
+    MapFn::Tanh,
+    MapFn::Silu,
+    MapFn::LeakyRelu,
+    MapFn::HardSigmoid,
+    MapFn::HardSwish,
+    MapFn::Sqrt,
+    MapFn::Reciprocal,
+    MapFn::Abs,
+    MapFn::Neg,
+    MapFn::Log,
+    MapFn::PRelu,
+];
+
+/// Random contents of an operand or a result.
+struct Values {
+    codes: Vec<u8>,
+    reals: Vec<Real>,
+    scale: Vec<f32>,
+    offset: Vec<f32>,
+}
+
+impl Values {
+    fn new(random: &mut Random, len: usize, wild: bool) -> Self {
+        let mut reals = |size: f32| -> Vec<f32> {
+            (0..len).map(|_| if wild { random.wild() } else { random.unit() * size }).collect()
+        };
+        let (scale, offset, values) = (reals(0.1), reals(8.0), reals(10.0));
+        Values { codes: codes(random, len), reals: values.iter().map(|x| x.to_le_bytes()).collect(), scale, offset }
+    }
+
+    fn operands(&self) -> [Operand<'_>; 3] {
+        [
+            Operand::Codes { codes: &self.codes, scale: &self.scale, offset: &self.offset },
+            Operand::Reals(&self.reals),
+            Operand::One(self.offset.first().copied().unwrap_or(1.0)),
+        ]
+    }
+}
+
+/// Runs `f` with three kinds of results and compares all bytes.
+fn compare_rows(set: &Kernels, what: &str, len: usize, random: &mut Random, f: &dyn Fn(&Kernels, &mut Row)) {
+    let mut table = [0u8; 256];
+    table.fill_with(|| random.next() as u8);
+    let scale: Vec<f32> = (0..len).map(|_| random.unit() * 30.0).collect();
+    let offset: Vec<f32> = (0..len).map(|_| random.unit() * 128.0 + 128.0).collect();
+    for (table, lo, hi) in [(None, 0.0, 255.0), (Some(&table), 10.0, 240.0)] {
+        compare(set, what, &vec![0; len], |set, codes| {
+            f(set, &mut Row::Codes { codes, scale: &scale, offset: &offset, lo, hi, table });
+        });
+    }
+    for (lo, hi) in [(f32::NEG_INFINITY, f32::INFINITY), (-2.0, 3.0)] {
+        compare(set, what, &vec![0; 4 * len], |set, bytes| {
+            let (reals, _) = bytes.as_chunks_mut::<4>();
+            f(set, &mut Row::Reals { reals, lo, hi });
+        });
+    }
+}
+
+#[test]
+fn binary() {
+    each(|set, len, against, random| {
+        if against == Against::Start {
+            return;
+        }
+        let [a, b] = [len % 4 == 0, len % 4 == 1].map(|wild| Values::new(random, len, wild));
+        for f in BINARY {
+            let pick = random.below(9);
+            let bin = Bin { f, a: a.operands()[pick / 3], b: b.operands()[pick % 3] };
+            // SAFETY: the set is available.
+            compare_rows(set, &format!("{f:?}"), len, random, &|set, row| unsafe { (set.binary)(&bin, row) });
+        }
+    });
+}
+
+#[test]
+fn map() {
+    each(|set, len, against, random| {
+        if against == Against::Start {
+            return;
+        }
+        let a = Values::new(random, len, len % 2 == 0);
+        let slope: Vec<f32> = (0..len).map(|_| random.unit()).collect();
+        for f in MAPS {
+            let uni = Uni { f, p: [0.2, 0.5], slope: &slope, a: a.operands()[random.below(3)] };
+            // SAFETY: the set is available.
+            compare_rows(set, &format!("{f:?}"), len, random, &|set, row| unsafe { (set.map)(&uni, row) });
+        }
+    });
+}

@@ -1,0 +1,145 @@
+//! Who lies in whose memory, and how wide a border of zero codes each map needs.
+//!
+//! A concatenation's inputs are written where the output has them; a reshape's input and output are one piece of memory.
+//! Where both wishes or a border stand against each other, a copy settles it.
+
+use anyhow::Result;
+
+use super::Lowering;
+use super::items::{Item, Kind};
+use crate::ir::{Op, Pad};
+
+/// Where a tensor lies, if not in memory of its own.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub(crate) enum Home {
+    /// Inside `parent` from channel `c0`, pixel `(y0, x0)`.
+    Part { parent: usize, c0: usize, y0: usize, x0: usize },
+    /// The same memory as `parent` under another shape.
+    Same { parent: usize },
+}
+
+impl Home {
+    pub fn parent(self) -> usize {
+        match self {
+            Home::Part { parent, .. } | Home::Same { parent } => parent,
+        }
+    }
+}
+
+pub(crate) fn assign(l: &mut Lowering) -> Result<()> {
+    borders(l);
+    reshapes(l)?;
+    rows(l)?;
+    share_borders(l);
+    Ok(())
+}
+
+/// What every convolution reads outside its input.
+fn borders(l: &mut Lowering) {
+    for item in &l.items {
+        let (Kind::Conv { node, .. } | Kind::ConvF32 { node, .. }) = &item.kind else { continue };
+        let Op::Conv(conv) = &l.graph.nodes[*node].op else { continue };
+        let (Some(x), Some(y)) = (&l.values[item.inputs[0]], &l.values[l.graph.nodes[*node].output]) else { continue };
+        let over = |out: usize, stride: usize, pad: usize, k: usize, d: usize, n: usize| {
+            ((out - 1) * stride + (k - 1) * d + 1).saturating_sub(pad + n)
+        };
+        let b = &mut l.borders[item.inputs[0]];
+        b.t = b.t.max(conv.pad.t);
+        b.l = b.l.max(conv.pad.l);
+        b.b = b.b.max(over(y.shape.h, conv.stride.0, conv.pad.t, conv.kh, conv.dilation.0, x.shape.h));
+        b.r = b.r.max(over(y.shape.w, conv.stride.1, conv.pad.l, conv.kw, conv.dilation.1, x.shape.w));
+    }
+}
+
+/// A reshape's input moves into its output's memory; if it cannot, a copy of it does.
+fn reshapes(l: &mut Lowering) -> Result<()> {
+    let inputs: Vec<usize> = l.graph.inputs.iter().map(|i| i.tensor).collect();
+    let items = std::mem::take(&mut l.items);
+    let mut out: Vec<Item> = Vec::with_capacity(items.len());
+    for mut item in items {
+        if let Kind::Reshape = item.kind {
+            let x = item.inputs[0];
+            let joined = out.iter().any(|i| i.output == x && matches!(i.kind, Kind::Join { .. }));
+            let bare = |t: usize| l.borders[t] == Pad::default();
+            if bare(item.output) && !inputs.contains(&x) && !l.homes.contains_key(&x) && bare(x) && !joined {
+                l.homes.insert(x, Home::Same { parent: item.output });
+            } else {
+                let v = l.value(x)?.clone();
+                let copy = l.add(format!("{}.flat", v.name), v.shape, v.store);
+                out.push(Item { name: item.name.clone(), kind: Kind::Copy, inputs: vec![x], output: copy });
+                if !bare(item.output) {
+                    // A border cannot lie in reshaped memory: reshape first, then copy into the bordered map.
+                    let v = l.value(item.output)?.clone();
+                    let raw = l.add(format!("{}.bare", v.name), v.shape, v.store);
+                    l.homes.insert(copy, Home::Same { parent: raw });
+                    let name = item.name.clone();
+                    out.push(Item { name: name.clone(), kind: Kind::Reshape, inputs: vec![copy], output: raw });
+                    out.push(Item { name, kind: Kind::Copy, inputs: vec![raw], output: item.output });
+                    continue;
+                }
+                l.homes.insert(copy, Home::Same { parent: item.output });
+                item.inputs[0] = copy;
+            }
+        }
+        out.push(item);
+    }
+    l.items = out;
+    Ok(())
+}
+
+/// Parts of a map joined by lines or columns can have no border of their own, and reshaped memory no gaps: copies for those that want it.
+fn rows(l: &mut Lowering) -> Result<()> {
+    let items = std::mem::take(&mut l.items);
+    let mut out: Vec<Item> = Vec::with_capacity(items.len());
+    for mut item in items {
+        if let Kind::Join { .. } = item.kind {
+            let x = item.inputs[0];
+            let Some(Home::Part { parent, c0, y0, x0 }) = l.homes.get(&x).copied() else {
+                out.push(item);
+                continue;
+            };
+            let (v, p) = (l.value(x)?.clone(), l.value(parent)?.clone());
+            let by_channels = v.shape.h == p.shape.h && v.shape.w == p.shape.w;
+            let bare = l.borders[x] == Pad::default() && l.borders[parent] == Pad::default();
+            // Memory shared with a reshape has to stay contiguous inside the parent.
+            let reshaped = l.homes.values().any(|h| *h == Home::Same { parent: x });
+            let contiguous = v.shape.c == p.shape.c && v.shape.w == p.shape.w && bare;
+            if (!by_channels && !bare) || (reshaped && !contiguous) {
+                l.homes.remove(&x);
+                let copy = l.add(format!("{}.part", p.name), v.shape, v.store);
+                l.homes.insert(copy, Home::Part { parent, c0, y0, x0 });
+                out.push(Item { name: item.name.clone(), kind: Kind::Copy, inputs: vec![x], output: copy });
+                item.inputs[0] = copy;
+            }
+        }
+        out.push(item);
+    }
+    l.items = out;
+    Ok(())
+}
+
+/// Tensors side by side in one memory have one border.
+fn share_borders(l: &mut Lowering) {
+    let by_channels = |l: &Lowering, t: usize| match (l.homes.get(&t), &l.values[t]) {
+        (Some(Home::Part { parent, .. }), Some(v)) => {
+            let p = l.values[*parent].as_ref().map(|p| p.shape);
+            (p.map(|p| (p.h, p.w)) == Some((v.shape.h, v.shape.w))).then_some(*parent)
+        }
+        _ => None,
+    };
+    let widest = |a: Pad, b: Pad| Pad { t: a.t.max(b.t), l: a.l.max(b.l), b: a.b.max(b.b), r: a.r.max(b.r) };
+    loop {
+        let mut changed = false;
+        for t in 0..l.values.len() {
+            if let Some(parent) = by_channels(l, t) {
+                let both = widest(l.borders[t], l.borders[parent]);
+                changed |= both != l.borders[t] || both != l.borders[parent];
+                l.borders[t] = both;
+                l.borders[parent] = both;
+            }
+        }
+        if !changed {
+            return;
+        }
+    }
+}

@@ -1,0 +1,120 @@
+//! From a graph and its codes to an artifact.
+//!
+//! ```text
+//! Graph + calibrate::Plan
+//!   -> items    nodes become steps: activations, clamps and residual additions fuse into their convolution
+//!   -> homes    who lies in whose memory: concatenations and reshapes become views; who needs a border
+//!   -> memory   which tensors are held, segments, arena offsets
+//!   -> emit     records, packed weights, tables
+//! ```
+
+mod emit;
+mod homes;
+mod input;
+mod items;
+mod memory;
+mod pack;
+
+pub use input::{Norm, fold_input};
+pub use memory::Hold;
+
+use std::collections::BTreeMap;
+
+use anyhow::{Result, bail};
+use quiescent::format::{Builder, Packing, Profile};
+
+use crate::calibrate::{Plan, Store};
+use crate::ir::{Graph, Shape};
+
+/// Choices that are not in the graph.
+#[derive(Clone, Debug)]
+pub struct Options {
+    pub profile: Profile,
+    /// Which tensors keep their rows.
+    pub hold: Hold,
+    /// Gates on (thresholds start at 0 and are set by the search) or off.
+    pub gates: bool,
+}
+
+/// What a step of the artifact came from.
+#[derive(Clone, Debug, serde::Serialize, serde::Deserialize)]
+pub struct StepInfo {
+    /// Name of the ONNX node.
+    pub name: String,
+    pub op: String,
+    /// `[h, w, c]` of the output.
+    pub shape: [usize; 3],
+    /// Multiply-accumulates of the whole map.
+    pub macs: u64,
+    /// Bits of the weights, 0 without.
+    pub bits: u32,
+    /// Bytes of weights and tables.
+    pub bytes: usize,
+}
+
+/// The artifact's records, and what people want to know of them.
+pub struct Lowered {
+    pub builder: Builder,
+    pub steps: Vec<StepInfo>,
+    /// Names of the artifact's tensors.
+    pub tensors: Vec<String>,
+    /// Arena with everything but the input reused, and as planned, in bytes of tensors.
+    pub dense_bytes: usize,
+    pub planned_bytes: usize,
+}
+
+/// A tensor of the artifact: those of the graph keep their number, copies and slices follow.
+#[derive(Clone, Debug)]
+pub(crate) struct Value {
+    pub name: String,
+    pub shape: Shape,
+    pub store: Store,
+}
+
+/// The working state of the stages.
+pub(crate) struct Lowering<'g> {
+    pub graph: &'g Graph,
+    pub plan: &'g Plan,
+    pub values: Vec<Option<Value>>,
+    pub items: Vec<items::Item>,
+    pub homes: BTreeMap<usize, homes::Home>,
+    pub borders: Vec<crate::ir::Pad>,
+}
+
+impl Lowering<'_> {
+    pub fn value(&self, t: usize) -> Result<&Value> {
+        match self.values.get(t).and_then(|v| v.as_ref()) {
+            Some(v) => Ok(v),
+            None => bail!("tensor {t} has no storage; this is a defect of the converter"),
+        }
+    }
+
+    pub fn add(&mut self, name: String, shape: Shape, store: Store) -> usize {
+        self.values.push(Some(Value { name, shape, store }));
+        self.borders.push(Default::default());
+        self.values.len() - 1
+    }
+}
+
+/// Lowers a graph whose tensors `plan` has given codes.
+pub fn lower(graph: &Graph, plan: &Plan, options: &Options) -> Result<Lowered> {
+    let values = graph.tensors.iter().enumerate().map(|(i, t)| {
+        let store = plan.tensors.get(i).cloned().flatten()?;
+        t.constant.is_none().then(|| Value { name: t.name.clone(), shape: t.shape, store })
+    });
+    let mut l = Lowering {
+        graph,
+        plan,
+        values: values.collect(),
+        items: Vec::new(),
+        homes: BTreeMap::new(),
+        borders: vec![Default::default(); graph.tensors.len()],
+    };
+    items::build(&mut l)?;
+    homes::assign(&mut l)?;
+    let memory = memory::plan(&l, &options.hold)?;
+    let mut lowered = emit::emit(&l, &memory, options)?;
+    lowered.builder.header.packing = Packing::K4N16 as u16;
+    lowered.builder.header.profile = options.profile as u16;
+    Ok(lowered)
+}
