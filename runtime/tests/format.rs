@@ -114,6 +114,12 @@ fn header_faults() {
     assert_eq!(patched(|h| h.tensors_end = h.arena_len + 1), E::Header { fault: Fault::Outside });
     assert_eq!(patched(|h| h.input = 900), E::Header { fault: Fault::Index });
     assert_eq!(patched(|h| h.input = 1), E::Header { fault: Fault::Input });
+    assert_eq!(error(|n, _| n.b.tensors[0].quant_len = 0), E::Header { fault: Fault::Quant });
+    let wide = error(|n, _| {
+        let t = &mut n.b.tensors[0];
+        (t.origin, t.pixel, t.line) = (55, 5, 50);
+    });
+    assert_eq!(wide, E::Header { fault: Fault::Stride });
     assert!(matches!(patched(|h| h.arena_len -= 1), E::Arena { needed, stated } if needed == stated + 1));
     let section = |section, fault| E::Section { section, fault };
     assert_eq!(patched(|h| h.steps.offset += 4), section(Section::Steps, Fault::Unaligned));
@@ -177,6 +183,7 @@ fn order_faults() {
     assert_eq!(step(|a| a.conv, |n, s| n.b.steps[s].inputs_len = 0), Fault::Inputs);
     assert_eq!(step(|a| a.table, |n, s| n.b.steps[s].inputs_len = 2), Fault::Inputs);
     assert_eq!(step(|a| a.binary, |n, s| n.b.steps[s].inputs_len = 3), Fault::Inputs);
+    assert_eq!(step(|a| a.constant, |n, s| n.b.steps[s].inputs[1] = 0), Fault::Surplus);
     assert_eq!(step(|a| a.conv, |n, s| n.b.steps[s].inputs[0] = 900), Fault::Index);
     assert_eq!(step(|a| a.conv, |n, s| n.b.steps[s].output = NONE), Fault::Index);
     // Reads its own result, a later one; two steps write one tensor.
@@ -272,6 +279,8 @@ fn weights_have_the_length_the_kernel_reads() {
 fn operator_faults() {
     assert_eq!(param(|a| a.max, |p: &mut Pool| p.window.pad[0] = 2), Fault::Window);
     assert_eq!(param(|a| a.max, |p: &mut Pool| p.window.stride[1] = 4), Fault::Window);
+    let far = |p: &mut Pool| (p.window.kernel, p.window.pad, p.window.dilation) = ([2; 2], [256; 2], [256; 2]);
+    assert_eq!(param(|a| a.max, far), Fault::Window);
     assert_eq!(param(|a| a.avg, |p: &mut Pool| p.count_pad = 2), Fault::Unknown);
     assert_eq!(param(|a| a.table, |p: &mut Table| p.table = NONE), Fault::Outside);
     let map = |change: fn(&mut Map)| param(|a| a.map, change);
@@ -467,11 +476,30 @@ fn gate_output_and_point_faults() {
     assert_eq!(error(|n, _| n.b.outputs[1].shape[0] = 2), output(Fault::Shape));
     assert_eq!(error(|n, _| n.b.outputs[1].strides = [u32::MAX; 6]), output(Fault::Shape));
     assert_eq!(error(|n, _| n.b.outputs[1].offset = 1), output(Fault::Shape));
+    let quant = error(|n, _| {
+        let t = n.b.outputs[0].tensor as usize;
+        n.b.tensors[t].quant_len = 0;
+    });
+    assert_eq!(quant, FormatError::Output { index: 0, fault: Fault::Quant });
     assert_eq!(error(|n, _| n.b.outputs[1].name = NONE), output(Fault::Outside));
     assert_eq!(error(|n, _| n.b.outputs[1].name = n.b.data.put_bytes(&[0xff; 6], 1)), output(Fault::Text));
     let point = FormatError::Point { index: 1, fault: Fault::Number };
     assert_eq!(error(|n, _| n.b.points[1].scale = -1.0), point);
     assert_eq!(error(|n, _| n.b.points[1].work = f32::INFINITY), point);
+}
+
+#[test]
+fn counts_of_work_cannot_overflow() {
+    let mut n = Net::default();
+    let (x, y) = (n.tensor(codes(256, 256, 1)), n.tensor(codes(256, 256, 1)));
+    n.step(Op::Copy, &[x], y, 0u32);
+    let z = n.tensor(codes(256, 256, 1));
+    n.step(Op::Copy, &[y], z, 0u32);
+    n.cut();
+    for s in &mut n.b.steps {
+        s.macs = u32::MAX;
+    }
+    assert_eq!(check(&file(n)).err(), Some(FormatError::Step { index: 1, fault: Fault::Number }));
 }
 
 #[test]

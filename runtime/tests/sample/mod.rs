@@ -172,6 +172,7 @@ pub fn window(kernel: u16, stride: u16, pad: u16) -> Window {
 }
 
 /// Steps of [`net`] that tests change.
+#[allow(dead_code)]
 #[derive(Clone, Copy)]
 pub struct At {
     pub conv: u32,
