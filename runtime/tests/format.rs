@@ -412,6 +412,12 @@ fn sharing_faults() {
         n.b.tensors[n.b.steps[a.mean as usize].output as usize].origin = t.origin - t.line - t.pixel;
     });
     assert!(matches!(border, FormatError::Step { fault: Fault::Overlap, .. }));
+    // The border of a parent, which no step's result covers.
+    let frame = error(|n, a| {
+        let p = n.b.steps[a.join as usize].output as usize;
+        n.b.tensors[p].border[0] = 5;
+    });
+    assert_eq!(frame, FormatError::Step { index: net().1.join, fault: Fault::Overlap });
     // Outputs must outlive the frame.
     let out = error(|n, a| n.b.outputs[0].tensor = n.b.steps[a.depthwise as usize].output);
     assert_eq!(out, FormatError::Output { index: 0, fault: Fault::Scratch });
