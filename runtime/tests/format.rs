@@ -25,6 +25,19 @@ fn a_written_file_is_accepted() {
     assert_eq!(l.line, l.staging + l.staging_len);
 }
 
+/// The sizes docs/format.md states.
+#[test]
+fn records_have_their_documented_size() {
+    assert_eq!(size_of::<Header>(), 116);
+    assert_eq!([size_of::<Tensor>(), size_of::<Segment>(), size_of::<Step>()], [48, 8, 32]);
+    assert_eq!([size_of::<Gate>(), size_of::<OutputRecord>(), size_of::<Point>()], [16, 68, 12]);
+    assert_eq!([size_of::<Window>(), size_of::<Conv>(), size_of::<ConvF32>()], [16, 48, 36]);
+    assert_eq!([size_of::<Binary>(), size_of::<Map>(), size_of::<Pool>()], [48, 40, 20]);
+    assert_eq!([size_of::<Index>(), size_of::<Lerp>(), size_of::<Reduce>(), size_of::<Join>()], [12, 8, 20, 12]);
+    let at = core::mem::offset_of!(Header, checksum);
+    assert_eq!([at, core::mem::offset_of!(Header, tensors), core::mem::offset_of!(Header, cost)], [16, 32, 104]);
+}
+
 #[test]
 fn equal_blobs_are_stored_once() {
     let mut d = Data::default();

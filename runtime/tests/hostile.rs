@@ -86,7 +86,7 @@ fn accepted_mutants_run() {
     let sets: Vec<_> = kernels::available().collect();
     let records = Header::ref_from_prefix(&original).unwrap().0.data.offset as usize;
     let mut ran = 0;
-    for round in 0..6000 {
+    for round in 0..2000 {
         let mut bytes = original.clone();
         for _ in 0..random.below(4) {
             let at = random.below(if round % 3 == 0 { records } else { bytes.len() });
@@ -110,5 +110,5 @@ fn accepted_mutants_run() {
         exact(&bytes, sets[0], seed);
         ran += 1;
     }
-    assert!(ran > 500, "{ran}");
+    assert!(ran > 200, "{ran}");
 }
