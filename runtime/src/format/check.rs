@@ -20,6 +20,7 @@ mod order;
 mod views;
 mod window;
 
+#[cfg(feature = "std")]
 pub(super) use memory::Region;
 
 use zerocopy::{FromBytes, Immutable, KnownLayout};

@@ -211,8 +211,8 @@ fn frame(m: &Model, s: &Step) -> bool {
 
 /// The law of held tensors for a parent's border, which no result covers.
 fn parent(m: &Model, p: u32) -> Checked {
-    let held = (0..).zip(m.tensors).filter(|(_, t)| t.held());
-    held.map(|(index, _)| linked(m, p, index)).collect()
+    let mut held = (0..).zip(m.tensors).filter(|(_, t)| t.held());
+    held.try_for_each(|(index, _)| linked(m, p, index))
 }
 
 /// The law of scratch tensors for step `at` of the segment that ends at `end`.
