@@ -3,12 +3,16 @@
 //! `import -> ir -> passes -> calibrate -> quantise -> lower -> plan -> emit`; see ARCHITECTURE.md.
 #![allow(missing_docs)]
 
+pub mod artifact;
 pub mod calibrate;
 pub mod clip;
+pub mod convert;
 pub mod exec;
+pub mod feed;
 pub mod import;
 pub mod ir;
 pub mod lower;
 pub mod oracle;
+pub mod overlay;
 pub mod passes;
 pub mod task;

@@ -60,14 +60,14 @@ fn reshapes(l: &mut Lowering) -> Result<()> {
         if let Kind::Reshape = item.kind {
             let x = item.inputs[0];
             let joined = out.iter().any(|i| i.output == x && matches!(i.kind, Kind::Join { .. }));
-            let bare = |t: usize| l.borders[t] == Pad::default();
-            if bare(item.output) && !inputs.contains(&x) && !l.homes.contains_key(&x) && bare(x) && !joined {
+            let bare = |l: &Lowering, t: usize| l.borders[t] == Pad::default();
+            if bare(l, item.output) && !inputs.contains(&x) && !l.homes.contains_key(&x) && bare(l, x) && !joined {
                 l.homes.insert(x, Home::Same { parent: item.output });
             } else {
                 let v = l.value(x)?.clone();
                 let copy = l.add(format!("{}.flat", v.name), v.shape, v.store);
                 out.push(Item { name: item.name.clone(), kind: Kind::Copy, inputs: vec![x], output: copy });
-                if !bare(item.output) {
+                if !bare(l, item.output) {
                     // A border cannot lie in reshaped memory: reshape first, then copy into the bordered map.
                     let v = l.value(item.output)?.clone();
                     let raw = l.add(format!("{}.bare", v.name), v.shape, v.store);

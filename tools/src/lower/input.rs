@@ -9,6 +9,7 @@ use anyhow::{Result, bail, ensure};
 
 use crate::calibrate::Quant;
 use crate::ir::{Graph, Node, Op, Tensor};
+use crate::task::{Color, InputHints};
 
 /// Preprocessing of a frame: `(pixel * scale - mean) / std` per channel, in the model's channel order.
 #[derive(Clone, Debug, PartialEq, serde::Serialize, serde::Deserialize)]
@@ -21,6 +22,23 @@ pub struct Norm {
 }
 
 impl Norm {
+    /// Pixels as they are.
+    pub fn plain() -> Self {
+        Self { scale: 1.0, mean: vec![0.0], std: vec![1.0], bgr: false }
+    }
+
+    /// What a task file says of the input; `None` if it says nothing.
+    pub fn from_hints(hints: &InputHints) -> Option<Self> {
+        let plain = Self::plain();
+        let said = hints.scale.is_some() || hints.mean.is_some() || hints.std.is_some() || hints.color.is_some();
+        said.then(|| Self {
+            scale: hints.scale.unwrap_or(plain.scale),
+            mean: hints.mean.clone().unwrap_or(plain.mean),
+            std: hints.std.clone().unwrap_or(plain.std),
+            bgr: hints.color == Some(Color::Bgr),
+        })
+    }
+
     fn of(v: &[f32], c: usize) -> Result<f32> {
         match v {
             [one] => Ok(*one),

@@ -1,0 +1,145 @@
+//! ONNX model and clips to artifact: import, passes, calibrate, lower, search for gates, emit.
+
+use std::path::{Path, PathBuf};
+
+use anyhow::{Context, Result, bail, ensure};
+use quiescent::format::Profile;
+
+use crate::artifact::{Artifact, FitSpec, InputKind, InputSpec, Meta};
+use crate::calibrate::{self, Quant};
+use crate::clip::{self, Mode};
+use crate::feed::{Feed, Input, reals};
+use crate::ir::{ElementType, Graph};
+use crate::lower::{self, Hold, Norm};
+use crate::task::Task;
+use crate::{import, passes};
+
+/// What `convert` was asked for.
+#[derive(Clone, Debug)]
+pub struct Options {
+    pub model: PathBuf,
+    pub calib: Vec<String>,
+    pub task: Option<PathBuf>,
+    pub gates: bool,
+    pub hold: Hold,
+    pub profile: Profile,
+    pub input_shape: Option<Vec<usize>>,
+    /// Preprocessing given on the command line; the task file's hints fill the rest.
+    pub norm: Option<Norm>,
+    pub mode: Option<Mode>,
+    /// Most frames the codes are calibrated on.
+    pub frames: usize,
+    pub calibrate: calibrate::Options,
+}
+
+/// A model ready to be lowered.
+pub struct Prepared {
+    pub graph: Graph,
+    /// As imported, for the float reference.
+    pub float: Graph,
+    pub input: InputSpec,
+    pub codes: Option<Quant>,
+}
+
+/// Imports a model and fixes what its input is.
+pub fn prepare(o: &Options, task: Option<&Task>) -> Result<Prepared> {
+    let mut graph = import::load(&o.model, &import::Options { input_shape: o.input_shape.clone() })?;
+    passes::run(&mut graph);
+    let [input] = &graph.inputs[..] else {
+        bail!("{}: the model has {} inputs; exactly one is supported", o.model.display(), graph.inputs.len());
+    };
+    let input = input.clone();
+    let shape = graph.tensors[input.tensor].shape;
+    let picture = matches!(shape.c, 1 | 3) && shape.h >= 8 && shape.w >= 8;
+    let hints = task.map(|t| &t.input);
+    let norm = o.norm.clone().or_else(|| hints.and_then(Norm::from_hints));
+    let integer = input.onnx_type != ElementType::F32;
+    let float = graph.clone();
+    // Without a word on preprocessing, a float input is fed with reals.
+    let (kind, codes) = match (&norm, integer) {
+        (_, true) => (InputKind::Pixels, Some(lower::fold_input(&mut graph, &Norm::plain())?)),
+        (Some(norm), false) if picture => (InputKind::Pixels, Some(lower::fold_input(&mut graph, norm)?)),
+        _ => (InputKind::Values, None),
+    };
+    let mode = o.mode.or_else(|| hints.map(|h| h.mode())).unwrap_or(Mode::Stretch);
+    let input = InputSpec {
+        name: input.name,
+        onnx_shape: input.onnx_shape,
+        axes: input.axes,
+        shape: [shape.h, shape.w, shape.c],
+        kind,
+        norm: if integer { None } else { norm },
+        fit: FitSpec::new(mode),
+    };
+    Ok(Prepared { graph, float, input, codes })
+}
+
+/// Frames spread evenly over the clips, at most `most`.
+pub fn calibration_frames(spec: &InputSpec, clips: &[String], most: usize) -> Result<Vec<Input>> {
+    ensure!(!clips.is_empty(), "no calibration clip: give one with --calib");
+    let each = most.div_ceil(clips.len()).max(1);
+    let mut frames = Vec::new();
+    for name in clips {
+        let count = Feed::open(spec, name, &clip::Options::default())?.frames();
+        let step = count.map_or(1, |n| (n / each).max(1));
+        let options = clip::Options { frames: Some(each), step, ..Default::default() };
+        for frame in Feed::open(spec, name, &options)? {
+            frames.push(frame.with_context(|| name.clone())?.input);
+        }
+    }
+    Ok(frames)
+}
+
+/// The reals the graph (after [`lower::fold_input`]) computes with.
+pub fn graph_input(p: &Prepared, input: &Input) -> Vec<f32> {
+    match (input, &p.codes) {
+        (Input::Values(v), _) => v.clone(),
+        (Input::Pixels(v), Some(q)) => {
+            let c = p.input.shape[2];
+            v.iter().enumerate().map(|(i, code)| q.real(i % c, *code)).collect()
+        }
+        (Input::Pixels(v), None) => v.iter().map(|p| *p as f32).collect(),
+    }
+}
+
+/// The reals the float model computes with.
+pub fn float_input(p: &Prepared, input: &Input) -> Vec<f32> {
+    match (input, &p.codes, &p.input.norm) {
+        (Input::Pixels(v), _, Some(norm)) => {
+            let mut x = reals(v, Some(norm), p.input.shape[2]);
+            if norm.bgr {
+                x.chunks_exact_mut(p.input.shape[2]).for_each(|p| p.reverse());
+            }
+            x
+        }
+        _ => graph_input(p, input),
+    }
+}
+
+/// Everything up to the search for gates.
+pub fn quantise(o: &Options, prepared: &Prepared, frames: &[Input], task_text: Option<String>) -> Result<Artifact> {
+    let inputs: Vec<Vec<f32>> = frames.iter().map(|f| graph_input(prepared, f)).collect();
+    let calibrate = calibrate::Options { input_codes: vec![prepared.codes.clone()], ..o.calibrate.clone() };
+    let plan = calibrate::calibrate(&prepared.graph, &inputs, &calibrate)?;
+    let lowered = lower::lower(
+        &prepared.graph,
+        &plan,
+        &lower::Options { profile: o.profile, hold: o.hold.clone(), gates: o.gates },
+    )?;
+    let meta = Meta {
+        tool: env!("CARGO_PKG_VERSION").into(),
+        model: file_name(&o.model),
+        input: prepared.input.clone(),
+        task: task_text,
+        steps: lowered.steps,
+        tensors: lowered.tensors,
+        layers: plan.layers.iter().map(serde_json::to_value).collect::<Result<_, _>>()?,
+        notes: plan.notes.clone(),
+        ..Default::default()
+    };
+    Artifact::new(lowered.builder, meta)
+}
+
+fn file_name(path: &Path) -> String {
+    path.file_name().map_or_else(|| path.display().to_string(), |n| n.to_string_lossy().into_owned())
+}
