@@ -214,9 +214,9 @@ impl<'a> Engine<'a> {
             }
             for tap in 0..kh * kw {
                 let (ky, kx) = (tap / kw, tap % kw);
-                let at = (x.origin as usize + (*y * w.stride[0]) as usize * x.line as usize
+                let at = (x.origin as usize + *y as usize * w.stride[0] as usize * x.line as usize
                     + ky * w.dilation[0] as usize * x.line as usize
-                    + (*col * w.stride[1]) as usize * x.pixel as usize
+                    + *col as usize * w.stride[1] as usize * x.pixel as usize
                     + kx * w.dilation[1] as usize * x.pixel as usize)
                     .checked_sub(w.pad[0] as usize * x.line as usize + w.pad[1] as usize * x.pixel as usize)?;
                 // SAFETY: inside the bordered input (check).

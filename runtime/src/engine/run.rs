@@ -35,10 +35,13 @@ impl<'a> Engine<'a> {
             let step = &self.model.steps[i];
             let out = step.output as usize;
             let rows = mask::count(self.mask(out));
-            if rows == 0 || moves_nothing(step) {
+            if rows == 0 {
                 continue;
             }
             self.prepare(step);
+            if moves_nothing(step) {
+                continue;
+            }
             match step.gate {
                 NONE => self.run_rows(step, Some(self.mask(out))),
                 _ => self.run_judged(step),

@@ -20,6 +20,7 @@ mod order;
 mod views;
 mod window;
 
+#[cfg(feature = "std")]
 pub(super) use memory::Region;
 
 use zerocopy::{FromBytes, Immutable, KnownLayout};
@@ -127,7 +128,12 @@ pub fn check(bytes: &[u8]) -> Result<Model<'_>, FormatError> {
     }
     order::segments(&m)?;
     order::steps(&m)?;
+    let mut macs = 0u64;
     for (index, step) in (0..).zip(m.steps) {
+        // A dense frame costs less than 2^48 multiply-accumulates: no count overflows.
+        let rows = m.tensors[step.output as usize].rows() as u64;
+        macs = macs.saturating_add(rows * step.macs as u64);
+        ensure(macs < 1 << 48, Fault::Number).map_err(|fault| FormatError::Step { index, fault })?;
         let checked = ops::step(&m, index as usize, step).and_then(|()| gated(&m, step));
         checked.map_err(|fault| FormatError::Step { index, fault })?;
     }
@@ -159,6 +165,9 @@ fn table<T: FromBytes + KnownLayout + Immutable>(
 fn input(m: &Model) -> Checked {
     let t = m.tensors.get(m.header.input as usize).ok_or(Fault::Index)?;
     ensure(t.dtype == Dtype::U8 as u8 && t.flags & (HELD | VIEW) == HELD, Fault::Input)?;
+    // Lines are compared and copied whole; frames of reals are quantised by the tensor's scale.
+    ensure(t.pixel == t.c, Fault::Stride)?;
+    ensure(t.quant_len > 0, Fault::Quant)?;
     ensure(m.steps.iter().all(|s| s.output != m.header.input as u32), Fault::Input)
 }
 
@@ -186,6 +195,7 @@ fn inputs(s: &Step) -> &[u32] {
 fn output(m: &Model, o: &OutputRecord) -> Checked {
     let t = m.tensors.get(o.tensor as usize).ok_or(Fault::Index)?;
     ensure(t.held(), Fault::Scratch)?;
+    ensure(t.dtype() == Dtype::F32 || t.quant_len > 0, Fault::Quant)?;
     let elements = t.rows() as u64 * t.c as u64;
     let shape = o.shape.get(..o.rank as usize).ok_or(Fault::Shape)?;
     let (mut count, mut last) = (1u64, o.offset as u64);

@@ -54,7 +54,7 @@ impl Data {
         hasher.write(bytes);
         let seen = self.seen.entry(hasher.finish()).or_default();
         for &(offset, len) in seen.iter() {
-            if offset as usize % align == 0 && &self.bytes[offset as usize..][..len] == bytes {
+            if (offset as usize).is_multiple_of(align) && &self.bytes[offset as usize..][..len] == bytes {
                 return offset;
             }
         }

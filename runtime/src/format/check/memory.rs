@@ -6,7 +6,7 @@
 //! - **Held.** The memory of a held tensor belongs to the results that reach it; and a result that reaches a held
 //!   tensor shares its memory with no other result.
 //! - **Scratch.** From the step that writes a scratch tensor to the last step that reads it, no step writes that memory. (A
-//!   joined view is needed until its parent has been read; so is the parent's border, from the first join on.)
+//!   joined view is needed until its parent has been read; so is the parent's border, which its joins write.)
 //!
 //! Both count borders. Tensors whose extents overlap share no byte if they are interleaved: channels of the same pixels,
 //! or columns of the same lines.
@@ -169,7 +169,7 @@ pub(super) fn lifetimes(m: &Model) -> Result<(), FormatError> {
         let at = index as usize;
         let alone = || {
             if !computes(s) {
-                return Ok(());
+                return if frame(m, s) && first_join(m, at) { parent(m, s.output) } else { Ok(()) };
             }
             let out = tensor_of(m, s.output);
             ensure(inputs(s).iter().all(|&i| apart(tensor_of(m, i), out)), Fault::Overlap)?;
@@ -204,6 +204,17 @@ fn owns(m: &Model, from: u32, at: Option<usize>, reach: &Reach) -> Checked {
     Ok(())
 }
 
+/// Whether the step is a join that writes its parent's border.
+fn frame(m: &Model, s: &Step) -> bool {
+    s.op == Op::Join as u16 && tensor_of(m, s.output).border != [0; 4]
+}
+
+/// The law of held tensors for a parent's border, which no result covers.
+fn parent(m: &Model, p: u32) -> Checked {
+    let mut held = (0..).zip(m.tensors).filter(|(_, t)| t.held());
+    held.try_for_each(|(index, _)| linked(m, p, index))
+}
+
 /// The law of scratch tensors for step `at` of the segment that ends at `end`.
 fn scratch(m: &Model, at: usize, end: usize) -> Result<(), FormatError> {
     let s = &m.steps[at];
@@ -213,26 +224,31 @@ fn scratch(m: &Model, at: usize, end: usize) -> Result<(), FormatError> {
     let reads = |k: &usize| inputs(&m.steps[*k]).contains(&s.output);
     let Some(last) = (at + 1..end).rev().find(reads) else { return Ok(()) };
     let join = s.op == Op::Join as u16;
-    let shown = tensor_of(m, if join { s.inputs[0] } else { s.output });
-    let parent = (join && first_join(m, at)).then(|| tensor_of(m, s.output));
+    let shown = if join { s.inputs[0] } else { s.output };
     for (index, other) in (at as u32 + 1..).zip(&m.steps[at + 1..=last]) {
-        if !computes(other) {
-            continue;
-        }
-        let out = tensor_of(m, other.output);
         let kept = || {
-            ensure(apart(shown, out), Fault::Overlap)?;
-            match parent {
-                Some(parent) if !apart(parent, out) => {
-                    let reach = Reach::of(m, other.output, index as usize + 1)?;
-                    ensure(reach.has(s.output), Fault::Overlap)
-                }
-                _ => Ok(()),
+            if computes(other) {
+                ensure(apart(tensor_of(m, shown), tensor_of(m, other.output)), Fault::Overlap)?;
             }
+            let frames = frame(m, other);
+            if frames {
+                linked(m, shown, other.output)?;
+            }
+            if frame(m, s) && first_join(m, at) && (frames || computes(other)) {
+                linked(m, s.output, other.output)?;
+            }
+            Ok(())
         };
         kept().map_err(|fault| FormatError::Step { index, fault })?;
     }
     Ok(())
+}
+
+/// Whether two tensors have no byte in common or one shows the other.
+fn linked(m: &Model, a: u32, b: u32) -> Checked {
+    let shows = |a, b| Ok(Reach::of(m, a, 0)?.has(b));
+    let fine = apart(tensor_of(m, a), tensor_of(m, b)) || shows(a, b)? || shows(b, a)?;
+    ensure(fine, Fault::Overlap)
 }
 
 /// Whether no earlier step joins into the same parent.

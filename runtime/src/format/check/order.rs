@@ -1,6 +1,6 @@
 //! Who writes a tensor, and when.
 
-use super::{Checked, Fault, FormatError, HELD, Model, Op, VIEW, computes, ensure, inputs};
+use super::{Checked, Fault, FormatError, HELD, Model, NONE, Op, VIEW, computes, ensure, inputs};
 
 /// Segments partition the steps, in order.
 pub(super) fn segments(m: &Model) -> Result<(), FormatError> {
@@ -27,6 +27,7 @@ pub(super) fn steps(m: &Model) -> Result<(), FormatError> {
                 _ => 1..=1,
             };
             ensure(len.contains(&s.inputs_len), Fault::Inputs)?;
+            ensure(s.inputs_len == 2 || s.inputs[1] == NONE, Fault::Surplus)?;
             let valid = |t: &u32| (*t as usize) < m.tensors.len();
             ensure(inputs(s).iter().all(valid) && valid(&s.output), Fault::Index)
         };

@@ -5,6 +5,8 @@ use crate::format::{Conv, ConvF32, MAX_TAPS, Pool, Window};
 
 /// Largest kernel, stride and dilation.
 const MAX_WINDOW: u16 = 1024;
+/// Largest padding of a pooling; a convolution's is bounded by the border.
+const MAX_PAD: u16 = 255;
 
 fn in_range(w: &Window) -> Checked {
     let all = [w.kernel, w.stride, w.dilation];
@@ -20,6 +22,9 @@ fn within(w: &Window, axis: usize, out: u32, x: u32, before: u8, after: u8) -> b
 
 fn bordered(w: &Window, x: &Tensor, out: &Tensor) -> Checked {
     in_range(w)?;
+    // Steps from tap to tap and from output to output are u32.
+    let step = |n: u16, stride: u32| n as u64 * stride as u64 <= u32::MAX as u64;
+    ensure(step(w.stride[0], x.line) && step(w.stride[1], x.pixel), Fault::Stride)?;
     let [top, left, bottom, right] = x.border;
     ensure(within(w, 0, out.h, x.h, top, bottom), Fault::Window)?;
     ensure(within(w, 1, out.w, x.w, left, right), Fault::Window)
@@ -107,6 +112,8 @@ pub(super) fn pool(m: &Model, s: &Step, x: &Tensor, out: &Tensor, mean: bool) ->
     ensure(x.dtype() == Dtype::U8 && out.dtype() == Dtype::U8, Fault::Dtype)?;
     ensure(x.c == out.c, Fault::Shape)?;
     in_range(&p.window)?;
+    // Lines of marks are shifted by the padding within the layout's scratch.
+    ensure(p.window.pad.iter().all(|n| *n <= MAX_PAD), Fault::Window)?;
     ensure(meets(&p.window, 0, out.h, x.h) && meets(&p.window, 1, out.w, x.w), Fault::Window)?;
     ensure(p.count_pad <= 1, Fault::Unknown)?;
     // Padding counts as the zero code.
