@@ -5,7 +5,10 @@
 //!
 //! *Isolated*: after its error is measured, each tensor is set back to the float network's value (rounded to its
 //! codes), so that an error is that of one layer alone. Otherwise errors accumulate as they will on the device.
+//! A tensor read by a function alone is one layer with it: it is not set back, and what counts is the function's error
+//! (below a SiLU's or a ReLU's bend the tensor's own may be anything).
 
+use super::rules::Links;
 use super::weights::dequantise;
 use super::{Plan, Quant, Store};
 use crate::exec::Executor;
@@ -72,6 +75,9 @@ pub fn simulate(g: &Graph, plan: &Plan, frames: &[Vec<f32>], isolated: bool) -> 
     let mut reference = Executor::new(g)?;
     reference.keep_all();
     let mut simulated = Executor::new(&integer)?;
+    let links = Links::new(g);
+    let reset: Vec<bool> =
+        (0..g.tensors.len()).map(|t| isolated && links.sole_unary(g, t).is_none()).collect();
     let mut errors: Vec<TensorError> = vec![TensorError::default(); g.tensors.len()];
     for frame in frames {
         let frame = std::slice::from_ref(frame);
@@ -85,13 +91,13 @@ pub fn simulate(g: &Graph, plan: &Plan, frames: &[Vec<f32>], isolated: bool) -> 
                 e.saturated += beyond(q, c, v);
                 round(q, c, v);
                 e.add(c, float, v);
-                if isolated {
+                if reset[t] {
                     v.copy_from_slice(float);
                     round(q, c, v);
                 }
             } else {
                 e.add(c, float, v);
-                if isolated {
+                if reset[t] {
                     v.copy_from_slice(float);
                 }
             }
