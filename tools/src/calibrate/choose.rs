@@ -21,7 +21,7 @@ pub fn choose(g: &Graph, stats: &Stats, opts: &Options) -> Result<Plan> {
     let group = groups(g, &source);
     let mut ranges: Vec<Option<(f32, f32)>> = vec![None; g.tensors.len()];
     for t in (0..g.tensors.len()).filter(|&t| source[t] == Source::Own) {
-        let after = links.sole_unary(g, t).map(|(f, _)| f);
+        let after = links.sole_unary_moved(g, t);
         let (lo, hi) = range(&stats.tensors[t], opts.method, after);
         let r = root(&group, t);
         let old = ranges[r].unwrap_or((0.0, 0.0));

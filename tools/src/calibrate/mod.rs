@@ -30,7 +30,7 @@ mod weights;
 pub use choose::choose;
 pub use observe::{Histogram, Stats, TensorStats, observe};
 pub use report::LayerReport;
-pub use simulate::{Simulation, TensorError, simulate};
+pub use simulate::{Simulation, TensorError, corrected_biases, simulate};
 pub use weights::{QConv, quantise_weights};
 
 use crate::ir::{Conv, Graph, Op};
@@ -200,7 +200,7 @@ pub fn calibrate(g: &Graph, frames: &[Vec<f32>], opts: &Options) -> Result<Plan>
         report::keep_worst_float(g, &mut plan, &isolated);
     }
     if opts.bias_correction {
-        plan.bias_shift = isolated.bias_shift(g, &plan);
+        plan.bias_shift = corrected_biases(g, &plan, &some)?;
         isolated = simulate(g, &plan, &some, true)?;
     }
     let whole = simulate(g, &plan, &some, false)?;
