@@ -8,7 +8,7 @@
 
 use super::range::range;
 use super::rules::{Links, averages, float_tail, moves_values, root, wants_uniform};
-use super::{Options, Plan, Quant, Stats, Store};
+use super::{Options, Plan, Quant, Stats, Store, equalise};
 use crate::ir::{Axis, Graph, Op, TensorId, Unary};
 use anyhow::{Result, ensure};
 
@@ -21,7 +21,7 @@ pub fn choose(g: &Graph, stats: &Stats, opts: &Options) -> Result<Plan> {
     let group = groups(g, &source);
     let mut ranges: Vec<Option<(f32, f32)>> = vec![None; g.tensors.len()];
     for t in (0..g.tensors.len()).filter(|&t| source[t] == Source::Own) {
-        let after = links.sole_unary(g, t).map(|(f, _)| f);
+        let after = links.sole_unary_moved(g, t);
         let (lo, hi) = range(&stats.tensors[t], opts.method, after);
         let r = root(&group, t);
         let old = ranges[r].unwrap_or((0.0, 0.0));
@@ -43,7 +43,7 @@ pub fn choose(g: &Graph, stats: &Stats, opts: &Options) -> Result<Plan> {
         for t in 0..g.tensors.len() {
             let free = source[t] == Source::Own && (0..group.len()).all(|u| u == t || root(&group, u) != root(&group, t));
             if let (true, Some(Store::U8(q))) = (free, &stores[t]) {
-                stores[t] = Some(Store::U8(equalised(g, stats, &links, &source, t, q)));
+                stores[t] = Some(Store::U8(equalised(g, stats, &links, &source, opts, t, q)));
             }
         }
     }
@@ -231,31 +231,27 @@ fn constant(g: &Graph, links: &Links, tail: &[bool], t: TensorId, values: &[f32]
     Some(Store::U8(constant_codes(g.tensors[t].shape.c, values)))
 }
 
-/// Scales per channel for a tensor written by a convolution (through a clamp or not) and read by depthwise
-/// convolutions alone: there each channel meets weights of its own, so its scale is free. Zero stays common.
-fn equalised(g: &Graph, stats: &Stats, links: &Links, source: &[Source], t: TensorId, q: &Quant) -> Quant {
-    let mut writer = links.producer[t];
-    if let Some(k) = writer
-        && let Op::Unary(Unary::Clamp { .. }) = g.nodes[k].op
-        && source[g.nodes[k].inputs[0]] == Source::Of(t)
-    {
-        writer = links.producer[g.nodes[k].inputs[0]];
+/// Scales per channel for a tensor a convolution writes, through a clamp or, where allowed, a table function.
+fn equalised(g: &Graph, stats: &Stats, links: &Links, source: &[Source], opts: &Options, t: TensorId, q: &Quant) -> Quant {
+    let Some(mut k) = links.producer[t] else { return q.clone() };
+    let from = g.nodes[k].inputs[0];
+    let alone = links.sole_unary(g, from).is_some();
+    let tables = g.tensors[t].shape.c <= opts.channel_tables;
+    match g.nodes[k].op {
+        Op::Unary(Unary::Clamp { .. }) if source[from] != Source::Of(t) => return q.clone(),
+        Op::Unary(Unary::Clamp { .. }) => k = links.producer[from].unwrap_or(k),
+        Op::Unary(_) if tables && alone => k = links.producer[from].unwrap_or(k),
+        _ => {}
     }
-    let written = writer.is_some_and(|k| matches!(g.nodes[k].op, Op::Conv(_)));
-    let c = g.tensors[t].shape.c;
-    let depthwise = links.conv_readers(g, t).is_some_and(|r| r.iter().all(|r| r.groups == c && c > 1));
-    if !written || !depthwise || q.scale.len() != 1 {
+    if !matches!(g.nodes[k].op, Op::Conv(_)) {
         return q.clone();
     }
-    let zero = f32::from(q.zero[0]);
-    let s = &stats.tensors[t];
-    let scale = (0..c).map(|k| {
-        let up = if zero < 255.0 { s.channel_max[k].max(0.0) / (255.0 - zero) } else { 0.0 };
-        let down = if zero > 0.0 { -s.channel_min[k].min(0.0) / zero } else { 0.0 };
-        // A channel that calibration saw silent keeps some range of its own.
-        up.max(down).clamp(q.scale[0] / 64.0, q.scale[0])
-    });
-    Quant { scale: scale.collect(), zero: vec![q.zero[0]; c] }
+    if let (true, Some((f, _))) = (tables, links.sole_unary(g, t))
+        && !matches!(f, Unary::Clamp { .. })
+    {
+        return equalise::own_ranges(&stats.tensors[t], q);
+    }
+    equalise::for_readers(g, stats, links, t, q).unwrap_or_else(|| q.clone())
 }
 
 fn float_nodes(g: &Graph, opts: &Options) -> Result<Vec<usize>> {

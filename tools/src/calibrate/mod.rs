@@ -17,6 +17,7 @@
 //! and bias correction" (2019), measured on data. Massive activations: see [`report`].
 
 mod choose;
+mod equalise;
 mod observe;
 mod range;
 pub mod report;
@@ -29,7 +30,7 @@ mod weights;
 pub use choose::choose;
 pub use observe::{Histogram, Stats, TensorStats, observe};
 pub use report::LayerReport;
-pub use simulate::{Simulation, TensorError, simulate};
+pub use simulate::{Simulation, TensorError, corrected_biases, simulate};
 pub use weights::{QConv, quantise_weights};
 
 use crate::ir::{Conv, Graph, Op};
@@ -67,8 +68,11 @@ pub struct Options {
     pub float_layers: Vec<String>,
     /// Keep a few convolutions that 8 bits serve badly in f32.
     pub auto_float: bool,
-    /// Per-channel scales where they are free: between a convolution and the convolutions that alone read it.
+    /// Per-channel scales between a convolution (with a clamp) and the convolutions that alone read it.
     pub equalise: bool,
+    /// The same where a table function stands between them, for up to this many channels: the function then has a table
+    /// of 256 bytes for each channel. 0 keeps one table a function.
+    pub channel_tables: usize,
     /// Correct biases by the mean error the codes cause.
     pub bias_correction: bool,
     /// Codes of the graph inputs, where the caller knows them (pixels: from mean, deviation and scale).
@@ -84,6 +88,7 @@ impl Default for Options {
             float_layers: Vec::new(),
             auto_float: false,
             equalise: true,
+            channel_tables: 16,
             bias_correction: true,
             input_codes: Vec::new(),
             simulated_frames: 16,
@@ -195,7 +200,7 @@ pub fn calibrate(g: &Graph, frames: &[Vec<f32>], opts: &Options) -> Result<Plan>
         report::keep_worst_float(g, &mut plan, &isolated);
     }
     if opts.bias_correction {
-        plan.bias_shift = isolated.bias_shift(g, &plan);
+        plan.bias_shift = corrected_biases(g, &plan, &some)?;
         isolated = simulate(g, &plan, &some, true)?;
     }
     let whole = simulate(g, &plan, &some, false)?;

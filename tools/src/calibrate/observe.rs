@@ -33,6 +33,7 @@ pub struct TensorStats {
     pub channel_max: Vec<f32>,
     pub channel_mean: Vec<f32>,
     pub channel_mean_abs: Vec<f32>,
+    pub channel_mean_square: Vec<f32>,
 }
 
 /// Per tensor; constants and tensors never computed stay empty.
@@ -66,7 +67,7 @@ pub fn observe(g: &Graph, frames: impl Iterator<Item = Vec<f32>>, _opts: &Option
     ensure!(stats.frames > 0, "calibration needs at least one frame");
     for t in &mut stats.tensors {
         let rows = (t.count as f32 / t.channel_min.len().max(1) as f32).max(1.0);
-        t.channel_mean.iter_mut().chain(&mut t.channel_mean_abs).for_each(|m| *m /= rows);
+        t.channel_mean.iter_mut().chain(&mut t.channel_mean_abs).chain(&mut t.channel_mean_square).for_each(|m| *m /= rows);
     }
     Ok(stats)
 }
@@ -79,8 +80,9 @@ impl TensorStats {
             self.channel_max = vec![f32::NEG_INFINITY; c];
             self.channel_mean = vec![0.0; c];
             self.channel_mean_abs = vec![0.0; c];
+            self.channel_mean_square = vec![0.0; c];
         }
-        let (mut sum, mut abs) = (vec![0f32; c], vec![0f32; c]);
+        let (mut sum, mut abs, mut square) = (vec![0f32; c], vec![0f32; c], vec![0f32; c]);
         for row in values.chunks_exact(c) {
             for k in 0..c {
                 let v = row[k];
@@ -88,6 +90,7 @@ impl TensorStats {
                 self.channel_max[k] = if v > self.channel_max[k] { v } else { self.channel_max[k] };
                 sum[k] += v;
                 abs[k] += v.abs();
+                square[k] += v * v;
             }
         }
         if abs.iter().any(|v| !v.is_finite()) {
@@ -96,6 +99,7 @@ impl TensorStats {
         for k in 0..c {
             self.channel_mean[k] += sum[k];
             self.channel_mean_abs[k] += abs[k];
+            self.channel_mean_square[k] += square[k];
         }
         self.count += values.len() as u64;
         self.min = self.channel_min.iter().copied().fold(f32::INFINITY, f32::min);

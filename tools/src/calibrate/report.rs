@@ -4,6 +4,7 @@
 //! of the channel's |x|`. With one 8-bit scale the median channel is left about `255 / r` codes; above `r = 30` that is
 //! fewer than nine, and the channel is listed.
 
+use super::rules::Links;
 use super::{Plan, Simulation, Stats, Store};
 use crate::ir::{Graph, Op};
 use serde::Serialize;
@@ -35,14 +36,16 @@ pub struct LayerReport {
     pub note: String,
 }
 
-/// Fills `layers`, `outputs_sqnr_db` and `notes`.
+/// Fills `layers` (a layer read by a function alone is judged by the function's value), `outputs_sqnr_db` and `notes`.
 pub fn fill(g: &Graph, plan: &mut Plan, stats: &Stats, isolated: &Simulation, whole: &Simulation) {
+    let links = Links::new(g);
     plan.layers = g
         .nodes
         .iter()
         .enumerate()
         .map(|(k, n)| {
-            let (own, all) = (&isolated.tensors[n.output], &whole.tensors[n.output]);
+            let judged = links.sole_unary(g, n.output).map_or(n.output, |(_, out)| out);
+            let (own, all) = (&isolated.tensors[judged], &whole.tensors[judged]);
             let (bits, scale_range) = match &plan.tensors[n.output] {
                 Some(Store::U8(q)) => {
                     let fold = q.scale.iter().fold((f32::INFINITY, 0f32), |(a, b), &s| (a.min(s), b.max(s)));
@@ -99,12 +102,14 @@ pub fn outliers(stats: &Stats, tensor: usize) -> Vec<usize> {
 
 /// Moves the worst convolutions (at most three, own error above [`POOR_DB`]) to f32 and says so.
 pub fn keep_worst_float(g: &Graph, plan: &mut Plan, isolated: &Simulation) {
+    let links = Links::new(g);
+    let judged = |t: usize| links.sole_unary(g, t).map_or(t, |(_, out)| out);
     let mut poor: Vec<(f32, usize)> = g
         .nodes
         .iter()
         .enumerate()
         .filter(|(k, n)| matches!(n.op, Op::Conv(_)) && !plan.float_nodes.contains(k))
-        .map(|(k, n)| (isolated.tensors[n.output].sqnr_db(), k))
+        .map(|(k, n)| (isolated.tensors[judged(n.output)].sqnr_db(), k))
         .filter(|(db, _)| *db < POOR_DB)
         .collect();
     poor.sort_by(|a, b| a.0.total_cmp(&b.0));

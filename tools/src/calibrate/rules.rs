@@ -31,6 +31,23 @@ impl Links {
         }
     }
 
+    /// The function that alone reads a tensor's values, be it after operators that only move them.
+    pub fn sole_unary_moved(&self, g: &Graph, mut t: TensorId) -> Option<Unary> {
+        loop {
+            if let Some((f, _)) = self.sole_unary(g, t) {
+                return Some(f);
+            }
+            let [k] = self.consumers[t][..] else { return None };
+            let n = &g.nodes[k];
+            // A maximum is of the values before the function: only for those that keep order would it be the same.
+            let moves = moves_values(&n.op) && !matches!(n.op, Op::MaxPool(_) | Op::GlobalMaxPool);
+            if !moves || self.is_output[t] || g.tensors[n.output].codes.is_some() {
+                return None;
+            }
+            t = n.output;
+        }
+    }
+
     /// Convolutions read this tensor and nothing else does: one entry per reader.
     pub fn conv_readers<'g>(&self, g: &'g Graph, t: TensorId) -> Option<Vec<&'g crate::ir::Conv>> {
         if self.is_output[t] || self.consumers[t].is_empty() {

@@ -5,7 +5,10 @@
 //!
 //! *Isolated*: after its error is measured, each tensor is set back to the float network's value (rounded to its
 //! codes), so that an error is that of one layer alone. Otherwise errors accumulate as they will on the device.
+//! A tensor read by a function alone is one layer with it: it is not set back, and what counts is the function's error
+//! (below a SiLU's or a ReLU's bend the tensor's own may be anything).
 
+use super::rules::Links;
 use super::weights::dequantise;
 use super::{Plan, Quant, Store};
 use crate::exec::Executor;
@@ -52,6 +55,37 @@ impl TensorError {
 
 /// Runs float and integer networks side by side.
 pub fn simulate(g: &Graph, plan: &Plan, frames: &[Vec<f32>], isolated: bool) -> Result<Simulation> {
+    compare(g, plan, frames, if isolated { Mode::Isolated } else { Mode::Whole })
+}
+
+/// The bias changes that make each integer convolution's channel means those of the float network, added to the
+/// changes the plan has. Layer by layer within a frame: a convolution's output is shifted to the frame's float means
+/// before the next layer reads it, so that no layer corrects the error of one before it; the shifts are averaged over
+/// the frames.
+pub fn corrected_biases(g: &Graph, plan: &Plan, frames: &[Vec<f32>]) -> Result<Vec<Vec<f32>>> {
+    Ok(compare(g, plan, frames, Mode::Correct)?.bias_shift(g, plan))
+}
+
+#[derive(Clone, Copy, PartialEq)]
+enum Mode {
+    Whole,
+    Isolated,
+    Correct,
+}
+
+/// Whether a convolution's bias may change: a source model's own integers are left alone.
+fn correctable(plan: &Plan, k: usize, op: &Op) -> bool {
+    matches!(op, Op::Conv(c) if c.weight_scales.is_none()) && !plan.float_nodes.contains(&k)
+}
+
+fn compare(g: &Graph, plan: &Plan, frames: &[Vec<f32>], mode: Mode) -> Result<Simulation> {
+    let isolated = mode == Mode::Isolated;
+    let shifted: Vec<bool> = {
+        let mut s = vec![false; g.tensors.len()];
+        let correct = |(k, n): &(usize, &crate::ir::Node)| mode == Mode::Correct && correctable(plan, *k, &n.op);
+        g.nodes.iter().enumerate().filter(correct).for_each(|(_, n)| s[n.output] = true);
+        s
+    };
     let mut integer = g.clone();
     for (k, n) in integer.nodes.iter_mut().enumerate() {
         let Some(weights) = plan.integer_weights(g, k) else { continue };
@@ -72,6 +106,9 @@ pub fn simulate(g: &Graph, plan: &Plan, frames: &[Vec<f32>], isolated: bool) -> 
     let mut reference = Executor::new(g)?;
     reference.keep_all();
     let mut simulated = Executor::new(&integer)?;
+    let links = Links::new(g);
+    let reset: Vec<bool> =
+        (0..g.tensors.len()).map(|t| isolated && links.sole_unary(g, t).is_none()).collect();
     let mut errors: Vec<TensorError> = vec![TensorError::default(); g.tensors.len()];
     for frame in frames {
         let frame = std::slice::from_ref(frame);
@@ -80,18 +117,21 @@ pub fn simulate(g: &Graph, plan: &Plan, frames: &[Vec<f32>], isolated: bool) -> 
             let c = g.tensors[t].shape.c;
             let Some(float) = reference.value(t) else { return };
             let e = &mut errors[t];
-            e.mean_error(c, float, v);
+            let means = e.mean_error(c, float, v);
+            if shifted[t] {
+                v.chunks_exact_mut(c).for_each(|row| row.iter_mut().zip(&means).for_each(|(v, m)| *v += m));
+            }
             if let Some(Store::U8(q)) = &plan.tensors[t] {
                 e.saturated += beyond(q, c, v);
                 round(q, c, v);
                 e.add(c, float, v);
-                if isolated {
+                if reset[t] {
                     v.copy_from_slice(float);
                     round(q, c, v);
                 }
             } else {
                 e.add(c, float, v);
-                if isolated {
+                if reset[t] {
                     v.copy_from_slice(float);
                 }
             }
@@ -105,7 +145,8 @@ pub fn simulate(g: &Graph, plan: &Plan, frames: &[Vec<f32>], isolated: bool) -> 
 }
 
 impl TensorError {
-    fn mean_error(&mut self, c: usize, float: &[f32], v: &[f32]) {
+    /// Adds this frame's errors per channel, and returns their means.
+    fn mean_error(&mut self, c: usize, float: &[f32], v: &[f32]) -> Vec<f32> {
         let mut sums = vec![0f32; c];
         for (f, v) in float.chunks_exact(c).zip(v.chunks_exact(c)) {
             for k in 0..c {
@@ -113,7 +154,9 @@ impl TensorError {
             }
         }
         self.channel_mean_error.resize(c, 0.0);
-        self.channel_mean_error.iter_mut().zip(sums).for_each(|(m, s)| *m += f64::from(s));
+        self.channel_mean_error.iter_mut().zip(&sums).for_each(|(m, s)| *m += f64::from(*s));
+        let rows = (v.len() / c) as f32;
+        sums.iter().map(|s| s / rows).collect()
     }
 
     fn add(&mut self, c: usize, float: &[f32], v: &[f32]) {
@@ -176,20 +219,14 @@ fn beyond(q: &Quant, c: usize, values: &[f32]) -> u64 {
 }
 
 impl Simulation {
-    /// The bias changes that cancel the mean error of each integer convolution, added to those the plan has. A source
-    /// model's own integers (its weight scales with the output's codes) are left alone.
-    pub fn bias_shift(&self, g: &Graph, plan: &Plan) -> Vec<Vec<f32>> {
-        let mut shift = vec![Vec::new(); g.nodes.len()];
-        for (k, n) in g.nodes.iter().enumerate() {
-            let Op::Conv(c) = &n.op else { continue };
-            if plan.float_nodes.contains(&k) || c.weight_scales.is_some() {
-                continue;
-            }
-            let before = plan.bias_shift.get(k).filter(|b| !b.is_empty());
+    /// The plan's bias changes plus the mean errors seen.
+    fn bias_shift(&self, g: &Graph, plan: &Plan) -> Vec<Vec<f32>> {
+        let mut shift = plan.bias_shift.clone();
+        shift.resize(g.nodes.len(), Vec::new());
+        for (k, n) in g.nodes.iter().enumerate().filter(|(k, n)| correctable(plan, *k, &n.op)) {
             let error = &self.tensors[n.output].channel_mean_error;
-            if error.len() == c.oc {
-                shift[k] = (0..c.oc).map(|o| error[o] as f32 + before.map_or(0.0, |b| b[o])).collect();
-            }
+            shift[k].resize(error.len(), 0.0);
+            shift[k].iter_mut().zip(error).for_each(|(s, e)| *s += *e as f32);
         }
         shift
     }

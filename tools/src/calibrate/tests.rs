@@ -176,6 +176,23 @@ fn methods_of_clipping() {
 }
 
 #[test]
+fn a_function_after_a_move_decides_the_range() {
+    let mut b = Builder::new(shape(4, 4, 3));
+    let a = b.conv(0, 4, 3, 1);
+    if let Op::Conv(c) = &mut b.0.nodes[0].op {
+        c.weights.iter_mut().for_each(|w| *w *= 300.0);
+    }
+    let d = b.node(Op::DepthToSpace { block: 2 }, &[a], shape(8, 8, 1));
+    let y = b.unary(d, Unary::Sigmoid);
+    b.output(y);
+    let frames = b.frames(4);
+    let p = plan(&b.0, &frames, &Options::default());
+    let (lo, hi) = p.quant(a).unwrap().range(0);
+    assert!(hi - lo < 100.0, "{lo} {hi}: a sigmoid is flat there");
+    assert_eq!(p.quant(a), p.quant(d));
+}
+
+#[test]
 fn weights_of_a_source_model_come_back() {
     let mut r = Rng(5);
     let codes: Vec<i8> = (0..36).map(|_| (r.next() * 127.0) as i8).collect();
@@ -436,13 +453,13 @@ fn bias_correction_removes_the_mean_error() {
     let g = &b.0;
     let mut p = plan(g, &frames, &Options::default());
     let mean = |p: &Plan| {
-        let s = simulate(g, p, &frames, true).unwrap();
+        let s = simulate(g, p, &frames, false).unwrap();
         s.tensors[y].channel_mean_error.iter().map(|e| e.abs()).fold(0.0, f64::max)
     };
     let before = mean(&p);
-    p.bias_shift = simulate(g, &p, &frames, true).unwrap().bias_shift(g, &p);
+    p.bias_shift = corrected_biases(g, &p, &frames).unwrap();
     let after = mean(&p);
-    assert!(before > 1e-4 && after < 0.1 * before, "{before} {after}");
+    assert!(before > 1e-4 && after < 0.2 * before, "{before} {after}");
 }
 
 #[test]
@@ -475,7 +492,7 @@ fn the_report_names_outliers_and_dead_channels() {
     let y = b.conv(r, 2, 1, 1);
     b.output(y);
     let frames = b.frames(3);
-    let p = calibrate(&b.0, &frames, &Options::default()).unwrap();
+    let p = calibrate(&b.0, &frames, &Options { equalise: false, ..Options::default() }).unwrap();
     let layer = p.layers.iter().find(|l| l.name == format!("n{r}")).unwrap();
     assert_eq!(layer.outlier_channels, [0]);
     assert!(layer.dead_channels >= 1 && layer.bits == 8);
