@@ -170,102 +170,133 @@ impl Resize {
 
 /// `line[i] = sum over k of weights[k] * rows[k][i]`, to 8 fractional bits.
 fn blend_rows(rows: &[u8], row_len: usize, weights: &[u32], sums: &mut [u32], line: &mut [u16]) {
-    if weights == [ONE] {
-        for (o, &v) in line.iter_mut().zip(&rows[..row_len]) {
-            *o = (v as u16) << 8;
-        }
-        return;
-    }
-    for (k, (&weight, row)) in weights.iter().zip(rows.chunks_exact(row_len)).enumerate() {
-        if k == 0 {
-            for (s, &v) in sums.iter_mut().zip(row) {
-                *s = weight * v as u32 + (1 << 7);
-            }
-        } else {
-            for (s, &v) in sums.iter_mut().zip(row) {
-                *s += weight * v as u32;
+    let row = |k: usize| &rows[k * row_len..][..row_len];
+    let used = |k: &usize| weights[*k] > 0;
+    let mut taken = (0..weights.len()).filter(used);
+    match (taken.next(), taken.next(), taken.next()) {
+        (Some(a), None, _) => {
+            for (o, &v) in line.iter_mut().zip(row(a)) {
+                *o = (v as u16) << 8;
             }
         }
-    }
-    for (o, &s) in line.iter_mut().zip(sums.iter()) {
-        *o = (s >> 8) as u16;
+        (Some(a), Some(b), None) => {
+            // a * (1 - t) + b * t
+            let t = weights[b] as i32;
+            for ((o, &x), &y) in line.iter_mut().zip(row(a)).zip(row(b)) {
+                *o = ((((x as i32) << 16) + t * (y as i32 - x as i32) + (1 << 7)) >> 8) as u16;
+            }
+        }
+        _ => {
+            sums.fill(1 << 7);
+            for k in (0..weights.len()).filter(used) {
+                for (s, &v) in sums.iter_mut().zip(row(k)) {
+                    *s += weights[k] * v as u32;
+                }
+            }
+            for (o, &s) in line.iter_mut().zip(sums.iter()) {
+                *o = (s >> 8) as u16;
+            }
+        }
     }
 }
 
 fn sum_columns<const C: usize, const D: usize>(taps: &Taps, line: &[u16], out: &mut [u8]) {
-    for (x, pixel) in out.chunks_exact_mut(D).enumerate() {
-        let (start, weights) = taps.of(x);
-        // 255 * 2^8 * 2^16 + 2^23 stays below 2^32.
-        let mut sums = [1u32 << 23; C];
-        for (&weight, p) in weights.iter().zip(line[start * C..].chunks_exact(C)) {
-            for c in 0..C {
-                sums[c] += weight * p[c] as u32;
+    // Fixed counts unroll; the usual camera-to-model factors need two to four.
+    match taps.count {
+        1 => sum_fixed::<C, D, 1>(taps, line, out),
+        2 => sum_fixed::<C, D, 2>(taps, line, out),
+        3 => sum_fixed::<C, D, 3>(taps, line, out),
+        4 => sum_fixed::<C, D, 4>(taps, line, out),
+        _ => {
+            for (x, pixel) in out.chunks_exact_mut(D).enumerate() {
+                let (start, weights) = taps.of(x);
+                put::<C, D>(weigh::<C>(weights, &line[start * C..]), pixel);
             }
         }
-        for (d, o) in pixel.iter_mut().enumerate() {
-            *o = (sums[d.min(C - 1)] >> 24) as u8;
+    }
+}
+
+fn sum_fixed<const C: usize, const D: usize, const N: usize>(taps: &Taps, line: &[u16], out: &mut [u8]) {
+    for ((pixel, &start), weights) in out.chunks_exact_mut(D).zip(&taps.start).zip(taps.weights.as_chunks::<N>().0) {
+        put::<C, D>(weigh::<C>(weights, &line[start * C..][..N * C]), pixel);
+    }
+}
+
+#[inline(always)]
+fn weigh<const C: usize>(weights: &[u32], from: &[u16]) -> [u32; C] {
+    // 255 * 2^8 * 2^16 + 2^23 stays below 2^32.
+    let mut sums = [1u32 << 23; C];
+    for (&weight, p) in weights.iter().zip(from.chunks_exact(C)) {
+        for c in 0..C {
+            sums[c] += weight * p[c] as u32;
         }
+    }
+    sums
+}
+
+#[inline(always)]
+fn put<const C: usize, const D: usize>(sums: [u32; C], pixel: &mut [u8]) {
+    for (d, o) in pixel.iter_mut().enumerate() {
+        *o = (sums[d.min(C - 1)] >> 24) as u8;
     }
 }
 
 /// A weight of 1.
 const ONE: u32 = 1 << 16;
 
-/// The weighted sums of one axis.
+/// The weighted sums of one axis: `count` source pixels for every output pixel, some with a weight of 0.
 struct Taps {
+    count: usize,
     /// First source pixel of each output pixel.
     start: Vec<usize>,
-    /// `weights[ends[i - 1]..ends[i]]` belong to output pixel `i`.
-    ends: Vec<usize>,
+    /// `count` per output pixel.
     weights: Vec<u32>,
 }
 
 impl Taps {
     /// From `n` source pixels to `m`.
     fn new(n: usize, m: usize) -> Taps {
-        let mut taps = Taps { start: Vec::with_capacity(m), ends: Vec::with_capacity(m), weights: Vec::new() };
-        for i in 0..m {
-            if m > n { taps.push_linear(n, m, i) } else { taps.push_area(n, m, i) }
+        let all: Vec<(usize, Vec<u32>)> = (0..m).map(|i| if m > n { linear(n, m, i) } else { area(n, m, i) }).collect();
+        let count = all.iter().map(|t| t.1.len()).max().unwrap_or(1);
+        let mut taps = Taps { count, start: Vec::with_capacity(m), weights: Vec::with_capacity(m * count) };
+        for (start, weights) in all {
+            // Moved back at the far border, so that all `count` pixels exist.
+            let moved = start.min(n - count);
+            taps.start.push(moved);
+            taps.weights.extend(std::iter::repeat_n(0, start - moved));
+            taps.weights.extend(&weights);
+            taps.weights.resize(taps.start.len() * count, 0);
         }
         taps
     }
 
     fn of(&self, i: usize) -> (usize, &[u32]) {
-        let from = if i == 0 { 0 } else { self.ends[i - 1] };
-        (self.start[i], &self.weights[from..self.ends[i]])
+        (self.start[i], &self.weights[i * self.count..][..self.count])
     }
+}
 
-    /// Output `i` covers `i * n / m .. (i + 1) * n / m`; lengths are counted in 1/m of a source pixel.
-    fn push_area(&mut self, n: usize, m: usize, i: usize) {
-        let (from, to) = (i * n, (i + 1) * n);
-        self.start.push(from / m);
-        let first = self.weights.len();
-        // Rounding the running sum makes the weights add up to exactly 1.
-        let upto = |end: usize| ((end - from) as u64 * ONE as u64 + n as u64 / 2) / n as u64;
-        let mut at = from;
-        while at < to {
-            let end = ((at / m + 1) * m).min(to);
-            self.weights.push((upto(end) - upto(at)) as u32);
-            at = end;
-        }
-        debug_assert_eq!(self.weights[first..].iter().sum::<u32>(), ONE);
-        self.ends.push(self.weights.len());
+/// Output `i` covers `i * n / m .. (i + 1) * n / m`; lengths are counted in 1/m of a source pixel.
+fn area(n: usize, m: usize, i: usize) -> (usize, Vec<u32>) {
+    let (from, to) = (i * n, (i + 1) * n);
+    // Rounding the running sum makes the weights add up to exactly 1.
+    let upto = |end: usize| ((end - from) as u64 * ONE as u64 + n as u64 / 2) / n as u64;
+    let (mut weights, mut at) = (Vec::new(), from);
+    while at < to {
+        let end = ((at / m + 1) * m).min(to);
+        weights.push((upto(end) - upto(at)) as u32);
+        at = end;
     }
+    (from / m, weights)
+}
 
-    /// Between the two nearest source centres, the border pixel repeated beyond the last centre.
-    fn push_linear(&mut self, n: usize, m: usize, i: usize) {
-        // The output centre in source pixels is (i + 1/2) * n / m - 1/2, counted in 1/(2m).
-        let centre = ((2 * i + 1) * n) as i64 - m as i64;
-        let last = 2 * m as i64 * (n as i64 - 1);
-        let centre = centre.clamp(0, last) as u64;
-        let unit = 2 * m as u64;
-        let (start, rest) = ((centre / unit) as usize, centre % unit);
-        let second = ((rest * ONE as u64 + unit / 2) / unit) as u32;
-        self.start.push(start);
-        self.weights.push(ONE - second);
-        if second > 0 {
-            self.weights.push(second);
-        }
-        self.ends.push(self.weights.len());
-    }
+/// Between the two nearest source centres, the border pixel repeated beyond the last centre.
+fn linear(n: usize, m: usize, i: usize) -> (usize, Vec<u32>) {
+    // The output centre in source pixels is (i + 1/2) * n / m - 1/2, counted in 1/(2m).
+    let centre = ((2 * i + 1) * n) as i64 - m as i64;
+    let last = 2 * m as i64 * (n as i64 - 1);
+    let centre = centre.clamp(0, last) as u64;
+    let unit = 2 * m as u64;
+    let (start, rest) = ((centre / unit) as usize, centre % unit);
+    let second = ((rest * ONE as u64 + unit / 2) / unit) as u32;
+    (start, if second > 0 { vec![ONE - second, second] } else { vec![ONE] })
 }

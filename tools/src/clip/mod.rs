@@ -29,7 +29,7 @@ mod y4m;
 #[cfg(test)]
 mod tests;
 
-pub use fit::{Fit, FitMap, Mode};
+pub use fit::{Anchor, Fit, FitMap, Mode, Resize};
 pub use frame::Frame;
 pub use noise::Noise;
 pub use tensors::{TensorClip, TensorData, TensorFrame};

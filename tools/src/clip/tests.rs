@@ -1,4 +1,3 @@
-use super::fit::Anchor;
 use super::*;
 use std::io::Cursor;
 use std::path::PathBuf;

@@ -88,7 +88,7 @@ pub fn mask(frame: &Frame, h: usize, w: usize, classes: &[u16]) -> Result<Frame>
 }
 
 /// The frame and one panel per layer: its active pixels in colour over a dimmed grey frame, above it the layer's name and
-/// the share of active pixels. Panels share one size and are laid out in rows of up to four.
+/// the share of active pixels. Panels share one size and are laid out in even rows of up to four.
 ///
 /// ```
 /// use quiescent_tools::{clip::Frame, overlay};
@@ -104,8 +104,8 @@ pub fn heat(frame: &Frame, layers: &[Layer]) -> Result<Frame> {
     let picture = Canvas::enlarged(frame, MIN_WIDTH)?;
     let scale = (picture.w / 240).clamp(1, 4);
     let header = TEXT_HEIGHT * scale + GAP;
-    let columns = (layers.len() + 1).min(4);
-    let rows = (layers.len() + 1).div_ceil(columns);
+    let rows = (layers.len() + 1).div_ceil(4);
+    let columns = (layers.len() + 1).div_ceil(rows);
     let (step_x, step_y) = (picture.w + GAP, picture.h + header + GAP);
     let mut out = Canvas::filled(columns * step_x + GAP, rows * step_y + GAP, BACKGROUND);
     for k in 0..=layers.len() {
@@ -115,7 +115,8 @@ pub fn heat(frame: &Frame, layers: &[Layer]) -> Result<Frame> {
             Some(l) => (activity(&picture, l), l.name, share(l)),
         };
         let share_width = text_width(&share, scale);
-        let room = (picture.w.saturating_sub(share_width) / text_width("m", scale)).saturating_sub(1);
+        let advance = text_width("mm", scale) - text_width("m", scale);
+        let room = (picture.w.saturating_sub(share_width) / advance).saturating_sub(1);
         out.text(x as i64, y as i64, &shortened(name, room), scale, TITLE);
         out.text((x + picture.w - share_width) as i64, y as i64, &share, scale, ACTIVE);
         out.paste(x, y + header, &panel);

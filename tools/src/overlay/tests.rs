@@ -52,7 +52,8 @@ fn heat_panels_show_active_pixels_and_their_share() {
     let active = [0, 1, 0, 0];
     let layer = Layer { name: "block3/conv2", h: 2, w: 2, active: &active };
     let out = heat(&frame, &[layer; 5]).unwrap();
-    assert_eq!(out.w, 4 * (320 + GAP) + GAP);
+    // Six panels: two rows of three.
+    assert_eq!(out.w, 3 * (320 + GAP) + GAP);
     assert_eq!(out.h, 2 * (240 + TEXT_HEIGHT + 2 * GAP) + GAP);
     let (x, y) = (2 * GAP + 320, 2 * GAP + TEXT_HEIGHT);
     assert_eq!(pixel(&out, GAP, y), [100; 3]);

@@ -16,10 +16,11 @@
 //! pad = 114
 //! ```
 //!
-//! The model sees `(pixel * scale - mean) / std`. Unknown keys, keys of another kind and values out of range are errors
+//! The model sees `(pixel * scale - mean) / std`; where its input is quantised, that is the real number its codes stand
+//! for. Unknown keys, keys of another kind and values out of range are errors
 //! that name the key.
 
-use crate::clip::{Mode, fit::Anchor};
+use crate::clip::{Anchor, Mode};
 use anyhow::{Context, Result, anyhow, bail};
 use serde::Deserialize;
 use std::path::Path;

@@ -34,7 +34,7 @@ mod tests;
 pub use agreement::{Agreement, Summary};
 pub use ap::{Labels, ap50};
 pub use boxes::{Detection, iou};
-pub use file::{Color, Detections, HeadKind, Heatmap, InputHints, Kind, Mask, Metric, ResizeHint, Task};
+pub use file::{AnchorHint, Color, Detections, HeadKind, Heatmap, InputHints, Kind, Mask, Metric, ResizeHint, Task};
 
 use anyhow::{Result, bail};
 
