@@ -1,7 +1,10 @@
 """The two clips that travel with the model, drawn with seeds that training never sees, and their labels.
 
-Stored as Y4M, 4:2:0: raw, so the sensor noise is in it as drawn, and readable without a decoder. Each clip is a list of
-takes: a scene, its cast and how long it lasts; between takes is a hard cut. Time runs on through a clip.
+Stored as Y4M, 4:2:0: raw, so the sensor noise is in it as drawn, and readable without a decoder. Labels come twice:
+JSON (every object, by frame) and the CSV that the tool's AP50 reads: frame, x, y, w, h, class, evaluate, where
+evaluate is 0 for an unclear object and for the empty box that marks a frame without objects as labelled, so that
+false alarms in it count. Each clip is a list of takes: a scene, its cast and how long it lasts; between takes is a
+hard cut. Time runs on through a clip.
 """
 
 import json
@@ -51,8 +54,23 @@ def write(takes, path, labels_path=None):
             images.append(scenes.to_rgb(*planes))
             rows.append({"take": take, "objects": [dict(o, **{"class": scenes.CLASSES[o["class"]]}) for o in labels]})
     if labels_path:
-        with open(labels_path, "w") as f:
-            head = {"classes": scenes.CLASSES, "width": scenes.W, "height": scenes.H, "fps": FPS, "boxes": "x1 y1 x2 y2, pixels"}
-            lines = ",\n".join("    " + json.dumps(r) for r in rows)
-            f.write(json.dumps(head)[:-1] + ',\n  "frames": [\n' + lines + "\n  ]}\n")
+        labels_path.with_suffix(".json").write_text(as_json(rows))
+        labels_path.with_suffix(".csv").write_text(as_csv(rows))
     return np.stack(images), rows
+
+
+def as_json(rows):
+    head = {"classes": scenes.CLASSES, "width": scenes.W, "height": scenes.H, "fps": FPS, "boxes": "x1 y1 x2 y2, pixels"}
+    lines = ",\n".join("    " + json.dumps(r) for r in rows)
+    return json.dumps(head)[:-1] + ',\n  "frames": [\n' + lines + "\n  ]}\n"
+
+
+def as_csv(rows):
+    lines = ["frame,x,y,w,h,class,evaluate"]
+    for n, row in enumerate(rows):
+        for o in row["objects"]:
+            x1, y1, x2, y2 = o["box"]
+            lines.append(f"{n},{x1},{y1},{x2 - x1},{y2 - y1},{scenes.CLASSES.index(o['class'])},{int(not o['unclear'])}")
+        if not row["objects"]:
+            lines.append(f"{n},0,0,0,0,0,0")
+    return "\n".join(lines) + "\n"

@@ -4,9 +4,9 @@
 opset 13). Parameters live in one flat dict, name -> array; convolution weights are [k, k, in, out] ([k, k, 1, c] for
 depthwise).
 
-Shape: a strided stem, one dense residual block, inverted residual blocks (ReLU6 early, SiLU later, one with
+Shape: a strided stem, one dense residual layer, inverted residual blocks (ReLU6 early, SiLU later, one with
 squeeze-and-excite), a two-level feature pyramid (nearest upsampling and concatenation), heads at stride 8 and 16.
-BatchNorm follows each convolution but those of the squeeze-and-excite block and the last ones of the heads; the export keeps it as
+BatchNorm follows each convolution but those of squeeze-and-excite and the last ones of the heads; the export keeps it as
 nodes of its own. The output is YOLOX's raw grid, [1, N, 8]: dx, dy, log w, log h, objectness, one probability a class;
 box centre = (d + cell) * stride, size = exp(log) * stride, rows ordered by level, then y, then x.
 """

@@ -5,7 +5,7 @@ and the figures in expected.json. `python recipe.py` does it all; README.md says
 
 train   draws the training frames and trains; leaves the parameters in DIR/params.npz
 finish  writes patrol.onnx, checks it, compares ONNX Runtime with JAX where it is installed, measures AP50
-clips   draws calibration.y4m, evaluation.y4m and evaluation.json
+clips   draws calibration.y4m, evaluation.y4m and its labels, evaluation.json and .csv
 look    draws detections on every fifth frame of the evaluation clip into DIR/look.png (needs OpenCV)
 """
 
@@ -104,7 +104,7 @@ def compare(raw, images):
 
 def draw_clips():
     clips.write(clips.calibration(), HERE / "calibration.y4m")
-    clips.write(clips.evaluation(), HERE / "evaluation.y4m", HERE / "evaluation.json")
+    clips.write(clips.evaluation(), HERE / "evaluation.y4m", HERE / "evaluation")
 
 
 def look(work):

@@ -1,4 +1,5 @@
-"""Detections from the raw grid, and average precision at IoU 0.5 (area under the whole precision-recall curve, per class)."""
+"""Detections from the raw grid, and average precision at IoU 0.5: area under the precision-recall curve with precision
+made monotone, per class. A detection that only matches an unclear object is neither right nor wrong."""
 
 import numpy as np
 
@@ -43,13 +44,12 @@ def average_precision(raws, labels):
             for k, s, b in dets:
                 if k != c:
                     continue
-                o = iou(b[None], mine[:, 1:5])[0] * ~used if len(mine) else np.zeros(0)
-                j = int(o.argmax()) if len(mine) else -1
-                if j >= 0 and o[j] >= 0.5:
-                    used[j] = True
-                    if mine[j, 5] == 1:
-                        rows.append((s, 1))
-                else:
+                o = iou(b[None], mine[:, 1:5])[0]
+                wanted = np.where((mine[:, 5] == 1) & ~used & (o >= 0.5), o, 0)
+                if wanted.any():
+                    used[wanted.argmax()] = True
+                    rows.append((s, 1))
+                elif not ((mine[:, 5] == 2) & (o >= 0.5)).any():
                     rows.append((s, 0))
         rows.sort(key=lambda r: -r[0])
         hit = np.cumsum([r[1] for r in rows])

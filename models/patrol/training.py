@@ -17,7 +17,6 @@ import numpy as np
 
 import network
 import scenes
-from pool import MOST
 
 SMALL_BELOW, LARGE_ABOVE = 26.0, 22.0
 BATCH = 16
@@ -44,7 +43,7 @@ def decode(raw):
 
 
 def assign(labels):
-    """[B, MOST, 6] to (positive [B, N], ignored [B, N], box [B, N, 4], class [B, N])."""
+    """[B, pool.MOST, 6] to (positive [B, N], ignored [B, N], box [B, N, 4], class [B, N])."""
     cx, cy = (GX + 0.5) * ST, (GY + 0.5) * ST
     x1, y1, x2, y2 = (labels[:, None, :, i] for i in (1, 2, 3, 4))
     kind = labels[:, None, :, 5]
@@ -165,5 +164,3 @@ def train(images, labels, steps, seed, peak=4e-3, every=100, watch=None):
     average.update({k: q / 60 for k, q in sums.items()})
     return {k: np.asarray(p) for k, p in average.items()}, macs
 
-
-assert MOST >= 4
