@@ -9,6 +9,9 @@ use tract_onnx::pb::{TensorProto, tensor_proto::DataType};
 
 use super::{Fail, invalid, unsupported};
 
+/// Highest rank of a value.
+pub(super) const RANK_LIMIT: usize = 8;
+
 #[derive(Clone, Debug, PartialEq)]
 pub(super) enum Data {
     F(Vec<f32>),
@@ -27,7 +30,7 @@ pub(super) struct Const {
     pub shape: Vec<usize>,
     pub data: Data,
     pub scales: Option<Scales>,
-    /// Bits `(signed, width)` of an integer type, for the defaults of quantisation operators.
+    /// Element type in the file; tells int8 from uint8 codes.
     pub kind: DataType,
 }
 
@@ -161,6 +164,9 @@ pub(super) fn broadcast_shape(a: &[usize], b: &[usize]) -> Option<Vec<usize>> {
 /// Reads a tensor of the file. `dir` is where external data may lie.
 pub(super) fn decode(proto: &TensorProto, dir: Option<&Path>) -> Result<Const, Fail> {
     let name = &proto.name;
+    if proto.dims.len() > RANK_LIMIT {
+        return Err(invalid(format!("tensor `{name}` has rank {}", proto.dims.len())));
+    }
     let mut shape = Vec::with_capacity(proto.dims.len());
     for &d in &proto.dims {
         shape.push(usize::try_from(d).map_err(|_| invalid(format!("tensor `{name}` has extent {d}")))?);

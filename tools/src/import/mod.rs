@@ -262,6 +262,11 @@ impl Importer<'_> {
     }
 
     fn charged(&mut self, c: Const) -> Result<Value, Fail> {
+        // Also where an extent is 0, steps through the others must not overflow.
+        let steps = c.shape.iter().try_fold(1usize, |a, &n| a.checked_mul(n.max(1)));
+        if c.shape.len() > constant::RANK_LIMIT || steps.is_none() {
+            return Err(invalid(format!("a constant of shape {:?}", c.shape)));
+        }
         self.charge(c.len())?;
         Ok(c.into())
     }

@@ -4,6 +4,7 @@
 use tract_onnx::pb::{GraphProto, TensorShapeProto, ValueInfoProto, tensor_proto::DataType};
 use tract_onnx::pb::{tensor_shape_proto::dimension::Value as Dim, type_proto::Value as TypeValue};
 
+use super::constant::RANK_LIMIT;
 use super::view::{Atom, C, Groups, H, Int, View, W, flat_steps, merge};
 use super::{Error, Fail, Importer, Options, Value, unsupported};
 use crate::ir::{ElementType, Input, Output};
@@ -132,6 +133,9 @@ fn resolve(dims: Option<&TensorShapeProto>, wanted: Option<&[usize]>) -> Result<
     let Some(dims) = dims else {
         return wanted.map(<[usize]>::to_vec).ok_or_else(|| "its shape is unknown; give it with --input-shape".into());
     };
+    if dims.dim.len() > RANK_LIMIT {
+        return Err(format!("its rank is {}", dims.dim.len()));
+    }
     if let Some(w) = wanted {
         if w.len() != dims.dim.len() {
             return Err(format!("--input-shape has {} entries, the model's input has {}", w.len(), dims.dim.len()));

@@ -1,6 +1,6 @@
 //! Who writes and reads each tensor, and small edits that keep the graph in order.
 
-use crate::ir::{Graph, Op, Tensor, TensorId};
+use crate::ir::{Graph, Op, TensorId};
 
 /// Producers and readers by tensor; rebuilt after edits that move edges.
 pub(super) struct Uses {
@@ -76,13 +76,6 @@ pub(super) fn per_channel(graph: &Graph, t: TensorId, c: usize) -> Option<Vec<f3
         return Some(vec![v; c]);
     }
     (tensor.shape.rows() == 1 && tensor.shape.c == c).then(|| values.clone())
-}
-
-/// A new constant `1 x 1 x values`.
-pub(super) fn add_constant(graph: &mut Graph, name: String, values: Vec<f32>) -> TensorId {
-    let shape = crate::ir::Shape { h: 1, w: 1, c: values.len() };
-    graph.tensors.push(Tensor { name, shape, codes: None, constant: Some(values) });
-    graph.tensors.len() - 1
 }
 
 /// Whether an operator only moves numbers.

@@ -149,7 +149,7 @@ fn pads(node: &Node, rank: usize) -> Result<Vec<(i64, i64)>, Fail> {
     let mut out = vec![(0, 0); rank];
     for (i, &a) in axes.iter().enumerate() {
         out[a] = (list[i], list[axes.len() + i]);
-        if list[i].abs() > 1 << 20 || list[axes.len() + i].abs() > 1 << 20 {
+        if [list[i], list[axes.len() + i]].iter().any(|p| p.unsigned_abs() > 1 << 20) {
             return Err(invalid(format!("pads {list:?}")));
         }
     }

@@ -43,9 +43,6 @@ fn coded(im: &mut Importer, node: &Node, tensor: usize, codes: Codes) -> usize {
         Some(c) if c == codes => tensor,
         None if im.graph.tensors[tensor].constant.is_none() => {
             im.graph.tensors[tensor].codes = Some(codes);
-            if let Some(i) = im.graph.inputs.iter_mut().find(|i| i.tensor == tensor) {
-                i.codes = Some(codes);
-            }
             tensor
         }
         _ => {

@@ -1,15 +1,12 @@
 //! Operators that move no numbers: other views of the same map.
 
-use crate::import::constant::{Const, volume};
+use crate::import::constant::{Const, RANK_LIMIT, volume};
 use crate::import::node::{Node, axis};
 use crate::import::view::{Atom, C, Groups, H, View, W};
 use crate::import::{Fail, Importer, Value, invalid, unsupported};
 
 use super::Made;
 use super::elementwise::complete;
-
-/// Highest rank of a value.
-const RANK_LIMIT: usize = 8;
 
 pub(super) fn identity(_: &mut Importer, node: &Node) -> Made {
     Ok(vec![node.value(0)?.clone()])
@@ -211,6 +208,7 @@ pub(in crate::import) fn ranges(node: &Node, shape: &[usize]) -> Result<Vec<(usi
         let (start, end) = (place(starts[i]), place(ends[i]));
         let (start, count) = match step {
             0 => return Err(invalid("a slice with step 0")),
+            _ if n == 0 => (0, 0),
             s if s > 0 => {
                 let (start, end) = (start.clamp(0, n), end.clamp(0, n));
                 (start, (end - start).max(0).div_euclid(s) + i64::from((end - start).max(0) % s != 0))

@@ -74,7 +74,7 @@ pub(super) fn conv_transpose(im: &mut Importer, node: &Node) -> Made {
             _ => None,
         };
         if let Some(wanted) = wanted {
-            let total = full.saturating_sub(wanted);
+            let total = full.checked_sub(wanted).ok_or_else(|| unsupported("an output larger than its windows reach"))?;
             let small = total / 2;
             let lower = auto != "SAME_UPPER";
             (pads[a], pads[spatial + a]) = if lower { (total - small, small) } else { (small, total - small) };
