@@ -72,6 +72,8 @@ unsafe fn load_lane(p: *const u8, n: usize) -> __m128i {
     unsafe {
         if n == 16 {
             _mm_loadu_si128(p.cast())
+        } else if n == 8 {
+            _mm_loadl_epi64(p.cast())
         } else {
             let x = load_bytes(p, n);
             _mm_set_epi64x((x >> 64) as i64, x as i64)
@@ -87,6 +89,8 @@ unsafe fn store_lane(x: __m128i, p: *mut u8, n: usize) {
     unsafe {
         if n == 16 {
             _mm_storeu_si128(p.cast(), x);
+        } else if n == 8 {
+            _mm_storel_epi64(p.cast(), x);
         } else {
             let (lo, hi) = (_mm_cvtsi128_si64(x) as u64, _mm_extract_epi64::<1>(x) as u64);
             store_bytes(lo as u128 | (hi as u128) << 64, p, n);

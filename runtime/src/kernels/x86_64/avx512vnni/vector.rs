@@ -129,6 +129,8 @@ unsafe impl Vector for Zmm {
             unsafe {
                 if n == 16 {
                     _mm_storeu_si128(p.cast(), bytes);
+                } else if n == 8 {
+                    _mm_storel_epi64(p.cast(), bytes);
                 } else {
                     _mm_mask_storeu_epi8(p.cast(), first(n) as u16, bytes);
                 }
@@ -260,7 +262,7 @@ struct Table([__m512i; 4]);
 
 impl Table {
     #[inline]
-    #[target_feature(enable = "avx512f,avx512bw,avx512vbmi")]
+    #[target_feature(enable = "avx512f,avx512bw,avx512vl,avx512vbmi")]
     fn load(table: &[u8; 256]) -> Self {
         let p = table.as_ptr();
         // SAFETY: 4 times 64 of 256 bytes.
@@ -272,39 +274,50 @@ impl Table {
     /// # Safety
     /// `x` is readable, `out` writable; they are equal or do not overlap.
     #[inline]
-    #[target_feature(enable = "avx512f,avx512bw,avx512vbmi")]
+    #[target_feature(enable = "avx512f,avx512bw,avx512vl,avx512vbmi")]
     unsafe fn look_up(self, x: *const u8, out: *mut u8, n: usize) {
-        let [a, b, c, d] = self.0;
         let mut at = 0;
-        while at < n {
-            let mask = first(64.min(n - at));
-            // SAFETY: masked to the `n` bytes.
-            unsafe {
-                let x = _mm512_maskz_loadu_epi8(mask, x.add(at).cast());
-                let (lo, hi) = (_mm512_permutex2var_epi8(a, x, b), _mm512_permutex2var_epi8(c, x, d));
-                let y = _mm512_mask_blend_epi8(_mm512_movepi8_mask(x), lo, hi);
-                _mm512_mask_storeu_epi8(out.add(at).cast(), mask, y);
+        // SAFETY: loads and stores stay within the `n` bytes.
+        unsafe {
+            while at + 64 <= n {
+                let y = self.get(_mm512_loadu_si512(x.add(at).cast()));
+                _mm512_storeu_si512(out.add(at).cast(), y);
+                at += 64;
             }
-            at += 64;
+            // Narrow accesses: a wide masked store would hold up the load of the row behind it.
+            while at < n {
+                let mask = first(16.min(n - at)) as u16;
+                let y = self.get(_mm512_castsi128_si512(_mm_maskz_loadu_epi8(mask, x.add(at).cast())));
+                _mm_mask_storeu_epi8(out.add(at).cast(), mask, _mm512_castsi512_si128(y));
+                at += 16;
+            }
         }
+    }
+
+    #[inline]
+    #[target_feature(enable = "avx512f,avx512bw,avx512vl,avx512vbmi")]
+    fn get(self, x: __m512i) -> __m512i {
+        let [a, b, c, d] = self.0;
+        let (lo, hi) = (_mm512_permutex2var_epi8(a, x, b), _mm512_permutex2var_epi8(c, x, d));
+        _mm512_mask_blend_epi8(_mm512_movepi8_mask(x), lo, hi)
     }
 }
 
 /// The entry `table`.
-#[target_feature(enable = "avx512f,avx512bw,avx512vbmi")]
+#[target_feature(enable = "avx512f,avx512bw,avx512vl,avx512vbmi")]
 pub(super) unsafe fn table_vbmi(x: &[u8], out: &mut [u8], table: &[u8; 256]) {
     // SAFETY: within both slices.
     unsafe { Table::load(table).look_up(x.as_ptr(), out.as_mut_ptr(), x.len().min(out.len())) }
 }
 
 /// Looks the codes of a finished tile up.
-#[target_feature(enable = "avx512f,avx512bw,avx512vbmi")]
+#[target_feature(enable = "avx512f,avx512bw,avx512vl,avx512vbmi")]
 pub(super) unsafe fn apply_table_vbmi(t: &ConvTile) {
-    if let Some((table, rows)) = conv::untabled(t) {
+    if let Some((table, runs)) = conv::untabled(t) {
         let table = Table::load(table);
-        for row in rows {
-            // SAFETY: the row holds `oc` codes, now written (validity of the tile).
-            unsafe { table.look_up(row, row, t.oc) }
+        for (run, n) in runs {
+            // SAFETY: the run holds `n` codes, now written (validity of the tile).
+            unsafe { table.look_up(run, run, n) }
         }
     }
 }
