@@ -3,6 +3,7 @@
 //! Prints 10^9 multiply-accumulates a second, counting only those of the layer (not padding), for calls of 64, 8, 2
 //! and 1 rows that walk over a whole map.
 
+use std::ops::{Deref, DerefMut};
 use std::time::Instant;
 
 use quiescent::kernels::{self, ConvTile, Kernels};
@@ -45,11 +46,38 @@ const LAYERS: &[Layer] = &[
 
 const ROWS: [usize; 4] = [64, 8, 2, 1];
 
+/// Bytes from a 64-byte boundary, as in an arena and an artifact.
+struct Aligned(Vec<u8>, usize);
+
+impl Aligned {
+    fn zeros(len: usize) -> Self {
+        let bytes = vec![0; len + 63];
+        let at = bytes.as_ptr().align_offset(64);
+        Aligned(bytes, at)
+    }
+}
+
+impl Deref for Aligned {
+    type Target = [u8];
+
+    fn deref(&self) -> &[u8] {
+        &self.0[self.1..self.0.len() - 63 + self.1]
+    }
+}
+
+impl DerefMut for Aligned {
+    fn deref_mut(&mut self) -> &mut [u8] {
+        let end = self.0.len() - 63 + self.1;
+        &mut self.0[self.1..end]
+    }
+}
+
 /// Nanoseconds of one pass over the map, `rows` output pixels a call; the best of several.
 fn time(set: &Kernels, layer: &Layer, rows: usize, table: bool) -> f64 {
     let &Layer { side, stride, kernel, c, oc, .. } = layer;
     let width = side * stride + kernel - 1;
-    let input: Vec<u8> = (0..width * width * c + 64).map(|i| (i * 7 % 251) as u8).collect();
+    let mut input = Aligned::zeros(width * width * c + 64);
+    input.iter_mut().enumerate().for_each(|(i, x)| *x = (i * 7 % 251) as u8);
     // A tap line of a convolution is contiguous; a depthwise tap stands alone.
     let (segments, quads): (Vec<u32>, usize) = if layer.depthwise {
         let taps = (0..kernel * kernel).map(|t| ((t / kernel * width + t % kernel) * c) as u32).collect();
@@ -59,9 +87,12 @@ fn time(set: &Kernels, layer: &Layer, rows: usize, table: bool) -> f64 {
     };
     let panels = if layer.depthwise { 1 } else { segments.len() };
     let blocks = oc.div_ceil(16);
-    let weights: Vec<i8> = (0..blocks * panels * quads * 64).map(|i| (i * 37 % 255) as i8).collect();
+    let mut weights = Aligned::zeros(blocks * panels * quads * 64);
+    weights.iter_mut().enumerate().for_each(|(i, w)| *w = (i * 37 % 255) as u8);
+    // SAFETY: the same bytes as signed codes.
+    let weights = unsafe { std::slice::from_raw_parts(weights.as_ptr().cast::<i8>(), weights.len()) };
     let (m, b) = (vec![1e-4; 16 * blocks], vec![128.0; 16 * blocks]);
-    let mut output = vec![0u8; side * side * oc];
+    let mut output = Aligned::zeros(side * side * oc);
     let rows_in: Vec<u32> =
         (0..side * side).map(|p| ((p / side * stride * width + p % side * stride) * c) as u32).collect();
     let rows_out: Vec<u32> = (0..side * side).map(|p| (p * oc) as u32).collect();
@@ -74,7 +105,7 @@ fn time(set: &Kernels, layer: &Layer, rows: usize, table: bool) -> f64 {
                 rows_in,
                 segments: &segments,
                 quads,
-                weights: &weights,
+                weights,
                 oc,
                 m: &m,
                 b: &b,
