@@ -8,7 +8,7 @@ use super::super::vector::Vector;
 
 /// A 256-bit register.
 #[derive(Clone, Copy)]
-pub(super) struct Ymm(__m256i);
+pub(super) struct Ymm(pub(super) __m256i);
 
 /// Even and odd bytes as 16-bit elements.
 #[derive(Clone, Copy)]
