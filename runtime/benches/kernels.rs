@@ -1,12 +1,14 @@
 //! Speed of the convolution entries, every set of this CPU: `cargo bench -p quiescent --bench kernels [-- FILTER]`.
 //!
 //! Prints 10^9 multiply-accumulates a second, counting only those of the layer (not padding), for calls of 64, 8, 2
-//! and 1 rows that walk over a whole map.
+//! and 1 rows that walk over a whole map; then 10^9 elements a second of the entries that work on one row.
 
+use std::hint::black_box;
 use std::ops::{Deref, DerefMut};
 use std::time::Instant;
 
-use quiescent::kernels::{self, ConvTile, Kernels};
+use quiescent::format::{BinaryFn, MapFn};
+use quiescent::kernels::{self, Bin, ConvTile, Kernels, Operand, Row, Uni};
 
 struct Layer {
     name: &'static str,
@@ -98,7 +100,7 @@ fn time(set: &Kernels, layer: &Layer, rows: usize, table: bool) -> f64 {
     let rows_out: Vec<u32> = (0..side * side).map(|p| (p * oc) as u32).collect();
     let entries = [7; 256];
 
-    let mut pass = || {
+    let pass = || {
         for (rows_in, rows_out) in rows_in.chunks(rows).zip(rows_out.chunks(rows)) {
             let tile = ConvTile {
                 input: input.as_ptr(),
@@ -123,10 +125,15 @@ fn time(set: &Kernels, layer: &Layer, rows: usize, table: bool) -> f64 {
             }
         }
     };
+    best(pass)
+}
+
+/// Nanoseconds of one call, the best of several averages.
+fn best(mut pass: impl FnMut()) -> f64 {
     pass();
     let once = Instant::now();
     pass();
-    let passes = (2e6 / once.elapsed().as_nanos() as f64).clamp(1.0, 1e4) as usize;
+    let passes = (2e6 / once.elapsed().as_nanos() as f64).clamp(1.0, 1e5) as usize;
     (0..15)
         .map(|_| {
             let start = Instant::now();
@@ -134,6 +141,43 @@ fn time(set: &Kernels, layer: &Layer, rows: usize, table: bool) -> f64 {
             start.elapsed().as_nanos() as f64 / passes as f64
         })
         .fold(f64::INFINITY, f64::min)
+}
+
+/// Channels of the rows.
+const WIDTHS: [usize; 4] = [16, 24, 64, 192];
+
+/// Nanoseconds of one row of `c` channels for each entry.
+fn rows(set: &Kernels, c: usize) -> Vec<(&'static str, f64)> {
+    let (x, y, w) = (vec![9u8; c], vec![10u8; c], vec![16u8; c]);
+    let (scale, offset) = (vec![0.01f32; c], vec![3f32; c]);
+    let mut codes = vec![8u8; c];
+    let mut sums = vec![0i32; c];
+    let table = [5u8; 256];
+    let a = Operand::Codes { codes: &x, scale: &scale, offset: &offset };
+    let bin = |f| Bin { f, a, b: a };
+    let uni = |f| Uni { f, p: [0.1, 0.5], slope: &scale, a };
+    macro_rules! result {
+        () => {
+            &mut Row::Codes { codes: &mut codes, scale: &scale, offset: &offset, lo: 0.0, hi: 255.0, table: None }
+        };
+    }
+    // SAFETY: the set is available; `exceed` takes any length.
+    unsafe {
+        vec![
+            ("exceed", best(|| { black_box((set.exceed)(black_box(&x), &y, 1)); })),
+            ("score", best(|| { black_box((set.score)(black_box(&x), &y, &w, 1)); })),
+            ("settle", best(|| (set.settle)(black_box(&x), &mut codes, 1))),
+            ("table", best(|| (set.table)(black_box(&x), &mut codes, &table))),
+            ("max", best(|| (set.max)(black_box(&x), &mut codes))),
+            ("sum", best(|| (set.sum)(black_box(&x), &mut sums))),
+            ("lerp", best(|| (set.lerp)([black_box(&x), &y, &x, &y], [16384; 4], &mut codes))),
+            ("add", best(|| (set.binary)(black_box(&bin(BinaryFn::Add)), result!()))),
+            ("div", best(|| (set.binary)(black_box(&bin(BinaryFn::Div)), result!()))),
+            ("hardswish", best(|| (set.map)(black_box(&uni(MapFn::HardSwish)), result!()))),
+            ("silu", best(|| (set.map)(black_box(&uni(MapFn::Silu)), result!()))),
+            ("log", best(|| (set.map)(black_box(&uni(MapFn::Log)), result!()))),
+        ]
+    }
 }
 
 fn main() {
@@ -152,6 +196,18 @@ fn main() {
                 print!(" {:7.1}", macs / time(set, layer, rows, false));
             }
             println!(" {:7.1}", macs / time(set, layer, 64, true));
+        }
+    }
+    println!("{:11} {:13} {WIDTHS:>7?}", "set", "row of");
+    for set in kernels::available() {
+        let columns = WIDTHS.map(|c| rows(set, c));
+        for (k, (name, _)) in columns[0].iter().enumerate() {
+            let name = format!("{:11} row {name:9}", set.name);
+            if filter.as_ref().is_none_or(|f| name.contains(f.as_str())) {
+                print!("{name}");
+                columns.iter().zip(WIDTHS).for_each(|(column, c)| print!(" {:7.2}", c as f64 / column[k].1));
+                println!();
+            }
         }
     }
 }

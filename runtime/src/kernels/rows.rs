@@ -1,14 +1,21 @@
 //! Element-wise rows: operands become f32, a function is applied, the result becomes codes or stays f32.
 //!
 //! The bodies are generic over nothing and inlined into each kernel set, so that the compiler vectorises them for the
-//! set's features. Every operation is a single IEEE addition, multiplication, division, square root, minimum or maximum, never
-//! fused: the bits are the same on every target.
+//! set's features: each works on blocks of a fixed number of channels. The last block ends with the row and overlaps the
+//! one before it (every channel is a function of the operands alone, so that computing it twice changes nothing); only
+//! rows shorter than a block are padded. Every operation is a single IEEE addition, multiplication, division, square
+//! root, minimum or maximum, never fused: the bits are the same on every target.
 
-use super::scalar;
 use crate::format::{BinaryFn, MapFn};
 
 /// Channels worked on at a time.
-const BLOCK: usize = 64;
+const BLOCK: usize = 16;
+
+/// A block of f32.
+type Block = [f32; BLOCK];
+
+/// 1.5 * 2^23: added to `|x| < 2^22` it leaves the nearest even integer, which is also in the low bits of the sum.
+const MAGIC: f32 = 12_582_912.0;
 
 /// An operand row.
 #[derive(Clone, Copy)]
@@ -41,9 +48,9 @@ pub enum Row<'a> {
         scale: &'a [f32],
         /// Per channel.
         offset: &'a [f32],
-        /// Lower bound in codes.
+        /// Lower bound in codes, at least 0.
         lo: f32,
-        /// Upper bound in codes.
+        /// Upper bound in codes, at most 255.
         hi: f32,
         /// Applied last.
         table: Option<&'a [u8; 256]>,
@@ -91,24 +98,26 @@ impl Row<'_> {
     }
 
     #[inline(always)]
-    fn store(&mut self, at: usize, y: &[f32; BLOCK], n: usize) {
+    fn store(&mut self, at: usize, y: &Block) {
         match self {
             Row::Codes { codes, scale, offset, lo, hi, table } => {
-                let (codes, scale, offset) =
-                    (&mut codes[at..at + n], &scale[at..at + n], &offset[at..at + n]);
-                for i in 0..n {
-                    codes[i] = scalar::code(y[i] * scale[i] + offset[i], *lo, *hi);
+                let (scale, offset) = (read(scale, at, 0.0), read(offset, at, 0.0));
+                let mut q = [0; BLOCK];
+                for i in 0..BLOCK {
+                    // `scalar::code`: the bounds make the low byte of the sum the whole integer.
+                    q[i] = (clamp(y[i] * scale[i] + offset[i], *lo, *hi) + MAGIC).to_bits() as u8;
                 }
                 if let Some(table) = table {
-                    for c in codes {
-                        *c = table[*c as usize];
-                    }
+                    q = q.map(|q| table[q as usize]);
                 }
+                write(codes, at, &q);
             }
             Row::Reals { reals, lo, hi } => {
-                for (out, y) in reals[at..at + n].iter_mut().zip(y) {
-                    *out = clamp(*y, *lo, *hi).to_le_bytes();
+                let mut bytes = [[0; 4]; BLOCK];
+                for i in 0..BLOCK {
+                    bytes[i] = clamp(y[i], *lo, *hi).to_le_bytes();
                 }
+                write(reals, at, &bytes);
             }
         }
     }
@@ -116,23 +125,59 @@ impl Row<'_> {
 
 impl Operand<'_> {
     #[inline(always)]
-    fn load(&self, at: usize, x: &mut [f32; BLOCK], n: usize) {
+    fn load(&self, at: usize) -> Block {
+        let mut x = [0.0; BLOCK];
         match *self {
             Operand::Codes { codes, scale, offset } => {
-                let (codes, scale, offset) =
-                    (&codes[at..at + n], &scale[at..at + n], &offset[at..at + n]);
-                for i in 0..n {
+                let (codes, scale, offset) = (read(codes, at, 0), read(scale, at, 0.0), read(offset, at, 0.0));
+                for i in 0..BLOCK {
                     x[i] = codes[i] as f32 * scale[i] + offset[i];
                 }
             }
             Operand::Reals(reals) => {
-                for (x, r) in x.iter_mut().zip(&reals[at..at + n]) {
-                    *x = f32::from_le_bytes(*r);
+                let bytes = read(reals, at, [0; 4]);
+                for i in 0..BLOCK {
+                    x[i] = f32::from_le_bytes(bytes[i]);
                 }
             }
-            Operand::One(v) => x[..n].fill(v),
+            Operand::One(v) => x = [v; BLOCK],
         }
+        x
     }
+}
+
+/// The block at `at`; what is beyond the end is `pad`.
+#[inline(always)]
+fn read<T: Copy>(row: &[T], at: usize, pad: T) -> [T; BLOCK] {
+    let row = &row[at..];
+    if let Some(block) = row.first_chunk() {
+        return *block;
+    }
+    let mut block = [pad; BLOCK];
+    for (to, from) in block.iter_mut().zip(row) {
+        *to = *from;
+    }
+    block
+}
+
+/// The block at `at`; what is beyond the end is dropped.
+#[inline(always)]
+fn write<T: Copy>(row: &mut [T], at: usize, block: &[T; BLOCK]) {
+    let row = &mut row[at..];
+    if let Some(whole) = row.first_chunk_mut() {
+        *whole = *block;
+        return;
+    }
+    for (to, from) in row.iter_mut().zip(block) {
+        *to = *from;
+    }
+}
+
+/// First channel of block `k` of a row. The blocks are walked without closures: these would be compiled for the
+/// features of the target, not of the set.
+#[inline(always)]
+fn start(k: usize, len: usize) -> usize {
+    (k * BLOCK).min(len.saturating_sub(BLOCK))
 }
 
 /// `min(max(x, lo), hi)` with the operand order of the vector instructions: a NaN gives `lo`.
@@ -144,73 +189,69 @@ pub(crate) fn clamp(x: f32, lo: f32, hi: f32) -> f32 {
 
 #[inline(always)]
 pub(super) fn binary(bin: &Bin, row: &mut Row) {
-    let (mut x, mut y) = ([0.0; BLOCK], [0.0; BLOCK]);
     let len = row.len();
-    let mut at = 0;
-    while at < len {
-        let n = BLOCK.min(len - at);
-        bin.a.load(at, &mut x, n);
-        bin.b.load(at, &mut y, n);
-        macro_rules! each {
-            ($f:expr) => {
-                for i in 0..n {
+    macro_rules! each {
+        ($f:expr) => {
+            for k in 0..len.div_ceil(BLOCK) {
+                let at = start(k, len);
+                let (mut x, y) = (bin.a.load(at), bin.b.load(at));
+                for i in 0..BLOCK {
                     x[i] = $f(x[i], y[i]);
                 }
-            };
-        }
-        match bin.f {
-            BinaryFn::Add => each!(|a: f32, b: f32| a + b),
-            BinaryFn::Sub => each!(|a: f32, b: f32| a - b),
-            BinaryFn::Mul => each!(|a: f32, b: f32| a * b),
-            BinaryFn::Div => each!(|a: f32, b: f32| a / b),
-            BinaryFn::Min => each!(|a: f32, b: f32| if a < b { a } else { b }),
-            BinaryFn::Max => each!(|a: f32, b: f32| if a > b { a } else { b }),
-        }
-        row.store(at, &x, n);
-        at += n;
+                row.store(at, &x);
+            }
+        };
+    }
+    match bin.f {
+        BinaryFn::Add => each!(|a: f32, b: f32| a + b),
+        BinaryFn::Sub => each!(|a: f32, b: f32| a - b),
+        BinaryFn::Mul => each!(|a: f32, b: f32| a * b),
+        BinaryFn::Div => each!(|a: f32, b: f32| a / b),
+        BinaryFn::Min => each!(|a: f32, b: f32| if a < b { a } else { b }),
+        BinaryFn::Max => each!(|a: f32, b: f32| if a > b { a } else { b }),
     }
 }
 
 #[inline(always)]
 pub(super) fn map(uni: &Uni, row: &mut Row) {
-    let mut x = [0.0; BLOCK];
     let len = row.len();
-    let mut at = 0;
-    while at < len {
-        let n = BLOCK.min(len - at);
-        uni.a.load(at, &mut x, n);
-        macro_rules! each {
-            ($f:expr) => {
-                for v in &mut x[..n] {
-                    *v = $f(*v);
+    macro_rules! each {
+        ($f:expr) => {
+            for k in 0..len.div_ceil(BLOCK) {
+                let at = start(k, len);
+                let mut x = uni.a.load(at);
+                for x in &mut x {
+                    *x = $f(*x);
                 }
-            };
-        }
-        let [p0, p1] = uni.p;
-        match uni.f {
-            MapFn::Identity => {}
-            MapFn::Sigmoid => each!(sigmoid),
-            MapFn::Exp => each!(exp),
-            MapFn::Tanh => each!(|v: f32| 2.0 * sigmoid(2.0 * v) - 1.0),
-            MapFn::Silu => each!(|v: f32| v * sigmoid(v)),
-            MapFn::LeakyRelu => each!(|v: f32| if v < 0.0 { v * p0 } else { v }),
-            MapFn::HardSigmoid => each!(|v: f32| clamp(v * p0 + p1, 0.0, 1.0)),
-            MapFn::HardSwish => each!(|v: f32| v * clamp(v * (1.0 / 6.0) + 0.5, 0.0, 1.0)),
-            MapFn::Sqrt => each!(sqrt),
-            MapFn::Reciprocal => each!(|v: f32| 1.0 / v),
-            MapFn::Abs => each!(|v: f32| if v < 0.0 { -v } else { v }),
-            MapFn::Neg => each!(|v: f32| -v),
-            MapFn::Log => each!(log),
-            MapFn::PRelu => {
-                for (v, s) in x[..n].iter_mut().zip(&uni.slope[at..at + n]) {
-                    if *v < 0.0 {
-                        *v *= *s;
-                    }
+                row.store(at, &x);
+            }
+        };
+    }
+    let [p0, p1] = uni.p;
+    match uni.f {
+        MapFn::Identity => each!(|v: f32| v),
+        MapFn::Sigmoid => each!(sigmoid),
+        MapFn::Exp => each!(exp),
+        MapFn::Tanh => each!(|v: f32| 2.0 * sigmoid(2.0 * v) - 1.0),
+        MapFn::Silu => each!(|v: f32| v * sigmoid(v)),
+        MapFn::LeakyRelu => each!(|v: f32| if v < 0.0 { v * p0 } else { v }),
+        MapFn::HardSigmoid => each!(|v: f32| clamp(v * p0 + p1, 0.0, 1.0)),
+        MapFn::HardSwish => each!(|v: f32| v * clamp(v * (1.0 / 6.0) + 0.5, 0.0, 1.0)),
+        MapFn::Sqrt => each!(sqrt),
+        MapFn::Reciprocal => each!(|v: f32| 1.0 / v),
+        MapFn::Abs => each!(|v: f32| if v < 0.0 { -v } else { v }),
+        MapFn::Neg => each!(|v: f32| -v),
+        MapFn::Log => each!(log),
+        MapFn::PRelu => {
+            for k in 0..len.div_ceil(BLOCK) {
+                let at = start(k, len);
+                let (mut x, slope) = (uni.a.load(at), read(uni.slope, at, 0.0));
+                for i in 0..BLOCK {
+                    x[i] = if x[i] < 0.0 { x[i] * slope[i] } else { x[i] };
                 }
+                row.store(at, &x);
             }
         }
-        row.store(at, &x, n);
-        at += n;
     }
 }
 
@@ -219,7 +260,10 @@ pub(super) fn map(uni: &Uni, row: &mut Row) {
 #[inline(always)]
 pub(crate) fn exp(x: f32) -> f32 {
     let x = clamp(x, -87.0, 88.0);
-    let n = scalar::rne(x * core::f32::consts::LOG2_E);
+    let shifted = x * core::f32::consts::LOG2_E + MAGIC;
+    let n = shifted - MAGIC;
+    // The integer n is in the low bits, where a conversion would have to check its range.
+    let exponent = shifted.to_bits().wrapping_sub(MAGIC.to_bits()).wrapping_add(127);
     let r = x - n * 0.693_359_4;
     let r = r + n * 2.121_944_4e-4;
     let p = 1.388_888_9e-3;
@@ -229,7 +273,7 @@ pub(crate) fn exp(x: f32) -> f32 {
     let p = p * r + 0.5;
     let p = p * r + 1.0;
     let p = p * r + 1.0;
-    p * f32::from_bits(((n as i32 + 127) as u32) << 23)
+    p * f32::from_bits(exponent << 23)
 }
 
 #[inline(always)]

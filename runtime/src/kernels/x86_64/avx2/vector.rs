@@ -204,12 +204,20 @@ unsafe impl Vector for Ymm {
             unsafe { store_lane(_mm_packus_epi16(words, words), p, n) }
         }
         fn load_words(p: *const i32, n: usize) -> Self {
-            // SAFETY: masked to `n` readable words (the caller).
-            Ymm(unsafe { _mm256_maskload_epi32(p, first(n)) })
+            // SAFETY: 8, or masked to `n`, readable words (the caller).
+            Ymm(unsafe {
+                if n == 8 { _mm256_loadu_si256(p.cast()) } else { _mm256_maskload_epi32(p, first(n)) }
+            })
         }
         fn store_words(self, p: *mut i32, n: usize) {
-            // SAFETY: masked to `n` writable words (the caller).
-            unsafe { _mm256_maskstore_epi32(p, first(n), self.0) }
+            // SAFETY: 8, or masked to `n`, writable words (the caller).
+            unsafe {
+                if n == 8 {
+                    _mm256_storeu_si256(p.cast(), self.0);
+                } else {
+                    _mm256_maskstore_epi32(p, first(n), self.0);
+                }
+            }
         }
 
         fn left_repeated(p: *const u8) -> Widened {
@@ -301,8 +309,14 @@ unsafe impl Vector for Ymm {
             unsafe { _mm256_loadu_ps(p) }
         }
         fn store_reals(x: __m256, p: *mut f32, n: usize) {
-            // SAFETY: masked to `n` writable values (the caller).
-            unsafe { _mm256_maskstore_ps(p, first(n), x) }
+            // SAFETY: 8, or masked to `n`, writable values (the caller).
+            unsafe {
+                if n == 8 {
+                    _mm256_storeu_ps(p, x);
+                } else {
+                    _mm256_maskstore_ps(p, first(n), x);
+                }
+            }
         }
         fn reals(self) -> __m256 {
             _mm256_castsi256_ps(self.0)
