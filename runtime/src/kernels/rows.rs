@@ -2,8 +2,8 @@
 //!
 //! The bodies are generic over nothing and inlined into each kernel set, so that the compiler vectorises them for the
 //! set's features: each works on blocks of a fixed number of channels. The last block ends with the row and overlaps the
-//! one before it (every channel is a function of the operands alone, so that computing it twice changes nothing); only
-//! rows shorter than a block are padded. Every operation is a single IEEE addition, multiplication, division, square
+//! one before it (every channel is a function of the operands alone, so that computing it twice changes nothing). Rows
+//! shorter than a block are copied into padded ones first. Every operation is a single IEEE addition, multiplication, division, square
 //! root, minimum or maximum, never fused: the bits are the same on every target.
 
 use crate::format::{BinaryFn, MapFn};
@@ -101,7 +101,7 @@ impl Row<'_> {
     fn store(&mut self, at: usize, y: &Block) {
         match self {
             Row::Codes { codes, scale, offset, lo, hi, table } => {
-                let (scale, offset) = (read(scale, at, 0.0), read(offset, at, 0.0));
+                let (scale, offset) = (read(scale, at), read(offset, at));
                 let mut q = [0; BLOCK];
                 for i in 0..BLOCK {
                     // `scalar::code`: the bounds make the low byte of the sum the whole integer.
@@ -129,13 +129,13 @@ impl Operand<'_> {
         let mut x = [0.0; BLOCK];
         match *self {
             Operand::Codes { codes, scale, offset } => {
-                let (codes, scale, offset) = (read(codes, at, 0), read(scale, at, 0.0), read(offset, at, 0.0));
+                let (codes, scale, offset) = (read(codes, at), read(scale, at), read(offset, at));
                 for i in 0..BLOCK {
                     x[i] = codes[i] as f32 * scale[i] + offset[i];
                 }
             }
             Operand::Reals(reals) => {
-                let bytes = read(reals, at, [0; 4]);
+                let bytes = read(reals, at);
                 for i in 0..BLOCK {
                     x[i] = f32::from_le_bytes(bytes[i]);
                 }
@@ -146,30 +146,72 @@ impl Operand<'_> {
     }
 }
 
-/// The block at `at`; what is beyond the end is `pad`.
+/// The block at `at`. Rows hold it; zeros stand for one that does not, where a panic would cost the loop its vectors.
 #[inline(always)]
-fn read<T: Copy>(row: &[T], at: usize, pad: T) -> [T; BLOCK] {
-    let row = &row[at..];
-    if let Some(block) = row.first_chunk() {
-        return *block;
+fn read<T: Copy + Default>(row: &[T], at: usize) -> [T; BLOCK] {
+    match row.get(at..).and_then(|row| row.first_chunk()) {
+        Some(block) => *block,
+        None => [T::default(); BLOCK],
     }
-    let mut block = [pad; BLOCK];
-    for (to, from) in block.iter_mut().zip(row) {
-        *to = *from;
+}
+
+/// Stores the block at `at`.
+#[inline(always)]
+fn write<T: Copy>(row: &mut [T], at: usize, block: &[T; BLOCK]) {
+    if let Some(to) = row.get_mut(at..).and_then(|row| row.first_chunk_mut()) {
+        *to = *block;
     }
+}
+
+/// The start of a row and zeros.
+fn pad<T: Copy + Default>(row: &[T]) -> [T; BLOCK] {
+    let mut block = [T::default(); BLOCK];
+    block.iter_mut().zip(row).for_each(|(to, from)| *to = *from);
     block
 }
 
-/// The block at `at`; what is beyond the end is dropped.
-#[inline(always)]
-fn write<T: Copy>(row: &mut [T], at: usize, block: &[T; BLOCK]) {
-    let row = &mut row[at..];
-    if let Some(whole) = row.first_chunk_mut() {
-        *whole = *block;
-        return;
+/// Room for what a row shorter than a block refers to.
+#[derive(Default)]
+struct Short {
+    codes: [u8; BLOCK],
+    reals: [Real; BLOCK],
+    scale: Block,
+    offset: Block,
+}
+
+impl Short {
+    #[inline(never)]
+    fn operand(&mut self, a: Operand) -> Operand<'_> {
+        match a {
+            Operand::Codes { codes, scale, offset } => {
+                *self = Short { codes: pad(codes), scale: pad(scale), offset: pad(offset), ..Short::default() };
+                Operand::Codes { codes: &self.codes, scale: &self.scale, offset: &self.offset }
+            }
+            Operand::Reals(reals) => {
+                self.reals = pad(reals);
+                Operand::Reals(&self.reals)
+            }
+            Operand::One(v) => Operand::One(v),
+        }
     }
-    for (to, from) in row.iter_mut().zip(block) {
-        *to = *from;
+
+    #[inline(never)]
+    fn row<'a>(&'a mut self, row: &'a Row) -> Row<'a> {
+        match *row {
+            Row::Codes { scale, offset, lo, hi, table, .. } => {
+                (self.scale, self.offset) = (pad(scale), pad(offset));
+                Row::Codes { codes: &mut self.codes, scale: &self.scale, offset: &self.offset, lo, hi, table }
+            }
+            Row::Reals { lo, hi, .. } => Row::Reals { reals: &mut self.reals, lo, hi },
+        }
+    }
+
+    #[inline(never)]
+    fn copy_to(&self, row: &mut Row) {
+        match row {
+            Row::Codes { codes, .. } => codes.iter_mut().zip(&self.codes).for_each(|(to, from)| *to = *from),
+            Row::Reals { reals, .. } => reals.iter_mut().zip(&self.reals).for_each(|(to, from)| *to = *from),
+        }
     }
 }
 
@@ -189,6 +231,24 @@ pub(crate) fn clamp(x: f32, lo: f32, hi: f32) -> f32 {
 
 #[inline(always)]
 pub(super) fn binary(bin: &Bin, row: &mut Row) {
+    if row.len() < BLOCK {
+        short_binary(bin, row);
+    } else {
+        binary_blocks(bin, row);
+    }
+}
+
+/// Compiled once, for the features of the target: too few channels for more.
+#[inline(never)]
+fn short_binary(bin: &Bin, row: &mut Row) {
+    let [mut a, mut b, mut out] = <[Short; 3]>::default();
+    let bin = Bin { f: bin.f, a: a.operand(bin.a), b: b.operand(bin.b) };
+    binary_blocks(&bin, &mut out.row(row));
+    out.copy_to(row);
+}
+
+#[inline(always)]
+fn binary_blocks(bin: &Bin, row: &mut Row) {
     let len = row.len();
     macro_rules! each {
         ($f:expr) => {
@@ -214,6 +274,23 @@ pub(super) fn binary(bin: &Bin, row: &mut Row) {
 
 #[inline(always)]
 pub(super) fn map(uni: &Uni, row: &mut Row) {
+    if row.len() < BLOCK {
+        short_map(uni, row);
+    } else {
+        map_blocks(uni, row);
+    }
+}
+
+#[inline(never)]
+fn short_map(uni: &Uni, row: &mut Row) {
+    let [mut a, mut out] = <[Short; 2]>::default();
+    let uni = Uni { f: uni.f, p: uni.p, slope: &pad(uni.slope), a: a.operand(uni.a) };
+    map_blocks(&uni, &mut out.row(row));
+    out.copy_to(row);
+}
+
+#[inline(always)]
+fn map_blocks(uni: &Uni, row: &mut Row) {
     let len = row.len();
     macro_rules! each {
         ($f:expr) => {
@@ -245,7 +322,7 @@ pub(super) fn map(uni: &Uni, row: &mut Row) {
         MapFn::PRelu => {
             for k in 0..len.div_ceil(BLOCK) {
                 let at = start(k, len);
-                let (mut x, slope) = (uni.a.load(at), read(uni.slope, at, 0.0));
+                let (mut x, slope) = (uni.a.load(at), read(uni.slope, at));
                 for i in 0..BLOCK {
                     x[i] = if x[i] < 0.0 { x[i] * slope[i] } else { x[i] };
                 }
