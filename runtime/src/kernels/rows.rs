@@ -100,7 +100,14 @@ impl Row<'_> {
     #[inline(always)]
     fn store(&mut self, at: usize, y: &Block) {
         match self {
-            Row::Codes { codes, scale, offset, lo, hi, table } => {
+            Row::Codes {
+                codes,
+                scale,
+                offset,
+                lo,
+                hi,
+                table,
+            } => {
                 let (scale, offset) = (read(scale, at), read(offset, at));
                 let mut q = [0; BLOCK];
                 for i in 0..BLOCK {
@@ -128,7 +135,11 @@ impl Operand<'_> {
     fn load(&self, at: usize) -> Block {
         let mut x = [0.0; BLOCK];
         match *self {
-            Operand::Codes { codes, scale, offset } => {
+            Operand::Codes {
+                codes,
+                scale,
+                offset,
+            } => {
                 let (codes, scale, offset) = (read(codes, at), read(scale, at), read(offset, at));
                 for i in 0..BLOCK {
                     x[i] = codes[i] as f32 * scale[i] + offset[i];
@@ -183,9 +194,22 @@ impl Short {
     #[inline(never)]
     fn operand(&mut self, a: Operand) -> Operand<'_> {
         match a {
-            Operand::Codes { codes, scale, offset } => {
-                *self = Short { codes: pad(codes), scale: pad(scale), offset: pad(offset), ..Short::default() };
-                Operand::Codes { codes: &self.codes, scale: &self.scale, offset: &self.offset }
+            Operand::Codes {
+                codes,
+                scale,
+                offset,
+            } => {
+                *self = Short {
+                    codes: pad(codes),
+                    scale: pad(scale),
+                    offset: pad(offset),
+                    ..Short::default()
+                };
+                Operand::Codes {
+                    codes: &self.codes,
+                    scale: &self.scale,
+                    offset: &self.offset,
+                }
             }
             Operand::Reals(reals) => {
                 self.reals = pad(reals);
@@ -198,19 +222,43 @@ impl Short {
     #[inline(never)]
     fn row<'a>(&'a mut self, row: &'a Row) -> Row<'a> {
         match *row {
-            Row::Codes { scale, offset, lo, hi, table, .. } => {
+            Row::Codes {
+                scale,
+                offset,
+                lo,
+                hi,
+                table,
+                ..
+            } => {
                 (self.scale, self.offset) = (pad(scale), pad(offset));
-                Row::Codes { codes: &mut self.codes, scale: &self.scale, offset: &self.offset, lo, hi, table }
+                Row::Codes {
+                    codes: &mut self.codes,
+                    scale: &self.scale,
+                    offset: &self.offset,
+                    lo,
+                    hi,
+                    table,
+                }
             }
-            Row::Reals { lo, hi, .. } => Row::Reals { reals: &mut self.reals, lo, hi },
+            Row::Reals { lo, hi, .. } => Row::Reals {
+                reals: &mut self.reals,
+                lo,
+                hi,
+            },
         }
     }
 
     #[inline(never)]
     fn copy_to(&self, row: &mut Row) {
         match row {
-            Row::Codes { codes, .. } => codes.iter_mut().zip(&self.codes).for_each(|(to, from)| *to = *from),
-            Row::Reals { reals, .. } => reals.iter_mut().zip(&self.reals).for_each(|(to, from)| *to = *from),
+            Row::Codes { codes, .. } => codes
+                .iter_mut()
+                .zip(&self.codes)
+                .for_each(|(to, from)| *to = *from),
+            Row::Reals { reals, .. } => reals
+                .iter_mut()
+                .zip(&self.reals)
+                .for_each(|(to, from)| *to = *from),
         }
     }
 }
@@ -242,7 +290,11 @@ pub(super) fn binary(bin: &Bin, row: &mut Row) {
 #[inline(never)]
 fn short_binary(bin: &Bin, row: &mut Row) {
     let [mut a, mut b, mut out] = <[Short; 3]>::default();
-    let bin = Bin { f: bin.f, a: a.operand(bin.a), b: b.operand(bin.b) };
+    let bin = Bin {
+        f: bin.f,
+        a: a.operand(bin.a),
+        b: b.operand(bin.b),
+    };
     binary_blocks(&bin, &mut out.row(row));
     out.copy_to(row);
 }
@@ -284,7 +336,12 @@ pub(super) fn map(uni: &Uni, row: &mut Row) {
 #[inline(never)]
 fn short_map(uni: &Uni, row: &mut Row) {
     let [mut a, mut out] = <[Short; 2]>::default();
-    let uni = Uni { f: uni.f, p: uni.p, slope: &pad(uni.slope), a: a.operand(uni.a) };
+    let uni = Uni {
+        f: uni.f,
+        p: uni.p,
+        slope: &pad(uni.slope),
+        a: a.operand(uni.a),
+    };
     map_blocks(&uni, &mut out.row(row));
     out.copy_to(row);
 }
@@ -340,7 +397,10 @@ pub(crate) fn exp(x: f32) -> f32 {
     let shifted = x * core::f32::consts::LOG2_E + MAGIC;
     let n = shifted - MAGIC;
     // The integer n is in the low bits, where a conversion would have to check its range.
-    let exponent = shifted.to_bits().wrapping_sub(MAGIC.to_bits()).wrapping_add(127);
+    let exponent = shifted
+        .to_bits()
+        .wrapping_sub(MAGIC.to_bits())
+        .wrapping_add(127);
     let r = x - n * 0.693_359_4;
     let r = r + n * 2.121_944_4e-4;
     let p = 1.388_888_9e-3;
@@ -361,7 +421,11 @@ pub(crate) fn sigmoid(x: f32) -> f32 {
 /// Natural logarithm of positive normal numbers (atanh series of the mantissa); others give the smallest value.
 #[inline(always)]
 pub(crate) fn log(x: f32) -> f32 {
-    let x = if x > f32::MIN_POSITIVE { x } else { f32::MIN_POSITIVE };
+    let x = if x > f32::MIN_POSITIVE {
+        x
+    } else {
+        f32::MIN_POSITIVE
+    };
     let bits = x.to_bits();
     // The mantissa in [sqrt(1/2), sqrt(2)).
     let shifted = bits.wrapping_sub(0x3f35_04f3);

@@ -93,12 +93,21 @@ unsafe fn affine<V: Vector, const N: usize>(t: &ConvTile, at: usize) -> [[V::Rea
 
 /// Adds the residual of `left` outputs from `at`.
 #[inline(always)]
-unsafe fn residual<V: Vector>(t: &ConvTile, row: usize, at: usize, left: usize, y: V::Real) -> V::Real {
+unsafe fn residual<V: Vector>(
+    t: &ConvTile,
+    row: usize,
+    at: usize,
+    left: usize,
+    y: V::Real,
+) -> V::Real {
     let Some(res) = &t.residual else { return y };
     // SAFETY: features and validity of the tile: the caller.
     unsafe {
         let x = V::load_widened(res.input.add(res.rows[row] as usize + at), left);
-        V::add(y, V::mul(x.to_reals(), V::load_reals(res.r.as_ptr().add(at))))
+        V::add(
+            y,
+            V::mul(x.to_reals(), V::load_reals(res.r.as_ptr().add(at))),
+        )
     }
 }
 
@@ -114,16 +123,13 @@ unsafe fn finish_codes<V: Vector, const R: usize, const N: usize>(
     unsafe {
         let (lo, hi) = (V::splat(t.lo), V::splat(t.hi));
         let [m, b] = affine::<V, N>(t, at);
-        for r in 0..R {
-            if r == count {
-                break;
-            }
-            let out = t.output.add(t.rows_out[row + r] as usize);
+        for (row, acc) in (row..row + count).zip(acc) {
+            let out = t.output.add(t.rows_out[row] as usize);
             for n in 0..N {
                 let at = at + n * V::WORDS;
                 let left = V::WORDS.min(t.oc.saturating_sub(at));
-                let y = V::add(V::mul(acc[r][n].to_reals(), m[n]), b[n]);
-                let y = residual::<V>(t, row + r, at, left, y);
+                let y = V::add(V::mul(acc[n].to_reals(), m[n]), b[n]);
+                let y = residual::<V>(t, row, at, left, y);
                 let y = V::min(V::max(y, lo), hi);
                 V::round(y).store_narrowed(out.add(at), left);
             }
@@ -159,31 +165,21 @@ unsafe fn finish_reals<V: Vector, const R: usize, const N: usize>(
 
 /// The codes that still need the table of their finished tile, in runs of adjacent rows, and the table.
 #[inline(always)]
-pub(super) fn untabled<'a>(t: &'a ConvTile) -> Option<(&'a [u8; 256], impl Iterator<Item = (*mut u8, usize)> + 'a)> {
+pub(super) fn untabled<'a>(
+    t: &'a ConvTile,
+) -> Option<(&'a [u8; 256], impl Iterator<Item = (*mut u8, usize)> + 'a)> {
     let table = t.table.filter(|_| !t.real)?;
     let mut rows = t.rows_out;
     let runs = core::iter::from_fn(move || {
         let (&first, _) = rows.split_first()?;
         let adjacent = |(i, row): (usize, &u32)| *row as usize == first as usize + i * t.oc;
-        let n = rows.iter().enumerate().take_while(|&row| adjacent(row)).count();
+        let n = rows
+            .iter()
+            .enumerate()
+            .take_while(|&row| adjacent(row))
+            .count();
         rows = &rows[n..];
         Some((t.output.wrapping_add(first as usize), n * t.oc))
     });
     Some((table, runs))
-}
-
-/// Looks every code of a finished tile up, one by one.
-///
-/// # Safety
-/// The tile is valid (see [`ConvTile`]) and its rows are written.
-#[inline(always)]
-pub(super) unsafe fn apply_table(t: &ConvTile) {
-    if let Some((table, runs)) = untabled(t) {
-        for (run, n) in runs {
-            for i in 0..n {
-                // SAFETY: the run holds `n` codes, now written (the caller).
-                unsafe { *run.add(i) = table[*run.add(i) as usize] };
-            }
-        }
-    }
 }

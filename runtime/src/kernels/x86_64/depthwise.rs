@@ -65,7 +65,11 @@ pub(super) unsafe fn channels<V: Vector, const ROWS: usize, const FULL: bool>(
             }
             macro_rules! dot {
                 ($q:expr, $taps:expr) => {
-                    let w = if $q < KEPT { kept[$q].assume_init() } else { weights::<V, ROWS>(t, at, $q) };
+                    let w = if $q < KEPT {
+                        kept[$q].assume_init()
+                    } else {
+                        weights::<V, ROWS>(t, at, $q)
+                    };
                     let v = interleave($taps);
                     for j in 0..4 {
                         acc[j] = acc[j].dot(v[j].left(), w[j]);
@@ -76,9 +80,15 @@ pub(super) unsafe fn channels<V: Vector, const ROWS: usize, const FULL: bool>(
                 dot!(q, [load!(t0), load!(t1), load!(t2), load!(t3)]);
             }
             match *rest {
-                [t0, t1, t2] => { dot!(quads.len(), [load!(t0), load!(t1), load!(t2), V::zero()]); }
-                [t0, t1] => { dot!(quads.len(), [load!(t0), load!(t1), V::zero(), V::zero()]); }
-                [t0] => { dot!(quads.len(), [load!(t0), V::zero(), V::zero(), V::zero()]); }
+                [t0, t1, t2] => {
+                    dot!(quads.len(), [load!(t0), load!(t1), load!(t2), V::zero()]);
+                }
+                [t0, t1] => {
+                    dot!(quads.len(), [load!(t0), load!(t1), V::zero(), V::zero()]);
+                }
+                [t0] => {
+                    dot!(quads.len(), [load!(t0), V::zero(), V::zero(), V::zero()]);
+                }
                 _ => {}
             }
 
@@ -119,7 +129,12 @@ pub(super) unsafe fn channels<V: Vector, const ROWS: usize, const FULL: bool>(
 
 /// Channel `at` of `ROWS` rows from `row`; the last row stands in for those beyond the end.
 #[inline(always)]
-unsafe fn rows_of<const ROWS: usize>(base: *const u8, rows: &[u32], row: usize, at: usize) -> [*const u8; 4] {
+unsafe fn rows_of<const ROWS: usize>(
+    base: *const u8,
+    rows: &[u32],
+    row: usize,
+    at: usize,
+) -> [*const u8; 4] {
     let mut p = [base; 4];
     for (i, p) in p.iter_mut().enumerate().take(ROWS) {
         // SAFETY: offsets of the tile's rows (the caller).
@@ -130,7 +145,13 @@ unsafe fn rows_of<const ROWS: usize>(base: *const u8, rows: &[u32], row: usize, 
 
 /// Part j of the 64 bytes a block of 16 channels has at `p`, for the block of each lane; blocks are `stride` bytes apart.
 #[inline(always)]
-unsafe fn arranged<V: Vector, const ROWS: usize>(oc: usize, p: *const u8, stride: usize, at: usize, j: usize) -> V {
+unsafe fn arranged<V: Vector, const ROWS: usize>(
+    oc: usize,
+    p: *const u8,
+    stride: usize,
+    at: usize,
+    j: usize,
+) -> V {
     let lanes = V::LANES / ROWS;
     let last = (oc - 1) / 16;
     let mut lane = [p; 4];
@@ -145,7 +166,11 @@ unsafe fn arranged<V: Vector, const ROWS: usize>(oc: usize, p: *const u8, stride
 
 /// The weights of quad `q`.
 #[inline(always)]
-unsafe fn weights<V: Vector, const ROWS: usize>(t: &DepthwiseTile, at: usize, q: usize) -> [V::Right; 4] {
+unsafe fn weights<V: Vector, const ROWS: usize>(
+    t: &DepthwiseTile,
+    at: usize,
+    q: usize,
+) -> [V::Right; 4] {
     // SAFETY: `q < quads`; features and validity: the caller.
     unsafe {
         let p = t.weights.as_ptr().cast::<u8>().add(64 * q);
@@ -190,7 +215,10 @@ unsafe fn store_reals(
         for k in 0..n {
             let (lane, part) = (i * lanes + k / 16, k % 16);
             // SAFETY: `at + k < oc` (the caller); the row may be unaligned.
-            unsafe { out.add(at + k).write_unaligned(values[part / 4][4 * lane + part % 4]) };
+            unsafe {
+                out.add(at + k)
+                    .write_unaligned(values[part / 4][4 * lane + part % 4])
+            };
         }
     }
 }

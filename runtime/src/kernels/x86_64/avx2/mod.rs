@@ -1,6 +1,6 @@
 //! The set `avx2`: exact products of widened bytes (see [`vector`]).
 
-mod table;
+pub(super) mod table;
 mod vector;
 
 use super::super::{Bin, ConvTile, DepthwiseTile, Kernels, Row, Uni};

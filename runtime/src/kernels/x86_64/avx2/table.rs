@@ -15,7 +15,7 @@ use crate::kernels::ConvTile;
 /// # Safety
 /// `x` is readable, `out` writable; they are equal or do not overlap.
 #[target_feature(enable = "avx2")]
-pub(super) unsafe fn look_up(x: *const u8, out: *mut u8, n: usize, table: &[u8; 256]) {
+pub(in super::super) unsafe fn look_up(x: *const u8, out: *mut u8, n: usize, table: &[u8; 256]) {
     let mut at = 0;
     while at < n {
         let part = Ymm::BYTES.min(n - at);
@@ -36,7 +36,10 @@ fn get(mut codes: __m256i, table: &[u8; 256]) -> __m256i {
         // SAFETY: 16 bytes.
         let entries = unsafe { _mm_loadu_si128(entries.as_ptr().cast()) };
         let index = _mm256_adds_epu8(codes, _mm256_set1_epi8(0x70));
-        y = _mm256_or_si256(y, _mm256_shuffle_epi8(_mm256_broadcastsi128_si256(entries), index));
+        y = _mm256_or_si256(
+            y,
+            _mm256_shuffle_epi8(_mm256_broadcastsi128_si256(entries), index),
+        );
         codes = _mm256_sub_epi8(codes, _mm256_set1_epi8(16));
     }
     y
@@ -47,7 +50,7 @@ fn get(mut codes: __m256i, table: &[u8; 256]) -> __m256i {
 /// # Safety
 /// The tile is valid (see [`ConvTile`]) and its rows are written.
 #[target_feature(enable = "avx2")]
-pub(super) unsafe fn apply(t: &ConvTile) {
+pub(in super::super) unsafe fn apply(t: &ConvTile) {
     if let Some((table, runs)) = conv::untabled(t) {
         for (run, n) in runs {
             // SAFETY: the run holds `n` codes, now written (the caller).
