@@ -1,14 +1,21 @@
 //! Element-wise rows: operands become f32, a function is applied, the result becomes codes or stays f32.
 //!
 //! The bodies are generic over nothing and inlined into each kernel set, so that the compiler vectorises them for the
-//! set's features. Every operation is a single IEEE addition, multiplication, division, square root, minimum or maximum, never
-//! fused: the bits are the same on every target.
+//! set's features: each works on blocks of a fixed number of channels. The last block ends with the row and overlaps the
+//! one before it (every channel is a function of the operands alone, so that computing it twice changes nothing). Rows
+//! shorter than a block are copied into padded ones first. Every operation is a single IEEE addition, multiplication, division, square
+//! root, minimum or maximum, never fused: the bits are the same on every target.
 
-use super::scalar;
 use crate::format::{BinaryFn, MapFn};
 
 /// Channels worked on at a time.
-const BLOCK: usize = 64;
+const BLOCK: usize = 16;
+
+/// A block of f32.
+type Block = [f32; BLOCK];
+
+/// 1.5 * 2^23: added to `|x| < 2^22` it leaves the nearest even integer, which is also in the low bits of the sum.
+const MAGIC: f32 = 12_582_912.0;
 
 /// An operand row.
 #[derive(Clone, Copy)]
@@ -41,9 +48,9 @@ pub enum Row<'a> {
         scale: &'a [f32],
         /// Per channel.
         offset: &'a [f32],
-        /// Lower bound in codes.
+        /// Lower bound in codes, at least 0.
         lo: f32,
-        /// Upper bound in codes.
+        /// Upper bound in codes, at most 255.
         hi: f32,
         /// Applied last.
         table: Option<&'a [u8; 256]>,
@@ -102,24 +109,33 @@ impl Row<'_> {
     }
 
     #[inline(always)]
-    fn store(&mut self, at: usize, y: &[f32; BLOCK], n: usize) {
+    fn store(&mut self, at: usize, y: &Block) {
         match self {
-            Row::Codes { codes, scale, offset, lo, hi, table } => {
-                let (codes, scale, offset) =
-                    (&mut codes[at..at + n], &scale[at..at + n], &offset[at..at + n]);
-                for i in 0..n {
-                    codes[i] = scalar::code(y[i] * scale[i] + offset[i], *lo, *hi);
+            Row::Codes {
+                codes,
+                scale,
+                offset,
+                lo,
+                hi,
+                table,
+            } => {
+                let (scale, offset) = (read(scale, at), read(offset, at));
+                let mut q = [0; BLOCK];
+                for i in 0..BLOCK {
+                    // `scalar::code`: the bounds make the low byte of the sum the whole integer.
+                    q[i] = (clamp(y[i] * scale[i] + offset[i], *lo, *hi) + MAGIC).to_bits() as u8;
                 }
                 if let Some(table) = table {
-                    for c in codes {
-                        *c = table[*c as usize];
-                    }
+                    q = q.map(|q| table[q as usize]);
                 }
+                write(codes, at, &q);
             }
             Row::Reals { reals, lo, hi } => {
-                for (out, y) in reals[at..at + n].iter_mut().zip(y) {
-                    *out = clamp(*y, *lo, *hi).to_le_bytes();
+                let mut bytes = [[0; 4]; BLOCK];
+                for i in 0..BLOCK {
+                    bytes[i] = clamp(y[i], *lo, *hi).to_le_bytes();
                 }
+                write(reals, at, &bytes);
             }
         }
     }
@@ -136,23 +152,142 @@ impl Operand<'_> {
     }
 
     #[inline(always)]
-    fn load(&self, at: usize, x: &mut [f32; BLOCK], n: usize) {
+    fn load(&self, at: usize) -> Block {
+        let mut x = [0.0; BLOCK];
         match *self {
-            Operand::Codes { codes, scale, offset } => {
-                let (codes, scale, offset) =
-                    (&codes[at..at + n], &scale[at..at + n], &offset[at..at + n]);
-                for i in 0..n {
+            Operand::Codes {
+                codes,
+                scale,
+                offset,
+            } => {
+                let (codes, scale, offset) = (read(codes, at), read(scale, at), read(offset, at));
+                for i in 0..BLOCK {
                     x[i] = codes[i] as f32 * scale[i] + offset[i];
                 }
             }
             Operand::Reals(reals) => {
-                for (x, r) in x.iter_mut().zip(&reals[at..at + n]) {
-                    *x = f32::from_le_bytes(*r);
+                let bytes = read(reals, at);
+                for i in 0..BLOCK {
+                    x[i] = f32::from_le_bytes(bytes[i]);
                 }
             }
-            Operand::One(v) => x[..n].fill(v),
+            Operand::One(v) => x = [v; BLOCK],
+        }
+        x
+    }
+}
+
+/// The block at `at`. Rows hold it; zeros stand for one that does not, where a panic would cost the loop its vectors.
+#[inline(always)]
+fn read<T: Copy + Default>(row: &[T], at: usize) -> [T; BLOCK] {
+    match row.get(at..).and_then(|row| row.first_chunk()) {
+        Some(block) => *block,
+        None => [T::default(); BLOCK],
+    }
+}
+
+/// Stores the block at `at`.
+#[inline(always)]
+fn write<T: Copy>(row: &mut [T], at: usize, block: &[T; BLOCK]) {
+    if let Some(to) = row.get_mut(at..).and_then(|row| row.first_chunk_mut()) {
+        *to = *block;
+    }
+}
+
+/// The start of a row and zeros.
+fn pad<T: Copy + Default>(row: &[T]) -> [T; BLOCK] {
+    let mut block = [T::default(); BLOCK];
+    block.iter_mut().zip(row).for_each(|(to, from)| *to = *from);
+    block
+}
+
+/// Room for what a row shorter than a block refers to.
+#[derive(Default)]
+struct Short {
+    codes: [u8; BLOCK],
+    reals: [Real; BLOCK],
+    scale: Block,
+    offset: Block,
+}
+
+impl Short {
+    #[inline(never)]
+    fn operand(&mut self, a: Operand) -> Operand<'_> {
+        match a {
+            Operand::Codes {
+                codes,
+                scale,
+                offset,
+            } => {
+                *self = Short {
+                    codes: pad(codes),
+                    scale: pad(scale),
+                    offset: pad(offset),
+                    ..Short::default()
+                };
+                Operand::Codes {
+                    codes: &self.codes,
+                    scale: &self.scale,
+                    offset: &self.offset,
+                }
+            }
+            Operand::Reals(reals) => {
+                self.reals = pad(reals);
+                Operand::Reals(&self.reals)
+            }
+            Operand::One(v) => Operand::One(v),
         }
     }
+
+    #[inline(never)]
+    fn row<'a>(&'a mut self, row: &'a Row) -> Row<'a> {
+        match *row {
+            Row::Codes {
+                scale,
+                offset,
+                lo,
+                hi,
+                table,
+                ..
+            } => {
+                (self.scale, self.offset) = (pad(scale), pad(offset));
+                Row::Codes {
+                    codes: &mut self.codes,
+                    scale: &self.scale,
+                    offset: &self.offset,
+                    lo,
+                    hi,
+                    table,
+                }
+            }
+            Row::Reals { lo, hi, .. } => Row::Reals {
+                reals: &mut self.reals,
+                lo,
+                hi,
+            },
+        }
+    }
+
+    #[inline(never)]
+    fn copy_to(&self, row: &mut Row) {
+        match row {
+            Row::Codes { codes, .. } => codes
+                .iter_mut()
+                .zip(&self.codes)
+                .for_each(|(to, from)| *to = *from),
+            Row::Reals { reals, .. } => reals
+                .iter_mut()
+                .zip(&self.reals)
+                .for_each(|(to, from)| *to = *from),
+        }
+    }
+}
+
+/// First channel of block `k` of a row. The blocks are walked without closures: these would be compiled for the
+/// features of the target, not of the set.
+#[inline(always)]
+fn start(k: usize, len: usize) -> usize {
+    (k * BLOCK).min(len.saturating_sub(BLOCK))
 }
 
 /// `min(max(x, lo), hi)` with the operand order of the vector instructions: a NaN gives `lo`.
@@ -164,73 +299,113 @@ pub(crate) fn clamp(x: f32, lo: f32, hi: f32) -> f32 {
 
 #[inline(always)]
 pub(super) fn binary(bin: &Bin, row: &mut Row) {
-    let (mut x, mut y) = ([0.0; BLOCK], [0.0; BLOCK]);
+    if row.len() < BLOCK {
+        short_binary(bin, row);
+    } else {
+        binary_blocks(bin, row);
+    }
+}
+
+/// Compiled once, for the features of the target: too few channels for more.
+#[inline(never)]
+fn short_binary(bin: &Bin, row: &mut Row) {
+    let [mut a, mut b, mut out] = <[Short; 3]>::default();
+    let bin = Bin {
+        f: bin.f,
+        a: a.operand(bin.a),
+        b: b.operand(bin.b),
+    };
+    binary_blocks(&bin, &mut out.row(row));
+    out.copy_to(row);
+}
+
+#[inline(always)]
+fn binary_blocks(bin: &Bin, row: &mut Row) {
     let len = row.len();
-    let mut at = 0;
-    while at < len {
-        let n = BLOCK.min(len - at);
-        bin.a.load(at, &mut x, n);
-        bin.b.load(at, &mut y, n);
-        macro_rules! each {
-            ($f:expr) => {
-                for i in 0..n {
+    macro_rules! each {
+        ($f:expr) => {
+            for k in 0..len.div_ceil(BLOCK) {
+                let at = start(k, len);
+                let (mut x, y) = (bin.a.load(at), bin.b.load(at));
+                for i in 0..BLOCK {
                     x[i] = $f(x[i], y[i]);
                 }
-            };
-        }
-        match bin.f {
-            BinaryFn::Add => each!(|a: f32, b: f32| a + b),
-            BinaryFn::Sub => each!(|a: f32, b: f32| a - b),
-            BinaryFn::Mul => each!(|a: f32, b: f32| a * b),
-            BinaryFn::Div => each!(|a: f32, b: f32| a / b),
-            BinaryFn::Min => each!(|a: f32, b: f32| if a < b { a } else { b }),
-            BinaryFn::Max => each!(|a: f32, b: f32| if a > b { a } else { b }),
-        }
-        row.store(at, &x, n);
-        at += n;
+                row.store(at, &x);
+            }
+        };
+    }
+    match bin.f {
+        BinaryFn::Add => each!(|a: f32, b: f32| a + b),
+        BinaryFn::Sub => each!(|a: f32, b: f32| a - b),
+        BinaryFn::Mul => each!(|a: f32, b: f32| a * b),
+        BinaryFn::Div => each!(|a: f32, b: f32| a / b),
+        BinaryFn::Min => each!(|a: f32, b: f32| if a < b { a } else { b }),
+        BinaryFn::Max => each!(|a: f32, b: f32| if a > b { a } else { b }),
     }
 }
 
 #[inline(always)]
 pub(super) fn map(uni: &Uni, row: &mut Row) {
-    let mut x = [0.0; BLOCK];
+    if row.len() < BLOCK {
+        short_map(uni, row);
+    } else {
+        map_blocks(uni, row);
+    }
+}
+
+#[inline(never)]
+fn short_map(uni: &Uni, row: &mut Row) {
+    let [mut a, mut out] = <[Short; 2]>::default();
+    let uni = Uni {
+        f: uni.f,
+        p: uni.p,
+        slope: &pad(uni.slope),
+        a: a.operand(uni.a),
+    };
+    map_blocks(&uni, &mut out.row(row));
+    out.copy_to(row);
+}
+
+#[inline(always)]
+fn map_blocks(uni: &Uni, row: &mut Row) {
     let len = row.len();
-    let mut at = 0;
-    while at < len {
-        let n = BLOCK.min(len - at);
-        uni.a.load(at, &mut x, n);
-        macro_rules! each {
-            ($f:expr) => {
-                for v in &mut x[..n] {
-                    *v = $f(*v);
+    macro_rules! each {
+        ($f:expr) => {
+            for k in 0..len.div_ceil(BLOCK) {
+                let at = start(k, len);
+                let mut x = uni.a.load(at);
+                for x in &mut x {
+                    *x = $f(*x);
                 }
-            };
-        }
-        let [p0, p1] = uni.p;
-        match uni.f {
-            MapFn::Identity => {}
-            MapFn::Sigmoid => each!(sigmoid),
-            MapFn::Exp => each!(exp),
-            MapFn::Tanh => each!(|v: f32| 2.0 * sigmoid(2.0 * v) - 1.0),
-            MapFn::Silu => each!(|v: f32| v * sigmoid(v)),
-            MapFn::LeakyRelu => each!(|v: f32| if v < 0.0 { v * p0 } else { v }),
-            MapFn::HardSigmoid => each!(|v: f32| clamp(v * p0 + p1, 0.0, 1.0)),
-            MapFn::HardSwish => each!(|v: f32| v * clamp(v * (1.0 / 6.0) + 0.5, 0.0, 1.0)),
-            MapFn::Sqrt => each!(sqrt),
-            MapFn::Reciprocal => each!(|v: f32| 1.0 / v),
-            MapFn::Abs => each!(|v: f32| if v < 0.0 { -v } else { v }),
-            MapFn::Neg => each!(|v: f32| -v),
-            MapFn::Log => each!(log),
-            MapFn::PRelu => {
-                for (v, s) in x[..n].iter_mut().zip(&uni.slope[at..at + n]) {
-                    if *v < 0.0 {
-                        *v *= *s;
-                    }
+                row.store(at, &x);
+            }
+        };
+    }
+    let [p0, p1] = uni.p;
+    match uni.f {
+        MapFn::Identity => each!(|v: f32| v),
+        MapFn::Sigmoid => each!(sigmoid),
+        MapFn::Exp => each!(exp),
+        MapFn::Tanh => each!(|v: f32| 2.0 * sigmoid(2.0 * v) - 1.0),
+        MapFn::Silu => each!(|v: f32| v * sigmoid(v)),
+        MapFn::LeakyRelu => each!(|v: f32| if v < 0.0 { v * p0 } else { v }),
+        MapFn::HardSigmoid => each!(|v: f32| clamp(v * p0 + p1, 0.0, 1.0)),
+        MapFn::HardSwish => each!(|v: f32| v * clamp(v * (1.0 / 6.0) + 0.5, 0.0, 1.0)),
+        MapFn::Sqrt => each!(sqrt),
+        MapFn::Reciprocal => each!(|v: f32| 1.0 / v),
+        MapFn::Abs => each!(|v: f32| if v < 0.0 { -v } else { v }),
+        MapFn::Neg => each!(|v: f32| -v),
+        MapFn::Log => each!(log),
+        MapFn::PRelu => {
+            for k in 0..len.div_ceil(BLOCK) {
+                let at = start(k, len);
+                let (mut x, slope) = (uni.a.load(at), read(uni.slope, at));
+                for i in 0..BLOCK {
+                    x[i] = if x[i] < 0.0 { x[i] * slope[i] } else { x[i] };
                 }
+                row.store(at, &x);
             }
         }
-        row.store(at, &x, n);
-        at += n;
     }
 }
 
@@ -239,7 +414,13 @@ pub(super) fn map(uni: &Uni, row: &mut Row) {
 #[inline(always)]
 pub(crate) fn exp(x: f32) -> f32 {
     let x = clamp(x, -87.0, 88.0);
-    let n = scalar::rne(x * core::f32::consts::LOG2_E);
+    let shifted = x * core::f32::consts::LOG2_E + MAGIC;
+    let n = shifted - MAGIC;
+    // The integer n is in the low bits, where a conversion would have to check its range.
+    let exponent = shifted
+        .to_bits()
+        .wrapping_sub(MAGIC.to_bits())
+        .wrapping_add(127);
     let r = x - n * 0.693_359_4;
     let r = r + n * 2.121_944_4e-4;
     let p = 1.388_888_9e-3;
@@ -249,7 +430,7 @@ pub(crate) fn exp(x: f32) -> f32 {
     let p = p * r + 0.5;
     let p = p * r + 1.0;
     let p = p * r + 1.0;
-    p * f32::from_bits(((n as i32 + 127) as u32) << 23)
+    p * f32::from_bits(exponent << 23)
 }
 
 #[inline(always)]
@@ -260,7 +441,11 @@ pub(crate) fn sigmoid(x: f32) -> f32 {
 /// Natural logarithm of positive normal numbers (atanh series of the mantissa); others give the smallest value.
 #[inline(always)]
 pub(crate) fn log(x: f32) -> f32 {
-    let x = if x > f32::MIN_POSITIVE { x } else { f32::MIN_POSITIVE };
+    let x = if x > f32::MIN_POSITIVE {
+        x
+    } else {
+        f32::MIN_POSITIVE
+    };
     let bits = x.to_bits();
     // The mantissa in [sqrt(1/2), sqrt(2)).
     let shifted = bits.wrapping_sub(0x3f35_04f3);

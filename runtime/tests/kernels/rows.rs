@@ -20,13 +20,15 @@ fn each(mut f: impl FnMut(&Kernels, usize, Against, &mut Random)) {
 }
 
 fn codes(random: &mut Random, len: usize) -> Vec<u8> {
-    let extreme = len % 3 == 0;
+    let extreme = len.is_multiple_of(3);
     (0..len).map(|_| random.code(extreme)).collect()
 }
 
 /// Near `x`, so that differences are about the size of thresholds.
 fn near(random: &mut Random, x: &[u8]) -> Vec<u8> {
-    x.iter().map(|x| x.wrapping_add(random.below(9) as u8).wrapping_sub(4)).collect()
+    x.iter()
+        .map(|x| x.wrapping_add(random.below(9) as u8).wrapping_sub(4))
+        .collect()
 }
 
 /// `out` between bytes that must not change.
@@ -41,7 +43,12 @@ fn compare(set: &Kernels, what: &str, start: &[u8], f: impl Fn(&Kernels, &mut [u
         f(set, &mut out[64..64 + start.len()]);
         out
     };
-    assert!(run(set) == run(&scalar::KERNELS), "{}: {what} of {} bytes", set.name, start.len());
+    assert!(
+        run(set) == run(&scalar::KERNELS),
+        "{}: {what} of {} bytes",
+        set.name,
+        start.len()
+    );
 }
 
 #[test]
@@ -49,14 +56,22 @@ fn exceed() {
     each(|set, len, against, random| {
         let len = len.min(64);
         let held = codes(random, len);
-        let new = if len % 2 == 0 { near(random, &held) } else { codes(random, len) };
+        let new = if len % 2 == 0 {
+            near(random, &held)
+        } else {
+            codes(random, len)
+        };
         let (new, held) = (Guarded::new(&new, against), Guarded::new(&held, against));
         for threshold in [0, 1, 3, 127, 254, 255] {
             // SAFETY: the set is available, here and below.
             let found = unsafe { (set.exceed)(&new, &held, threshold) };
             // SAFETY: scalar.
             let expected = unsafe { (scalar::KERNELS.exceed)(&new, &held, threshold) };
-            assert_eq!(found, expected, "{}: {len} bytes, threshold {threshold}", set.name);
+            assert_eq!(
+                found, expected,
+                "{}: {len} bytes, threshold {threshold}",
+                set.name
+            );
         }
     });
 }
@@ -68,11 +83,21 @@ fn score() {
         let found = unsafe { (set.score)(new, held, weights, dead) };
         // SAFETY: scalar.
         let expected = unsafe { (scalar::KERNELS.score)(new, held, weights, dead) };
-        assert_eq!(found, expected, "{}: {} bytes, dead zone {dead}", set.name, new.len());
+        assert_eq!(
+            found,
+            expected,
+            "{}: {} bytes, dead zone {dead}",
+            set.name,
+            new.len()
+        );
     };
     each(|set, len, against, random| {
         let held = codes(random, len);
-        let new = if len % 2 == 0 { near(random, &held) } else { codes(random, len) };
+        let new = if len % 2 == 0 {
+            near(random, &held)
+        } else {
+            codes(random, len)
+        };
         let weights = codes(random, len);
         let [new, held, weights] = [new, held, weights].map(|v| Guarded::new(&v, against));
         for dead in [0, 1, 2, 100, 255] {
@@ -109,7 +134,9 @@ fn table_and_max() {
         let mut table = [0u8; 256];
         table.fill_with(|| random.next() as u8);
         // SAFETY: the set is available.
-        compare(set, "table", &start, |set, out| unsafe { (set.table)(&x, out, &table) });
+        compare(set, "table", &start, |set, out| unsafe {
+            (set.table)(&x, out, &table)
+        });
         // SAFETY: as above.
         compare(set, "max", &start, |set, out| unsafe { (set.max)(&x, out) });
     });
@@ -141,13 +168,21 @@ fn lerp() {
         for w in [bilinear, large, [65536, 0, 0, 0]] {
             let p = [&rows[0][..], &rows[1], &rows[2], &rows[3]];
             // SAFETY: the set is available.
-            compare(set, "lerp", &vec![0; len], |set, out| unsafe { (set.lerp)(p, w, out) });
+            compare(set, "lerp", &vec![0; len], |set, out| unsafe {
+                (set.lerp)(p, w, out)
+            });
         }
     });
 }
 
-const BINARY: [BinaryFn; 6] =
-    [BinaryFn::Add, BinaryFn::Sub, BinaryFn::Mul, BinaryFn::Div, BinaryFn::Min, BinaryFn::Max];
+const BINARY: [BinaryFn; 6] = [
+    BinaryFn::Add,
+    BinaryFn::Sub,
+    BinaryFn::Mul,
+    BinaryFn::Div,
+    BinaryFn::Min,
+    BinaryFn::Max,
+];
 
 const MAPS: [MapFn; 14] = [
     MapFn::Identity,
@@ -177,15 +212,32 @@ struct Values {
 impl Values {
     fn new(random: &mut Random, len: usize, wild: bool) -> Self {
         let mut reals = |size: f32| -> Vec<f32> {
-            (0..len).map(|_| if wild { random.wild() } else { random.unit() * size }).collect()
+            (0..len)
+                .map(|_| {
+                    if wild {
+                        random.wild()
+                    } else {
+                        random.unit() * size
+                    }
+                })
+                .collect()
         };
         let (scale, offset, values) = (reals(0.1), reals(8.0), reals(10.0));
-        Values { codes: codes(random, len), reals: values.iter().map(|x| x.to_le_bytes()).collect(), scale, offset }
+        Values {
+            codes: codes(random, len),
+            reals: values.iter().map(|x| x.to_le_bytes()).collect(),
+            scale,
+            offset,
+        }
     }
 
     fn operands(&self) -> [Operand<'_>; 3] {
         [
-            Operand::Codes { codes: &self.codes, scale: &self.scale, offset: &self.offset },
+            Operand::Codes {
+                codes: &self.codes,
+                scale: &self.scale,
+                offset: &self.offset,
+            },
             Operand::Reals(&self.reals),
             Operand::One(self.offset.first().copied().unwrap_or(1.0)),
         ]
@@ -193,14 +245,30 @@ impl Values {
 }
 
 /// Runs `f` with three kinds of results and compares all bytes.
-fn compare_rows(set: &Kernels, what: &str, len: usize, random: &mut Random, f: &dyn Fn(&Kernels, &mut Row)) {
+fn compare_rows(
+    set: &Kernels,
+    what: &str,
+    len: usize,
+    random: &mut Random,
+    f: &dyn Fn(&Kernels, &mut Row),
+) {
     let mut table = [0u8; 256];
     table.fill_with(|| random.next() as u8);
     let scale: Vec<f32> = (0..len).map(|_| random.unit() * 30.0).collect();
     let offset: Vec<f32> = (0..len).map(|_| random.unit() * 128.0 + 128.0).collect();
     for (table, lo, hi) in [(None, 0.0, 255.0), (Some(&table), 10.0, 240.0)] {
         compare(set, what, &vec![0; len], |set, codes| {
-            f(set, &mut Row::Codes { codes, scale: &scale, offset: &offset, lo, hi, table });
+            f(
+                set,
+                &mut Row::Codes {
+                    codes,
+                    scale: &scale,
+                    offset: &offset,
+                    lo,
+                    hi,
+                    table,
+                },
+            );
         });
     }
     for (lo, hi) in [(f32::NEG_INFINITY, f32::INFINITY), (-2.0, 3.0)] {
@@ -220,9 +288,15 @@ fn binary() {
         let [a, b] = [len % 4 == 0, len % 4 == 1].map(|wild| Values::new(random, len, wild));
         for f in BINARY {
             let pick = random.below(9);
-            let bin = Bin { f, a: a.operands()[pick / 3], b: b.operands()[pick % 3] };
+            let bin = Bin {
+                f,
+                a: a.operands()[pick / 3],
+                b: b.operands()[pick % 3],
+            };
             // SAFETY: the set is available.
-            compare_rows(set, &format!("{f:?}"), len, random, &|set, row| unsafe { (set.binary)(&bin, row) });
+            compare_rows(set, &format!("{f:?}"), len, random, &|set, row| unsafe {
+                (set.binary)(&bin, row)
+            });
         }
     });
 }
@@ -236,9 +310,16 @@ fn map() {
         let a = Values::new(random, len, len % 2 == 0);
         let slope: Vec<f32> = (0..len).map(|_| random.unit()).collect();
         for f in MAPS {
-            let uni = Uni { f, p: [0.2, 0.5], slope: &slope, a: a.operands()[random.below(3)] };
+            let uni = Uni {
+                f,
+                p: [0.2, 0.5],
+                slope: &slope,
+                a: a.operands()[random.below(3)],
+            };
             // SAFETY: the set is available.
-            compare_rows(set, &format!("{f:?}"), len, random, &|set, row| unsafe { (set.map)(&uni, row) });
+            compare_rows(set, &format!("{f:?}"), len, random, &|set, row| unsafe {
+                (set.map)(&uni, row)
+            });
         }
     });
 }

@@ -60,20 +60,57 @@ pub(super) unsafe fn tile<V: Vector, const R: usize, const N: usize>(
         }
         acc
     };
-    let whole = 16 * block + N * V::WORDS <= t.oc;
-    if whole && !t.real && t.residual.is_none() {
-        // SAFETY: as above; `N * WORDS` outputs from the block are within `oc`.
-        unsafe { finish_codes::<V, R, N>(t, row, count, 16 * block, &acc) }
-    } else {
-        let acc = acc;
-        for (r, acc) in acc.iter().enumerate().take(count) {
-            // SAFETY: as above.
-            unsafe { finish_row::<V, N>(t, row + r, 16 * block, acc) }
+    // One by one, into memory of their own: the accumulators above are registers only if every index to them is constant.
+    let mut sums = [[acc[0][0]; N]; R];
+    for r in 0..R {
+        for n in 0..N {
+            sums[r][n] = acc[r][n];
+        }
+    }
+    // SAFETY: as above.
+    unsafe {
+        if t.real {
+            finish_reals::<V, R, N>(t, row, count, 16 * block, &sums);
+        } else {
+            finish_codes::<V, R, N>(t, row, count, 16 * block, &sums);
         }
     }
 }
 
-/// Codes without a residual, all outputs present.
+/// Multipliers and offsets of `N` vectors of outputs: all there, because the arrays hold whole blocks.
+#[inline(always)]
+unsafe fn affine<V: Vector, const N: usize>(t: &ConvTile, at: usize) -> [[V::Real; N]; 2] {
+    // SAFETY: features and validity of the tile: the caller.
+    unsafe {
+        let (mut m, mut b) = ([V::splat(0.0); N], [V::splat(0.0); N]);
+        for n in 0..N {
+            m[n] = V::load_reals(t.m.as_ptr().add(at + n * V::WORDS));
+            b[n] = V::load_reals(t.b.as_ptr().add(at + n * V::WORDS));
+        }
+        [m, b]
+    }
+}
+
+/// Adds the residual of `left` outputs from `at`.
+#[inline(always)]
+unsafe fn residual<V: Vector>(
+    t: &ConvTile,
+    row: usize,
+    at: usize,
+    left: usize,
+    y: V::Real,
+) -> V::Real {
+    let Some(res) = &t.residual else { return y };
+    // SAFETY: features and validity of the tile: the caller.
+    unsafe {
+        let x = V::load_widened(res.input.add(res.rows[row] as usize + at), left);
+        V::add(
+            y,
+            V::mul(x.to_reals(), V::load_reals(res.r.as_ptr().add(at))),
+        )
+    }
+}
+
 #[inline(always)]
 unsafe fn finish_codes<V: Vector, const R: usize, const N: usize>(
     t: &ConvTile,
@@ -82,76 +119,67 @@ unsafe fn finish_codes<V: Vector, const R: usize, const N: usize>(
     at: usize,
     acc: &[[V; N]; R],
 ) {
-    // SAFETY: features and validity of the tile: the caller.
+    // SAFETY: features and validity of the tile: the caller; a vector stores what is left of `oc`.
     unsafe {
         let (lo, hi) = (V::splat(t.lo), V::splat(t.hi));
-        let (mut m, mut b) = ([lo; N], [lo; N]);
-        for n in 0..N {
-            m[n] = V::load_reals(t.m.as_ptr().add(at + n * V::WORDS));
-            b[n] = V::load_reals(t.b.as_ptr().add(at + n * V::WORDS));
-        }
-        for r in 0..R {
-            if r < count {
-                let out = t.output.add(t.rows_out[row + r] as usize + at);
-                for n in 0..N {
-                    let y = V::add(V::mul(acc[r][n].to_reals(), m[n]), b[n]);
-                    let y = V::min(V::max(y, lo), hi);
-                    V::round(y).store_narrowed(out.add(n * V::WORDS), V::WORDS);
-                }
-            }
-        }
-    }
-}
-
-/// Any kind of row, of which the last outputs may be missing.
-#[inline(always)]
-unsafe fn finish_row<V: Vector, const N: usize>(t: &ConvTile, row: usize, at: usize, acc: &[V; N]) {
-    // SAFETY: features and validity of the tile: the caller. `m`, `b` and `r` hold whole blocks.
-    unsafe {
-        let (lo, hi) = (V::splat(t.lo), V::splat(t.hi));
-        let out = t.output.add(t.rows_out[row] as usize);
-        for n in 0..N {
-            let at = at + n * V::WORDS;
-            if at >= t.oc {
-                break;
-            }
-            let left = V::WORDS.min(t.oc - at);
-            let m = V::load_reals(t.m.as_ptr().add(at));
-            let b = V::load_reals(t.b.as_ptr().add(at));
-            let mut y = V::add(V::mul(acc[n].to_reals(), m), b);
-            if let Some(res) = &t.residual {
-                let x = V::load_widened(res.input.add(res.rows[row] as usize + at), left);
-                y = V::add(y, V::mul(x.to_reals(), V::load_reals(res.r.as_ptr().add(at))));
-            }
-            let y = V::min(V::max(y, lo), hi);
-            if t.real {
-                V::store_reals(y, out.cast::<f32>().add(at), left);
-            } else {
+        let [m, b] = affine::<V, N>(t, at);
+        for (row, acc) in (row..row + count).zip(acc) {
+            let out = t.output.add(t.rows_out[row] as usize);
+            for n in 0..N {
+                let at = at + n * V::WORDS;
+                let left = V::WORDS.min(t.oc.saturating_sub(at));
+                let y = V::add(V::mul(acc[n].to_reals(), m[n]), b[n]);
+                let y = residual::<V>(t, row, at, left, y);
+                let y = V::min(V::max(y, lo), hi);
                 V::round(y).store_narrowed(out.add(at), left);
             }
         }
     }
 }
 
-/// The rows of codes that still need the table of their tile, and the table.
+/// For the few layers that leave the integers.
 #[inline(always)]
-pub(super) fn untabled<'a>(t: &'a ConvTile) -> Option<(&'a [u8; 256], impl Iterator<Item = *mut u8> + 'a)> {
-    let table = t.table.filter(|_| !t.real)?;
-    Some((table, t.rows_out.iter().map(|&row| t.output.wrapping_add(row as usize))))
-}
-
-/// Looks every code of a finished tile up, one by one.
-///
-/// # Safety
-/// The tile is valid (see [`ConvTile`]) and its rows are written.
-#[inline(always)]
-pub(super) unsafe fn apply_table(t: &ConvTile) {
-    if let Some((table, rows)) = untabled(t) {
-        for row in rows {
-            for o in 0..t.oc {
-                // SAFETY: the row holds `oc` codes, now written (the caller).
-                unsafe { *row.add(o) = table[*row.add(o) as usize] };
+unsafe fn finish_reals<V: Vector, const R: usize, const N: usize>(
+    t: &ConvTile,
+    row: usize,
+    count: usize,
+    at: usize,
+    acc: &[[V; N]; R],
+) {
+    // SAFETY: as in `finish_codes`.
+    unsafe {
+        let (lo, hi) = (V::splat(t.lo), V::splat(t.hi));
+        let [m, b] = affine::<V, N>(t, at);
+        for (row, acc) in (row..row + count).zip(acc) {
+            let out = t.output.add(t.rows_out[row] as usize).cast::<f32>();
+            for n in 0..N {
+                let at = at + n * V::WORDS;
+                let left = V::WORDS.min(t.oc.saturating_sub(at));
+                let y = V::add(V::mul(acc[n].to_reals(), m[n]), b[n]);
+                let y = residual::<V>(t, row, at, left, y);
+                V::store_reals(V::min(V::max(y, lo), hi), out.add(at), left);
             }
         }
     }
+}
+
+/// The codes that still need the table of their finished tile, in runs of adjacent rows, and the table.
+#[inline(always)]
+pub(super) fn untabled<'a>(
+    t: &'a ConvTile,
+) -> Option<(&'a [u8; 256], impl Iterator<Item = (*mut u8, usize)> + 'a)> {
+    let table = t.table.filter(|_| !t.real)?;
+    let mut rows = t.rows_out;
+    let runs = core::iter::from_fn(move || {
+        let (&first, _) = rows.split_first()?;
+        let adjacent = |(i, row): (usize, &u32)| *row as usize == first as usize + i * t.oc;
+        let n = rows
+            .iter()
+            .enumerate()
+            .take_while(|&row| adjacent(row))
+            .count();
+        rows = &rows[n..];
+        Some((t.output.wrapping_add(first as usize), n * t.oc))
+    });
+    Some((table, runs))
 }

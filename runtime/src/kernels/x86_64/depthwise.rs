@@ -34,8 +34,7 @@ pub(super) unsafe fn channels<V: Vector, const ROWS: usize, const FULL: bool>(
     n: usize,
 ) {
     let rows = t.rows_in.len();
-    let taps = t.segments;
-    let real = t.real;
+    let (quads, rest) = t.segments.as_chunks::<4>();
     // SAFETY: features: the caller. Rows, weights, multipliers and results: validity of the tile; `rows_of` and
     // `block` never leave it, and `load_rows` reads `n` channels only.
     unsafe {
@@ -58,23 +57,39 @@ pub(super) unsafe fn channels<V: Vector, const ROWS: usize, const FULL: bool>(
             let count = ROWS.min(rows - row);
             let x = rows_of::<ROWS>(t.input, t.rows_in, row, at);
             let mut acc = [V::zero(); 4];
-            for (q, taps) in taps.chunks(4).enumerate() {
-                let mut v = [V::zero(); 4];
-                if let &[t0, t1, t2, t3] = taps {
-                    v[0] = V::load_rows::<ROWS, FULL>(&x, t0 as usize, n);
-                    v[1] = V::load_rows::<ROWS, FULL>(&x, t1 as usize, n);
-                    v[2] = V::load_rows::<ROWS, FULL>(&x, t2 as usize, n);
-                    v[3] = V::load_rows::<ROWS, FULL>(&x, t3 as usize, n);
-                } else {
-                    for (v, &tap) in v.iter_mut().zip(taps) {
-                        *v = V::load_rows::<ROWS, FULL>(&x, tap as usize, n);
+            // Macros, because a closure would be compiled without the features of the set.
+            macro_rules! load {
+                ($tap:expr) => {
+                    V::load_rows::<ROWS, FULL>(&x, $tap as usize, n)
+                };
+            }
+            macro_rules! dot {
+                ($q:expr, $taps:expr) => {
+                    let w = if $q < KEPT {
+                        kept[$q].assume_init()
+                    } else {
+                        weights::<V, ROWS>(t, at, $q)
+                    };
+                    let v = interleave($taps);
+                    for j in 0..4 {
+                        acc[j] = acc[j].dot(v[j].left(), w[j]);
                     }
+                };
+            }
+            for (q, &[t0, t1, t2, t3]) in quads.iter().enumerate() {
+                dot!(q, [load!(t0), load!(t1), load!(t2), load!(t3)]);
+            }
+            match *rest {
+                [t0, t1, t2] => {
+                    dot!(quads.len(), [load!(t0), load!(t1), load!(t2), V::zero()]);
                 }
-                let w = if q < KEPT { kept[q].assume_init() } else { weights::<V, ROWS>(t, at, q) };
-                let v = interleave(v);
-                for j in 0..4 {
-                    acc[j] = acc[j].dot(v[j].left(), w[j]);
+                [t0, t1] => {
+                    dot!(quads.len(), [load!(t0), load!(t1), V::zero(), V::zero()]);
                 }
+                [t0] => {
+                    dot!(quads.len(), [load!(t0), V::zero(), V::zero(), V::zero()]);
+                }
+                _ => {}
             }
 
             let mut y = [lo; 4];
@@ -92,8 +107,12 @@ pub(super) unsafe fn channels<V: Vector, const ROWS: usize, const FULL: bool>(
             for y in &mut y {
                 *y = V::min(V::max(*y, lo), hi);
             }
-            if real {
-                store_reals::<V, ROWS>(t, row, count, at, n, y);
+            if t.real {
+                let mut values = [[0f32; 16]; 4];
+                for (values, y) in values.iter_mut().zip(y) {
+                    V::store_reals(y, values.as_mut_ptr(), V::WORDS);
+                }
+                store_reals(t, row, count, at, n, V::LANES / ROWS, &values);
             } else {
                 let lo = V::round(y[0]).pack32(V::round(y[1]));
                 let hi = V::round(y[2]).pack32(V::round(y[3]));
@@ -110,7 +129,12 @@ pub(super) unsafe fn channels<V: Vector, const ROWS: usize, const FULL: bool>(
 
 /// Channel `at` of `ROWS` rows from `row`; the last row stands in for those beyond the end.
 #[inline(always)]
-unsafe fn rows_of<const ROWS: usize>(base: *const u8, rows: &[u32], row: usize, at: usize) -> [*const u8; 4] {
+unsafe fn rows_of<const ROWS: usize>(
+    base: *const u8,
+    rows: &[u32],
+    row: usize,
+    at: usize,
+) -> [*const u8; 4] {
     let mut p = [base; 4];
     for (i, p) in p.iter_mut().enumerate().take(ROWS) {
         // SAFETY: offsets of the tile's rows (the caller).
@@ -121,7 +145,13 @@ unsafe fn rows_of<const ROWS: usize>(base: *const u8, rows: &[u32], row: usize, 
 
 /// Part j of the 64 bytes a block of 16 channels has at `p`, for the block of each lane; blocks are `stride` bytes apart.
 #[inline(always)]
-unsafe fn arranged<V: Vector, const ROWS: usize>(oc: usize, p: *const u8, stride: usize, at: usize, j: usize) -> V {
+unsafe fn arranged<V: Vector, const ROWS: usize>(
+    oc: usize,
+    p: *const u8,
+    stride: usize,
+    at: usize,
+    j: usize,
+) -> V {
     let lanes = V::LANES / ROWS;
     let last = (oc - 1) / 16;
     let mut lane = [p; 4];
@@ -136,7 +166,11 @@ unsafe fn arranged<V: Vector, const ROWS: usize>(oc: usize, p: *const u8, stride
 
 /// The weights of quad `q`.
 #[inline(always)]
-unsafe fn weights<V: Vector, const ROWS: usize>(t: &DepthwiseTile, at: usize, q: usize) -> [V::Right; 4] {
+unsafe fn weights<V: Vector, const ROWS: usize>(
+    t: &DepthwiseTile,
+    at: usize,
+    q: usize,
+) -> [V::Right; 4] {
     // SAFETY: `q < quads`; features and validity: the caller.
     unsafe {
         let p = t.weights.as_ptr().cast::<u8>().add(64 * q);
@@ -164,29 +198,27 @@ unsafe fn interleave<V: Vector>([a, b, c, d]: [V; 4]) -> [V; 4] {
     }
 }
 
-/// f32 results: rare, so lane by lane.
-#[inline(always)]
-unsafe fn store_reals<V: Vector, const ROWS: usize>(
+/// f32 results of `count` rows that have `lanes` lanes each: rare, so value by value.
+#[inline(never)]
+unsafe fn store_reals(
     t: &DepthwiseTile,
     row: usize,
     count: usize,
     at: usize,
     n: usize,
-    y: [V::Real; 4],
+    lanes: usize,
+    values: &[[f32; 16]; 4],
 ) {
-    let lanes = V::LANES / ROWS;
-    let mut values = [[0f32; 16]; 4];
-    for (values, y) in values.iter_mut().zip(y) {
-        // SAFETY: 16 is at least WORDS; features: the caller.
-        unsafe { V::store_reals(y, values.as_mut_ptr(), V::WORDS) };
-    }
     for i in 0..count {
         // SAFETY: a row of the tile (the caller).
         let out = unsafe { t.output.add(t.rows_out[row + i] as usize).cast::<f32>() };
         for k in 0..n {
             let (lane, part) = (i * lanes + k / 16, k % 16);
-            // SAFETY: `at + k < oc`; the row may be unaligned.
-            unsafe { out.add(at + k).write_unaligned(values[part / 4][4 * lane + part % 4]) };
+            // SAFETY: `at + k < oc` (the caller); the row may be unaligned.
+            unsafe {
+                out.add(at + k)
+                    .write_unaligned(values[part / 4][4 * lane + part % 4])
+            };
         }
     }
 }

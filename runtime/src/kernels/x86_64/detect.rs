@@ -3,7 +3,7 @@
 //! A kernel set may run if CPUID reports its instructions and XCR0 says that the system saves the registers they use.
 //! Each answer is a value that only this file can make: holding one proves the check was made.
 
-use core::arch::x86_64::{__cpuid, __cpuid_count, _xgetbv};
+use core::arch::x86_64::{__cpuid_count, _xgetbv};
 
 /// SSE and AVX registers.
 const YMM: u64 = 0b0000_0110;
@@ -33,13 +33,24 @@ struct Leaves {
 impl Leaves {
     fn read() -> Option<Self> {
         const OSXSAVE_AND_AVX: u32 = 1 << 27 | 1 << 28;
-        if __cpuid(0).eax < 7 || __cpuid(1).ecx & OSXSAVE_AND_AVX != OSXSAVE_AND_AVX {
+        let cpuid = |leaf| {
+            // SAFETY: every x86-64 CPU has CPUID. (Compilers differ in whether the call needs the block.)
+            #[allow(unused_unsafe)]
+            unsafe {
+                __cpuid_count(leaf, 0)
+            }
+        };
+        if cpuid(0).eax < 7 || cpuid(1).ecx & OSXSAVE_AND_AVX != OSXSAVE_AND_AVX {
             return None;
         }
-        let seven = __cpuid_count(7, 0);
+        let seven = cpuid(7);
         // SAFETY: OSXSAVE, checked above, means that XGETBV exists and is enabled.
         let xcr0 = unsafe { xcr0() };
-        Some(Leaves { ebx: seven.ebx, ecx: seven.ecx, xcr0 })
+        Some(Leaves {
+            ebx: seven.ebx,
+            ecx: seven.ecx,
+            xcr0,
+        })
     }
 
     fn has(&self, ebx: &[u32], ecx: &[u32], state: u64) -> bool {
@@ -66,13 +77,17 @@ impl Avx512Vnni {
     /// Asks the CPU.
     pub fn new() -> Option<Self> {
         // AVX2; F, DQ, BW, VL; VNNI.
-        Leaves::read()?.has(&[5, 16, 17, 30, 31], &[11], ZMM).then_some(Avx512Vnni(()))
+        Leaves::read()?
+            .has(&[5, 16, 17, 30, 31], &[11], ZMM)
+            .then_some(Avx512Vnni(()))
     }
 }
 
 impl Avx512Vbmi {
     /// Asks the CPU.
     pub fn new() -> Option<Self> {
-        Leaves::read()?.has(&[16], &[1], ZMM).then_some(Avx512Vbmi(()))
+        Leaves::read()?
+            .has(&[16], &[1], ZMM)
+            .then_some(Avx512Vbmi(()))
     }
 }

@@ -21,6 +21,7 @@ use super::Kernels;
 /// The sets this CPU can run, slowest first.
 pub fn available() -> impl Iterator<Item = &'static Kernels> {
     let avx2 = detect::Avx2::new().map(avx2::kernels);
-    let vnni = detect::Avx512Vnni::new().map(|proof| avx512vnni::kernels(proof, detect::Avx512Vbmi::new()));
+    let vnni = detect::Avx512Vnni::new()
+        .map(|proof| avx512vnni::kernels(proof, detect::Avx512Vbmi::new()));
     avx2.into_iter().chain(vnni)
 }

@@ -16,7 +16,8 @@ pub(super) unsafe fn exceed<V: Vector>(new: &[u8], held: &[u8], threshold: u8) -
         let n = V::BYTES.min(len - at);
         // SAFETY: `at + n <= len`.
         unsafe {
-            let d = V::load_part(new.as_ptr().add(at), n).abs_diff_u8(V::load_part(held.as_ptr().add(at), n));
+            let d = V::load_part(new.as_ptr().add(at), n)
+                .abs_diff_u8(V::load_part(held.as_ptr().add(at), n));
             bits |= d.sub_saturating_u8(V::splat_u8(threshold)).nonzero() << at;
         }
         at += n;
@@ -38,12 +39,23 @@ pub(super) unsafe fn score<V: Vector>(new: &[u8], held: &[u8], weights: &[u8], d
             let mut sum = zero;
             while at < end {
                 let n = V::BYTES.min(end - at);
-                let d = V::load_part(new.as_ptr().add(at), n).abs_diff_u8(V::load_part(held.as_ptr().add(at), n));
+                let d = V::load_part(new.as_ptr().add(at), n)
+                    .abs_diff_u8(V::load_part(held.as_ptr().add(at), n));
                 let d = d.sub_saturating_u8(dead);
                 let w = V::load_part(weights.as_ptr().add(at), n);
-                let lo = d.unpack_lo8(zero).mul_u16(w.unpack_lo8(zero)).shr4_u16().min_u16(cap);
-                let hi = d.unpack_hi8(zero).mul_u16(w.unpack_hi8(zero)).shr4_u16().min_u16(cap);
-                sum = sum.add_i32(lo.mul_add_pairs_i16(lo)).add_i32(hi.mul_add_pairs_i16(hi));
+                let lo = d
+                    .unpack_lo8(zero)
+                    .mul_u16(w.unpack_lo8(zero))
+                    .shr4_u16()
+                    .min_u16(cap);
+                let hi = d
+                    .unpack_hi8(zero)
+                    .mul_u16(w.unpack_hi8(zero))
+                    .shr4_u16()
+                    .min_u16(cap);
+                sum = sum
+                    .add_i32(lo.mul_add_pairs_i16(lo))
+                    .add_i32(hi.mul_add_pairs_i16(hi));
                 at += n;
             }
             total += sum.total_u32();
@@ -78,7 +90,9 @@ pub(super) unsafe fn max<V: Vector>(x: &[u8], out: &mut [u8]) {
         // SAFETY: `at + n <= len`.
         unsafe {
             let o = out.as_mut_ptr().add(at);
-            V::load_part(o, n).max_u8(V::load_part(x.as_ptr().add(at), n)).store_part(o, n);
+            V::load_part(o, n)
+                .max_u8(V::load_part(x.as_ptr().add(at), n))
+                .store_part(o, n);
         }
         at += n;
     }
@@ -93,7 +107,9 @@ pub(super) unsafe fn sum<V: Vector>(x: &[u8], out: &mut [i32]) {
         // SAFETY: `at + n <= len`.
         unsafe {
             let o = out.as_mut_ptr().add(at);
-            V::load_words(o, n).add_i32(V::load_widened(x.as_ptr().add(at), n)).store_words(o, n);
+            V::load_words(o, n)
+                .add_i32(V::load_widened(x.as_ptr().add(at), n))
+                .store_words(o, n);
         }
         at += n;
     }

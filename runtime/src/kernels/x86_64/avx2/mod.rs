@@ -1,8 +1,9 @@
 //! The set `avx2`: exact products of widened bytes (see [`vector`]).
 
+pub(super) mod table;
 mod vector;
 
-use super::super::{Bin, ConvTile, DepthwiseTile, Kernels, Row, Uni, scalar};
+use super::super::{Bin, ConvTile, DepthwiseTile, Kernels, Row, Uni};
 use super::detect::Avx2;
 use super::{conv as convolution, depthwise as channelwise, rows};
 use vector::Ymm;
@@ -64,7 +65,7 @@ entries! {
             }
         }
         // SAFETY: the rows are written.
-        unsafe { convolution::apply_table(t) }
+        unsafe { table::apply(t) }
     }
 
     fn depthwise(t: &DepthwiseTile) {
@@ -76,15 +77,15 @@ entries! {
             unsafe {
                 at += match left {
                     32.. => { channels::<1, true>(t, at, 32); 32 }
-                    17.. => { channels::<1, false>(t, at, left); left }
-                    16 if rows > 1 => { channels::<2, true>(t, at, 16); 16 }
+                    17.. if rows < 8 => { channels::<1, false>(t, at, left); left }
+                    16.. if rows > 1 => { channels::<2, true>(t, at, 16); 16 }
                     _ if rows > 1 => { channels::<2, false>(t, at, left); left }
                     _ => { channels::<1, false>(t, at, left); left }
                 };
             }
         }
         // SAFETY: the rows are written.
-        unsafe { convolution::apply_table(t) }
+        unsafe { table::apply(t) }
     }
 
     fn channels<const ROWS: usize, const FULL: bool>(t: &DepthwiseTile, at: usize, n: usize) {
@@ -117,7 +118,8 @@ entries! {
         unsafe { rows::lerp::<Ymm>(p, w, out) }
     }
     fn table(x: &[u8], out: &mut [u8], table: &[u8; 256]) {
-        scalar::table(x, out, table);
+        // SAFETY: within both slices, which do not overlap; the features are this function's.
+        unsafe { table::look_up(x.as_ptr(), out.as_mut_ptr(), x.len().min(out.len()), table) }
     }
     fn binary(bin: &Bin, row: &mut Row) {
         super::super::rows::binary(bin, row);

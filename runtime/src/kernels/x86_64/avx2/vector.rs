@@ -8,7 +8,7 @@ use super::super::vector::Vector;
 
 /// A 256-bit register.
 #[derive(Clone, Copy)]
-pub(super) struct Ymm(__m256i);
+pub(super) struct Ymm(pub(super) __m256i);
 
 /// Even and odd bytes as 16-bit elements.
 #[derive(Clone, Copy)]
@@ -52,10 +52,14 @@ unsafe fn store_bytes(x: u128, p: *mut u8, n: usize) {
     unsafe {
         if n >= 8 {
             p.cast::<u64>().write_unaligned(x as u64);
-            p.add(n - 8).cast::<u64>().write_unaligned((x >> (8 * (n - 8))) as u64);
+            p.add(n - 8)
+                .cast::<u64>()
+                .write_unaligned((x >> (8 * (n - 8))) as u64);
         } else if n >= 4 {
             p.cast::<u32>().write_unaligned(x as u32);
-            p.add(n - 4).cast::<u32>().write_unaligned((x as u64 >> (8 * (n - 4))) as u32);
+            p.add(n - 4)
+                .cast::<u32>()
+                .write_unaligned((x as u64 >> (8 * (n - 4))) as u32);
         } else if n > 0 {
             p.write(x as u8);
             p.add(n / 2).write((x as u32 >> (8 * (n / 2))) as u8);
@@ -72,6 +76,8 @@ unsafe fn load_lane(p: *const u8, n: usize) -> __m128i {
     unsafe {
         if n == 16 {
             _mm_loadu_si128(p.cast())
+        } else if n == 8 {
+            _mm_loadl_epi64(p.cast())
         } else {
             let x = load_bytes(p, n);
             _mm_set_epi64x((x >> 64) as i64, x as i64)
@@ -87,8 +93,13 @@ unsafe fn store_lane(x: __m128i, p: *mut u8, n: usize) {
     unsafe {
         if n == 16 {
             _mm_storeu_si128(p.cast(), x);
+        } else if n == 8 {
+            _mm_storel_epi64(p.cast(), x);
         } else {
-            let (lo, hi) = (_mm_cvtsi128_si64(x) as u64, _mm_extract_epi64::<1>(x) as u64);
+            let (lo, hi) = (
+                _mm_cvtsi128_si64(x) as u64,
+                _mm_extract_epi64::<1>(x) as u64,
+            );
             store_bytes(lo as u128 | (hi as u128) << 64, p, n);
         }
     }
@@ -98,7 +109,10 @@ unsafe fn store_lane(x: __m128i, p: *mut u8, n: usize) {
 #[inline]
 #[target_feature(enable = "avx2")]
 fn first(n: usize) -> __m256i {
-    _mm256_cmpgt_epi32(_mm256_set1_epi32(n as i32), _mm256_setr_epi32(0, 1, 2, 3, 4, 5, 6, 7))
+    _mm256_cmpgt_epi32(
+        _mm256_set1_epi32(n as i32),
+        _mm256_setr_epi32(0, 1, 2, 3, 4, 5, 6, 7),
+    )
 }
 
 /// Declares the methods with the features of the set.
@@ -200,12 +214,20 @@ unsafe impl Vector for Ymm {
             unsafe { store_lane(_mm_packus_epi16(words, words), p, n) }
         }
         fn load_words(p: *const i32, n: usize) -> Self {
-            // SAFETY: masked to `n` readable words (the caller).
-            Ymm(unsafe { _mm256_maskload_epi32(p, first(n)) })
+            // SAFETY: 8, or masked to `n`, readable words (the caller).
+            Ymm(unsafe {
+                if n == 8 { _mm256_loadu_si256(p.cast()) } else { _mm256_maskload_epi32(p, first(n)) }
+            })
         }
         fn store_words(self, p: *mut i32, n: usize) {
-            // SAFETY: masked to `n` writable words (the caller).
-            unsafe { _mm256_maskstore_epi32(p, first(n), self.0) }
+            // SAFETY: 8, or masked to `n`, writable words (the caller).
+            unsafe {
+                if n == 8 {
+                    _mm256_storeu_si256(p.cast(), self.0);
+                } else {
+                    _mm256_maskstore_epi32(p, first(n), self.0);
+                }
+            }
         }
 
         fn left_repeated(p: *const u8) -> Widened {
@@ -297,8 +319,14 @@ unsafe impl Vector for Ymm {
             unsafe { _mm256_loadu_ps(p) }
         }
         fn store_reals(x: __m256, p: *mut f32, n: usize) {
-            // SAFETY: masked to `n` writable values (the caller).
-            unsafe { _mm256_maskstore_ps(p, first(n), x) }
+            // SAFETY: 8, or masked to `n`, writable values (the caller).
+            unsafe {
+                if n == 8 {
+                    _mm256_storeu_ps(p, x);
+                } else {
+                    _mm256_maskstore_ps(p, first(n), x);
+                }
+            }
         }
         fn reals(self) -> __m256 {
             _mm256_castsi256_ps(self.0)

@@ -2,9 +2,9 @@
 
 mod vector;
 
-use super::super::{Bin, ConvTile, DepthwiseTile, Kernels, Row, Uni, scalar};
+use super::super::{Bin, ConvTile, DepthwiseTile, Kernels, Row, Uni};
 use super::detect::{Avx512Vbmi, Avx512Vnni};
-use super::{conv as convolution, depthwise as channelwise, rows};
+use super::{avx2, conv as convolution, depthwise as channelwise, rows};
 use vector::Zmm;
 
 /// The set, with the entries this CPU can run.
@@ -138,7 +138,7 @@ entries! {
             if VBMI {
                 vector::apply_table_vbmi(t);
             } else {
-                convolution::apply_table(t);
+                avx2::table::apply(t);
             }
         }
     }
@@ -168,7 +168,8 @@ entries! {
         unsafe { rows::lerp::<Zmm>(p, w, out) }
     }
     fn table(x: &[u8], out: &mut [u8], table: &[u8; 256]) {
-        scalar::table(x, out, table);
+        // SAFETY: within both slices, which do not overlap; AVX2 is part of the set's proof.
+        unsafe { avx2::table::look_up(x.as_ptr(), out.as_mut_ptr(), x.len().min(out.len()), table) }
     }
     fn binary(bin: &Bin, row: &mut Row) {
         super::super::rows::binary(bin, row);

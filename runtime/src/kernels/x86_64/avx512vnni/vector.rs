@@ -1,4 +1,7 @@
-//! 512-bit vectors: 4 lanes of 16 bytes. Parts of a vector are masked loads and stores, which never touch the rest.
+//! 512-bit vectors: 4 lanes of 16 bytes.
+//!
+//! Odd parts of a vector are masked loads and stores, which never touch the rest. Usual widths have plain ones: a load
+//! of what a masked store wrote has to wait for the store to reach the cache, and pooling loads its last results.
 
 use core::arch::x86_64::*;
 
@@ -53,12 +56,26 @@ unsafe impl Vector for Zmm {
             Zmm(unsafe { _mm512_loadu_si512(p.cast()) })
         }
         fn load_part(p: *const u8, n: usize) -> Self {
-            // SAFETY: masked to `n` readable bytes (the caller).
-            Zmm(unsafe { _mm512_maskz_loadu_epi8(first(n), p.cast()) })
+            // SAFETY: `n` readable bytes (the caller).
+            unsafe {
+                Zmm(match n {
+                    64 => _mm512_loadu_si512(p.cast()),
+                    32 => _mm512_zextsi256_si512(_mm256_loadu_si256(p.cast())),
+                    16 => _mm512_zextsi128_si512(_mm_loadu_si128(p.cast())),
+                    _ => _mm512_maskz_loadu_epi8(first(n), p.cast()),
+                })
+            }
         }
         fn store_part(self, p: *mut u8, n: usize) {
-            // SAFETY: masked to `n` writable bytes (the caller).
-            unsafe { _mm512_mask_storeu_epi8(p.cast(), first(n), self.0) }
+            // SAFETY: `n` writable bytes (the caller).
+            unsafe {
+                match n {
+                    64 => _mm512_storeu_si512(p.cast(), self.0),
+                    32 => _mm256_storeu_si256(p.cast(), _mm512_castsi512_si256(self.0)),
+                    16 => _mm_storeu_si128(p.cast(), _mm512_castsi512_si128(self.0)),
+                    _ => _mm512_mask_storeu_epi8(p.cast(), first(n), self.0),
+                }
+            }
         }
         fn load_lanes(p: &[*const u8; 4]) -> Self {
             // SAFETY: 16 readable bytes each (the caller).
@@ -97,10 +114,9 @@ unsafe impl Vector for Zmm {
                 match ROWS {
                     1 => self.store_part(p[0], n),
                     2 => {
-                        let mask = first(n) as u32;
-                        _mm256_mask_storeu_epi8(p[0].cast(), mask, _mm512_castsi512_si256(self.0));
+                        Zmm(_mm512_zextsi256_si512(_mm512_castsi512_si256(self.0))).store_part(p[0], n);
                         if count > 1 {
-                            _mm256_mask_storeu_epi8(p[1].cast(), mask, _mm512_extracti64x4_epi64::<1>(self.0));
+                            Zmm(_mm512_zextsi256_si512(_mm512_extracti64x4_epi64::<1>(self.0))).store_part(p[1], n);
                         }
                     }
                     _ => {
@@ -120,8 +136,10 @@ unsafe impl Vector for Zmm {
             }
         }
         fn load_widened(p: *const u8, n: usize) -> Self {
-            // SAFETY: masked to `n` readable bytes (the caller).
-            Zmm(_mm512_cvtepu8_epi32(unsafe { _mm_maskz_loadu_epi8(first(n) as u16, p.cast()) }))
+            // SAFETY: 16, or masked to `n`, readable bytes (the caller).
+            Zmm(_mm512_cvtepu8_epi32(unsafe {
+                if n == 16 { _mm_loadu_si128(p.cast()) } else { _mm_maskz_loadu_epi8(first(n) as u16, p.cast()) }
+            }))
         }
         fn store_narrowed(self, p: *mut u8, n: usize) {
             let bytes = _mm512_cvtepi32_epi8(self.0);
@@ -129,18 +147,28 @@ unsafe impl Vector for Zmm {
             unsafe {
                 if n == 16 {
                     _mm_storeu_si128(p.cast(), bytes);
+                } else if n == 8 {
+                    _mm_storel_epi64(p.cast(), bytes);
                 } else {
                     _mm_mask_storeu_epi8(p.cast(), first(n) as u16, bytes);
                 }
             }
         }
         fn load_words(p: *const i32, n: usize) -> Self {
-            // SAFETY: masked to `n` readable words (the caller).
-            Zmm(unsafe { _mm512_maskz_loadu_epi32(first(n) as u16, p) })
+            // SAFETY: 16, or masked to `n`, readable words (the caller).
+            Zmm(unsafe {
+                if n == 16 { _mm512_loadu_si512(p.cast()) } else { _mm512_maskz_loadu_epi32(first(n) as u16, p) }
+            })
         }
         fn store_words(self, p: *mut i32, n: usize) {
-            // SAFETY: masked to `n` writable words (the caller).
-            unsafe { _mm512_mask_storeu_epi32(p, first(n) as u16, self.0) }
+            // SAFETY: 16, or masked to `n`, writable words (the caller).
+            unsafe {
+                if n == 16 {
+                    _mm512_storeu_si512(p.cast(), self.0);
+                } else {
+                    _mm512_mask_storeu_epi32(p, first(n) as u16, self.0);
+                }
+            }
         }
 
         fn left_repeated(p: *const u8) -> __m512i {
@@ -260,7 +288,7 @@ struct Table([__m512i; 4]);
 
 impl Table {
     #[inline]
-    #[target_feature(enable = "avx512f,avx512bw,avx512vbmi")]
+    #[target_feature(enable = "avx512f,avx512bw,avx512vl,avx512vbmi")]
     fn load(table: &[u8; 256]) -> Self {
         let p = table.as_ptr();
         // SAFETY: 4 times 64 of 256 bytes.
@@ -272,39 +300,56 @@ impl Table {
     /// # Safety
     /// `x` is readable, `out` writable; they are equal or do not overlap.
     #[inline]
-    #[target_feature(enable = "avx512f,avx512bw,avx512vbmi")]
+    #[target_feature(enable = "avx512f,avx512bw,avx512vl,avx512vbmi")]
     unsafe fn look_up(self, x: *const u8, out: *mut u8, n: usize) {
-        let [a, b, c, d] = self.0;
         let mut at = 0;
-        while at < n {
-            let mask = first(64.min(n - at));
-            // SAFETY: masked to the `n` bytes.
-            unsafe {
-                let x = _mm512_maskz_loadu_epi8(mask, x.add(at).cast());
-                let (lo, hi) = (_mm512_permutex2var_epi8(a, x, b), _mm512_permutex2var_epi8(c, x, d));
-                let y = _mm512_mask_blend_epi8(_mm512_movepi8_mask(x), lo, hi);
-                _mm512_mask_storeu_epi8(out.add(at).cast(), mask, y);
+        // SAFETY: loads and stores stay within the `n` bytes.
+        unsafe {
+            while at + 64 <= n {
+                let y = self.get(_mm512_loadu_si512(x.add(at).cast()));
+                _mm512_storeu_si512(out.add(at).cast(), y);
+                at += 64;
             }
-            at += 64;
+            // Narrow accesses: a wide masked store would hold up the load of the row behind it.
+            while at < n {
+                let mask = first(16.min(n - at)) as u16;
+                let y = self.get(_mm512_castsi128_si512(_mm_maskz_loadu_epi8(
+                    mask,
+                    x.add(at).cast(),
+                )));
+                _mm_mask_storeu_epi8(out.add(at).cast(), mask, _mm512_castsi512_si128(y));
+                at += 16;
+            }
         }
+    }
+
+    #[inline]
+    #[target_feature(enable = "avx512f,avx512bw,avx512vl,avx512vbmi")]
+    fn get(self, x: __m512i) -> __m512i {
+        let [a, b, c, d] = self.0;
+        let (lo, hi) = (
+            _mm512_permutex2var_epi8(a, x, b),
+            _mm512_permutex2var_epi8(c, x, d),
+        );
+        _mm512_mask_blend_epi8(_mm512_movepi8_mask(x), lo, hi)
     }
 }
 
 /// The entry `table`.
-#[target_feature(enable = "avx512f,avx512bw,avx512vbmi")]
+#[target_feature(enable = "avx512f,avx512bw,avx512vl,avx512vbmi")]
 pub(super) unsafe fn table_vbmi(x: &[u8], out: &mut [u8], table: &[u8; 256]) {
     // SAFETY: within both slices.
     unsafe { Table::load(table).look_up(x.as_ptr(), out.as_mut_ptr(), x.len().min(out.len())) }
 }
 
 /// Looks the codes of a finished tile up.
-#[target_feature(enable = "avx512f,avx512bw,avx512vbmi")]
+#[target_feature(enable = "avx512f,avx512bw,avx512vl,avx512vbmi")]
 pub(super) unsafe fn apply_table_vbmi(t: &ConvTile) {
-    if let Some((table, rows)) = conv::untabled(t) {
+    if let Some((table, runs)) = conv::untabled(t) {
         let table = Table::load(table);
-        for row in rows {
-            // SAFETY: the row holds `oc` codes, now written (validity of the tile).
-            unsafe { table.look_up(row, row, t.oc) }
+        for (run, n) in runs {
+            // SAFETY: the run holds `n` codes, now written (validity of the tile).
+            unsafe { table.look_up(run, run, n) }
         }
     }
 }
