@@ -93,7 +93,7 @@ impl Row<'_> {
     pub fn put(&mut self, k: usize, y: f32) {
         match self {
             Row::Codes { codes, scale, offset, lo, hi, table } => {
-                let code = scalar::code(y * scale[k] + offset[k], lo.max(0.0), hi.min(255.0));
+                let code = super::scalar::code(y * scale[k] + offset[k], lo.max(0.0), hi.min(255.0));
                 codes[k] = table.map_or(code, |t| t[code as usize]);
             }
             Row::Reals { reals, lo, hi } => reals[k] = clamp(y, *lo, *hi).to_le_bytes(),

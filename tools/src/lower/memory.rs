@@ -23,7 +23,7 @@ use crate::ir::Op;
 pub enum Hold {
     /// All.
     All,
-    /// None but the input: for dense execution.
+    /// None but the input and the outputs: for dense execution.
     None,
     /// As many as fit into this multiple of the dense arena.
     Ratio(f32),
@@ -131,10 +131,9 @@ pub(crate) fn plan(l: &Lowering, hold: &Hold) -> Result<Memory> {
     let pinned = |all: bool| -> BTreeSet<usize> {
         roots.iter().filter(|r| all || r.pinned).map(|r| r.tensor).collect()
     };
-    let input: BTreeSet<usize> = [root(l, l.graph.inputs[0].tensor)].into();
-    let (_, dense_bytes) = allocate(&roots, &input);
+    let (_, dense_bytes) = allocate(&roots, &pinned(false));
     let held = match hold {
-        Hold::None => input,
+        Hold::None => pinned(false),
         Hold::All => pinned(true),
         Hold::Ratio(ratio) => fit(&roots, pinned(true), (dense_bytes as f32 * ratio) as usize),
     };
