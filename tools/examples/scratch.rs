@@ -39,6 +39,18 @@ fn main() -> anyhow::Result<()> {
         let mut best = f64::MAX;
         for _ in 0..if k.name == "scalar" { 1 } else { 20 } { let t = std::time::Instant::now(); artifact::step(&mut e, &frames[0])?; best = best.min(t.elapsed().as_secs_f64()*1e3); }
         let out = artifact::read_outputs(&e.outputs());
+        if k.name == "avx512vnni" && std::env::var("PROF").is_ok() {
+            let times = std::cell::RefCell::new(vec![f64::MAX; a.meta.steps.len()]);
+            let last = std::cell::Cell::new(std::time::Instant::now());
+            let obs = |i: usize| { let n = std::time::Instant::now(); let d = (n - last.get()).as_secs_f64()*1e6; let t = &mut times.borrow_mut()[i]; *t = t.min(d); last.set(std::time::Instant::now()); };
+            let mut arena2 = a.arena();
+            let mut e = a.engine(&mut arena2, k)?;
+            e.set_mode(Mode::Dense);
+            e.observe(Some(&obs));
+            for _ in 0..20 { last.set(std::time::Instant::now()); artifact::step(&mut e, &frames[0])?; }
+            drop(e);
+            for (i, s) in a.meta.steps.iter().enumerate() { let t = times.borrow()[i]; if t < 1e9 { println!("    {i:3} {:12} {:?} {t:8.1} us {:6.1} GMAC/s  {}", s.op, s.shape, s.macs as f64 / t / 1e3, s.name); } }
+        }
         println!("  {}: {best:.3} ms, {:.1} GMAC/s", k.name, a.header().cost.macs.get() as f64 / best / 1e6);
         outs.push(out);
     }

@@ -9,6 +9,7 @@ pub mod clip;
 pub mod convert;
 pub mod exec;
 pub mod feed;
+pub mod gates;
 pub mod import;
 pub mod ir;
 pub mod lower;

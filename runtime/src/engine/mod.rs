@@ -115,6 +115,8 @@ pub struct Engine<'a> {
     stats: Stats,
     /// Multiply-accumulates a marked input pixel has cost lately.
     macs_per_pixel: f32,
+    /// Told after each step.
+    observer: Option<&'a dyn Fn(usize)>,
 }
 
 impl<'a> Engine<'a> {
@@ -141,6 +143,7 @@ impl<'a> Engine<'a> {
             warm: false,
             stats: Stats::default(),
             macs_per_pixel: 0.0,
+            observer: None,
         };
         engine.reset();
         Ok(engine)
@@ -168,6 +171,11 @@ impl<'a> Engine<'a> {
     /// next frame. Frames that cannot be gated (the first, `reset`, dense mode) are not bounded.
     pub fn set_budget(&mut self, macs: Option<u64>) {
         self.budget = macs;
+    }
+
+    /// Calls `observer` with a step's index when the step is done, for profilers; steps without active rows are not told.
+    pub fn observe(&mut self, observer: Option<&'a dyn Fn(usize)>) {
+        self.observer = observer;
     }
 
     /// Executes one frame.

@@ -59,6 +59,9 @@ impl<'a> Engine<'a> {
         if let Some(counter) = self.counters().get_mut(i) {
             *counter = rows as u32;
         }
+        if let Some(observer) = self.observer {
+            observer(i);
+        }
     }
 
     /// Runs the rows of `mask` (all without one) straight into the output.

@@ -7,7 +7,7 @@
 //! The plan places tensors; everything behind them follows from the records by [`layout`], which the writer calls to
 //! state the arena's length, the check to prove it and the engine to find its blocks.
 
-use super::{ALIGN, Model, SLACK, TILE, Tensor};
+use super::{ALIGN, Model, NONE, SLACK, TILE, Tensor};
 
 /// Byte offsets into an arena that starts at a multiple of [`ALIGN`].
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -18,7 +18,7 @@ pub struct Layout {
     pub stats: usize,
     /// Results of one tile before a gate has passed them. A multiple of 64.
     pub staging: usize,
-    /// Bytes of `staging`: [`TILE`] rows of the widest output, rounded up to 64, and [`SLACK`].
+    /// Bytes of `staging`: [`TILE`] rows of the widest gated output, rounded up to 64, and [`SLACK`].
     pub staging_len: usize,
     /// One line of the input, `w * c` bytes. A multiple of 64.
     pub line: usize,
@@ -39,7 +39,8 @@ pub fn layout(model: &Model) -> Layout {
     };
     let masks = place(model.tensors.iter().map(mask_bytes).fold(0, u64::saturating_add), 8);
     let stats = place(8 * model.steps.len() as u64, 8);
-    let row = model.steps.iter().filter_map(|s| model.tensors.get(s.output as usize));
+    let gated = model.steps.iter().filter(|s| s.gate != NONE);
+    let row = gated.filter_map(|s| model.tensors.get(s.output as usize));
     let row = row.map(|t| t.c as u64 * t.dtype().size() as u64).max().unwrap_or(0);
     let staging_len = round_up(TILE as u64 * row, ALIGN as u64) + SLACK as u64;
     let staging = place(staging_len, ALIGN as u64);

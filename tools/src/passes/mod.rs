@@ -35,6 +35,7 @@ const PASSES: &[(&str, Pass)] = &[
     ("pixel blocks into convolutions", space::blocks),
     ("channel order into convolutions", channels::into_convs),
     ("nested concats", concat::nested),
+    ("constants in concats", concat::constants),
     ("drop dead code", cleanup::dead),
 ];
 
