@@ -1,5 +1,9 @@
 //! Where to gate and how hard: thresholds chosen on calibration clips under a stated budget.
 
+mod measure;
+
+pub use measure::{Measure, Trial};
+
 use anyhow::Result;
 use quiescent::format::Point;
 use serde::Serialize;
