@@ -20,9 +20,21 @@ fn main() -> anyhow::Result<()> {
     let n: usize = std::env::var("N").map_or(150, |s| s.parse().unwrap());
     let noise = std::env::var("NOISE").ok().map(|s| clip::Noise { sigma: s.parse().unwrap(), seed: 1 });
     let clips: Vec<Vec<Input>> = vec![Feed::open(&a.meta.input, &v(clip_name), &clip::Options { frames: Some(n), noise, ..Default::default() })?.map(|f| f.unwrap().input).collect()];
+    a.set_dense_above(2.0);
     let t = Trial::new(&a, &clips, &task)?;
+    if std::env::var("FRAMES").is_ok() {
+        let (px, block, tau, dead) = parse(&args[4..])[0];
+        a.set_gates(InputGate { pixel: px, block, ..Default::default() }, |g| g.iter_mut().for_each(|g| { g.threshold = (tau * tau) as u32; g.dead = dead; }));
+        let mut arena = a.arena();
+        let mut e = a.engine(&mut arena, quiescent::kernels::best())?;
+        for (i, f) in clips[0].iter().enumerate() { quiescent_tools::artifact::step(&mut e, f)?; let s = e.stats(); print!("{i}:{}{:.0}%/{} ", if s.dense {"D"} else {""}, 100.0 * s.macs as f64 / a.header().cost.macs.get() as f64, s.pixels); }
+        println!();
+        return Ok(());
+    }
+    let base: Vec<f64> = { let m = a.model(); let mut v = vec![0.0; m.gates.len()]; for st in m.steps { if (st.gate as usize) < v.len() { v[st.gate as usize] = m.tensors[st.output as usize].c as f64; } } v };
+    let cpow: f64 = std::env::var("CPOW").map_or(0.0, |s| s.parse().unwrap());
     for (px, block, tau, dead) in parse(&args[4..]) {
-        a.set_gates(InputGate { pixel: px, block, ..Default::default() }, |g| g.iter_mut().for_each(|g| { g.threshold = (tau * tau * 1.0) as u32; g.dead = dead; }));
+        a.set_gates(InputGate { pixel: px, block, ..Default::default() }, |g| g.iter_mut().zip(&base).for_each(|(g, c)| { g.threshold = ((tau * tau) as f64 * (c / 48.0).powf(cpow)) as u32; g.dead = dead; }));
         let t0 = std::time::Instant::now();
         let m = t.all(&a, 1.0)?;
         println!("px {px} block {block} tau {tau} dead {dead}: work {:5.1} %  agree {:.4} error {:.4}  {:?}", m.work * 100.0, m.agreement, m.error, t0.elapsed());
