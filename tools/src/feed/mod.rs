@@ -56,7 +56,7 @@ impl Feed {
     }
 
     /// From model input pixels to frame pixels.
-    pub fn map(&self) -> Option<FitMap> {
+    pub fn fit_map(&self) -> Option<FitMap> {
         self.resize.as_ref().map(Resize::map)
     }
 }
