@@ -12,6 +12,8 @@
 mod args;
 mod bench;
 mod convert;
+mod eval;
+mod inspect;
 mod measure;
 mod pictures;
 mod run;
@@ -39,7 +41,9 @@ struct Cli {
 #[derive(Subcommand)]
 enum Command {
     Convert(convert::Args),
+    Inspect(inspect::Args),
     Run(run::Args),
+    Eval(eval::Args),
     Bench(bench::Args),
 }
 
@@ -58,7 +62,9 @@ pub fn main() -> ExitCode {
 fn dispatch(command: &Command, talk: &Talk) -> Result<()> {
     match command {
         Command::Convert(a) => convert::main(a, talk),
+        Command::Inspect(a) => inspect::main(a, talk),
         Command::Run(a) => run::main(a, talk),
+        Command::Eval(a) => eval::main(a, talk),
         Command::Bench(a) => bench::main(a, talk),
     }
 }
