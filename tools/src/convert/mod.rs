@@ -112,6 +112,12 @@ pub fn float_input(p: &Prepared, input: &Input) -> Vec<f32> {
             }
             x
         }
+        (Input::Values(v), Some(_), Some(norm)) if norm.bgr => {
+            // Maps have the order of pictures, the float model its own.
+            let mut x = v.clone();
+            x.chunks_exact_mut(p.input.shape[2]).for_each(|p| p.reverse());
+            x
+        }
         _ => graph_input(p, input),
     }
 }
