@@ -155,7 +155,7 @@ fn main() -> Result<()> {
     codes.extend(calib.frames.iter().step_by(8).cloned());
     let calibrated = convert::calibrate(&options, &prepared, &codes, None)?;
     let budget = Budget { max_drop: a.drop, arena_ratio: a.ratio, refine: Duration::from_secs(a.refine) };
-    let (artifact, _, found) = calibrated.search(&[calib.frames], &task, &budget, &|s| eprintln!("  {s}"))?;
+    let (artifact, _, found) = calibrated.search(&[calib.frames], &task, &budget, false, &|s| eprintln!("  {s}"))?;
     eprintln!("  {found:?}");
     let clip = load(&prepared.input, &a, 0, Some(a.split))?;
 

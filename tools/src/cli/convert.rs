@@ -80,6 +80,9 @@ pub struct Args {
     /// Frames the ranges are chosen on, spread over the clips
     #[arg(long, value_name = "N", default_value = "32", value_parser = args::at_least_one)]
     calib_frames: usize,
+    /// Time for tuning single gates, in seconds
+    #[arg(long, value_name = "S", default_value = "60")]
+    search_seconds: u64,
     /// Memory for held tensors: the arena may be this multiple of the dense one
     #[arg(long, value_name = "R", default_value = "2.0", value_parser = args::positive)]
     arena_ratio: f32,
@@ -117,7 +120,7 @@ enum Target {
 pub struct Job {
     pub options: Options,
     pub task: Option<(Task, String)>,
-    pub max_drop: f64,
+    pub budget: gates::Budget,
     pub search: bool,
     pub recipe: serde_json::Value,
 }
@@ -175,7 +178,12 @@ pub fn main(a: &Args, talk: &Talk) -> Result<()> {
         "range": format!("{:?}", a.range), "calib_frames": a.calib_frames, "arena_ratio": a.arena_ratio,
         "search_frames": SEARCH_FRAMES,
     });
-    let job = Job { options, task, max_drop: a.max_drop as f64, search: gated, recipe };
+    let budget = gates::Budget {
+        max_drop: a.max_drop as f64,
+        arena_ratio: a.arena_ratio,
+        refine: std::time::Duration::from_secs(a.search_seconds),
+    };
+    let job = Job { options, task, budget, search: gated, recipe };
     let (artifact, points) = convert(&job, talk)?;
     artifact.save(&a.output)?;
     if let Some(path) = &a.report {
@@ -245,7 +253,8 @@ pub fn convert(job: &Job, talk: &Talk) -> Result<(Artifact, Vec<Point>)> {
     let frames = convert::calibration_frames(&prepared.input, &o.calib, o.frames).context("--calib")?;
     stage.set_message(format!("calibrating on {} frames", frames.len()));
     let text = job.task.as_ref().map(|t| t.1.clone());
-    let mut artifact = convert::quantise(o, &prepared, &frames, text).with_context(|| o.model.display().to_string())?;
+    let calibrated = convert::calibrate(o, &prepared, &frames, text).with_context(|| o.model.display().to_string())?;
+    let mut artifact = calibrated.lower(&o.hold).with_context(|| o.model.display().to_string())?;
     drop(frames);
     let (mut points, mut found) = (Vec::new(), serde_json::Value::Null);
     if job.search {
@@ -255,9 +264,8 @@ pub fn convert(job: &Job, talk: &Talk) -> Result<(Artifact, Vec<Point>)> {
             talk.warn("no --calib clip has two frames: gates stay exact (every change is passed on); give a video to have them chosen");
         } else {
             let default = Task::default();
-            let budget = gates::Budget { max_drop: job.max_drop };
             let progress = |what: &str| stage.set_message(what.to_string());
-            let result = gates::search(artifact, &clips, task.unwrap_or(&default), &budget, &progress)?;
+            let result = calibrated.search(&clips, task.unwrap_or(&default), &job.budget, true, &progress)?;
             found = serde_json::to_value(&result.2)?;
             (artifact, points) = (result.0, result.1);
         }

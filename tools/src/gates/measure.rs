@@ -20,6 +20,8 @@ pub struct Trial<'t> {
     task: &'t Task,
     /// Width and height of the model's input.
     size: (usize, usize),
+    /// Mean agreement of the dense network with the reference predictions: 1 where these are its own.
+    pub dense: f64,
 }
 
 /// One setting on one or all clips.
@@ -27,7 +29,7 @@ pub struct Trial<'t> {
 pub struct Measure {
     /// Share of the dense multiply-accumulates, first frames left out.
     pub work: f64,
-    /// The task's score against the dense network, 0..=1.
+    /// The task's score against the reference predictions, 0..=1.
     pub agreement: f64,
     /// Root mean square difference of the outputs over that of the dense outputs' variation.
     pub error: f64,
@@ -36,23 +38,37 @@ pub struct Measure {
 }
 
 impl<'t> Trial<'t> {
-    /// Runs the dense network over `clips`, at most `most` frames each.
-    pub fn new(artifact: &Artifact, clips: &[Vec<Input>], task: &'t Task) -> Result<Self> {
+    /// Runs the dense network over `clips`. The reference predictions are those of `float`, frame by frame, or the dense
+    /// network's own.
+    pub fn new(
+        artifact: &Artifact, clips: &[Vec<Input>], task: &'t Task, float: Option<&[Vec<Prediction>]>,
+    ) -> Result<Self> {
         let [h, w, _] = artifact.meta.input.shape;
         let mut arena = artifact.arena();
         let mut engine = artifact.engine(&mut arena, kernels::best())?;
         engine.set_mode(Mode::Dense);
         let mut references = Vec::new();
-        for frames in clips {
+        let mut dense = 0.0;
+        for (k, frames) in clips.iter().enumerate() {
             let (mut predictions, mut outputs) = (Vec::new(), Vec::new());
             for frame in frames {
                 let out = artifact::read_outputs(&artifact::step(&mut engine, frame)?);
                 predictions.push(task.decode(&artifact::as_task(&out), (w, h))?);
                 outputs.push(out);
             }
+            let mut agreement = Agreement::new(task);
+            if let Some(float) = float.and_then(|f| f.get(k)) {
+                for (a, b) in float.iter().zip(&predictions) {
+                    agreement.add(a, b)?;
+                }
+                predictions = float.clone();
+                dense += agreement.score() / clips.len() as f64;
+            } else {
+                dense += 1.0 / clips.len() as f64;
+            }
             references.push(Reference { frames: frames.clone(), predictions, outputs });
         }
-        Ok(Self { clips: references, task, size: (w, h) })
+        Ok(Self { clips: references, task, size: (w, h), dense })
     }
 
     /// Number of clips.

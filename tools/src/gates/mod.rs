@@ -26,12 +26,12 @@ use serde::Serialize;
 use crate::artifact::Artifact;
 use crate::feed::Input;
 use crate::lower::Hold;
-use crate::task::Task;
+use crate::task::{Prediction, Task};
 
 /// What the search may cost.
 #[derive(Clone, Debug)]
 pub struct Budget {
-    /// Largest loss of agreement with the dense network (0.01 is one point of F1).
+    /// Largest loss of agreement with the reference against what the dense network has (0.01 is one point of F1).
     pub max_drop: f64,
     /// Largest arena, as a multiple of the dense one.
     pub arena_ratio: f32,
@@ -55,6 +55,8 @@ pub struct Found {
     pub work_limited: f64,
     pub work: f64,
     pub agreement: f64,
+    /// Of the dense network with the same reference.
+    pub agreement_dense: f64,
     pub runs: usize,
     pub held_let_go: usize,
     pub points: Vec<(f32, f64, f64)>,
@@ -75,15 +77,25 @@ struct Search<'a> {
     found: Found,
 }
 
-/// Chooses held tensors and thresholds. `pieces` are the tensors that may be let go, with their bytes; `clips` are
-/// consecutive frames of calibration clips in the model's input layout, each started afresh.
-pub fn search(
-    lower: &Lower, pieces: &[(usize, usize)], clips: &[Vec<Input>], task: &Task, budget: &Budget,
-    progress: &dyn Fn(&str),
-) -> Result<(Artifact, Vec<Point>, Found)> {
+/// What the search works on.
+pub struct Material<'a> {
+    pub lower: &'a Lower<'a>,
+    /// The tensors that may be let go, with their bytes.
+    pub pieces: &'a [(usize, usize)],
+    /// Consecutive frames of calibration clips in the model's input layout, each started afresh.
+    pub clips: &'a [Vec<Input>],
+    /// The float model's answers to them; without, agreement is with the dense network.
+    pub float: Option<&'a [Vec<Prediction>]>,
+    pub task: &'a Task,
+}
+
+/// Chooses held tensors and thresholds.
+pub fn search(m: &Material, budget: &Budget, progress: &dyn Fn(&str)) -> Result<(Artifact, Vec<Point>, Found)> {
+    let (lower, pieces) = (m.lower, m.pieces);
     let all = lower(&Hold::All)?;
-    let trial = Trial::new(&all, clips, task)?;
-    let mut s = Search { lower, trial, budget, progress, found: Found::default() };
+    let trial = Trial::new(&all, m.clips, m.task, m.float)?;
+    let found = Found { agreement_dense: trial.dense, ..Default::default() };
+    let mut s = Search { lower, trial, budget, progress, found };
     let (mut artifact, input, tau) = s.uniform(all)?;
     if artifact.header().arena_len as f32 > budget.arena_ratio * artifact.header().arena_dense_len as f32 {
         artifact = s.let_go(artifact, pieces, input, tau)?;
@@ -125,7 +137,7 @@ impl Search<'_> {
     }
 
     fn fits(&self, m: &Measure) -> bool {
-        m.agreement >= 1.0 - self.budget.max_drop
+        m.agreement >= self.trial.dense - self.budget.max_drop
     }
 
     /// Step 1. The agreement falls with tau, if not strictly: from the largest down, the first that fits.
