@@ -115,7 +115,8 @@ fn the_audit_scores_as_the_format_says() {
     assert!(used > 100, "{used}");
 }
 
-/// The error against the dense network is as large after 1000 frames as after 50.
+/// Over the same frames, the error of an engine with 1000 frames behind it is that of one with 300. (Not with 50: rows
+/// fill their limits over the first 200 frames or so, and the picture of another time has another error.)
 #[test]
 fn the_error_does_not_grow() {
     for case in graphs::all() {
@@ -123,29 +124,32 @@ fn the_error_does_not_grow() {
         for (hold_name, hold) in holds() {
             let mut a = net::artifact(&case.graph, &plan, hold);
             set_thresholds(&mut a, 4, 16, 3, 1);
-            let (mut m, mut n) = (a.arena(), a.arena());
-            let mut gated = a.engine(&mut m, kernels::best()).unwrap();
-            let mut dense = a.engine(&mut n, kernels::best()).unwrap();
+            let mut arenas = [a.arena(), a.arena(), a.arena()];
+            let [m, n, o] = &mut arenas;
+            let mut old = a.engine(m, kernels::best()).unwrap();
+            let mut young = a.engine(n, kernels::best()).unwrap();
+            let mut dense = a.engine(o, kernels::best()).unwrap();
             dense.set_mode(Mode::Dense);
             let mut scene = Scene::new(9, case.shape());
-            // Mean square error around frames 50 and 1000: one period of the drift each.
             let mut error = [0.0f64; 2];
-            for t in 1..=1025 {
+            for t in 1..=1000 {
                 scene.drift(t, 20.0, 50.0);
                 scene.noise(1);
-                step(&mut gated, scene.frame());
-                let at = match t {
-                    25..75 => 0,
-                    975..1025 => 1,
-                    _ => continue,
-                };
-                step(&mut dense, scene.frame());
-                let pairs = outputs(&gated).into_iter().zip(outputs(&dense));
-                error[at] += pairs.map(|(a, b)| f64::from(a - b).powi(2)).sum::<f64>();
+                step(&mut old, scene.frame());
+                if t > 700 {
+                    step(&mut young, scene.frame());
+                }
+                if t > 950 {
+                    step(&mut dense, scene.frame());
+                    let truth = outputs(&dense);
+                    for (error, engine) in error.iter_mut().zip([&old, &young]) {
+                        *error += outputs(engine).iter().zip(&truth).map(|(a, b)| f64::from(a - b).powi(2)).sum::<f64>();
+                    }
+                }
             }
-            let ratio = (error[1] / error[0]).sqrt();
-            assert!(error[0] > 0.0, "{} held {hold_name}: nothing was skipped", case.name);
-            assert!(ratio < 1.2, "{} held {hold_name}: error grows by {ratio}", case.name);
+            let ratio = (error[0] / error[1]).sqrt();
+            assert!(error[1] > 0.0, "{} held {hold_name}: nothing was skipped", case.name);
+            assert!(ratio < 1.2, "{} held {hold_name}: the error grows {ratio} times", case.name);
         }
     }
 }

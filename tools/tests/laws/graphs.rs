@@ -171,11 +171,12 @@ pub fn mixed() -> Case {
     case
 }
 
-/// One convolution: for what can be worked out beside the engine.
+/// One gated convolution (outputs are f32): for what can be worked out beside the engine.
 pub fn single() -> Case {
     let mut n = Net::new(7, 20, 24, 3);
     let x = n.block(0, 16, same(3));
-    n.output(x);
+    let y = n.conv(x, 4, same(1));
+    n.output(y);
     Case::new("single", n)
 }
 

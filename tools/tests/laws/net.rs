@@ -271,7 +271,15 @@ impl Net {
         });
     }
 
-    pub fn done(self) -> Graph {
+    /// Without the nodes no output needs.
+    pub fn done(mut self) -> Graph {
+        let mut needed: Vec<usize> = self.g.outputs.iter().map(|o| o.tensor).collect();
+        for n in self.g.nodes.iter().rev() {
+            if needed.contains(&n.output) {
+                needed.extend(&n.inputs);
+            }
+        }
+        self.g.nodes.retain(|n| needed.contains(&n.output));
         ir::verify(&self.g).unwrap();
         self.g
     }
