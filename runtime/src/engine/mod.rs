@@ -25,6 +25,9 @@ use crate::gate::input::Input;
 use crate::kernels::Kernels;
 use crate::mask;
 
+/// Share of recomputed work in the first part of a network above which the rest is run densely.
+const HOPELESS: f32 = 0.9;
+
 /// One frame in the input's shape, row-major `[h, w, c]`.
 #[derive(Clone, Copy, Debug)]
 pub enum Frame<'f> {
@@ -119,6 +122,8 @@ pub struct Engine<'a> {
     stats: Stats,
     /// Multiply-accumulates a marked input pixel has cost lately.
     macs_per_pixel: f32,
+    /// Multiply-accumulates a dense run of the segments passed so far in this frame would have done.
+    possible: u64,
     /// Told after each step.
     observer: Option<&'a dyn Fn(usize)>,
 }
@@ -148,6 +153,7 @@ impl<'a> Engine<'a> {
             loosest: 0.0,
             stats: Stats::default(),
             macs_per_pixel: 0.0,
+            possible: 0,
             observer: None,
         };
         engine.reset();
@@ -188,14 +194,21 @@ impl<'a> Engine<'a> {
     pub fn step(&mut self, frame: Frame<'_>) -> Result<Outputs<'_>, StepError> {
         self.check(&frame)?;
         self.stats.begin();
+        self.possible = 0;
         self.counters().fill(0);
         if !self.detect(&frame) {
             // First frame, dense mode, scene cut.
             self.input().take_all(&frame);
-            self.run_dense();
+            self.run_dense(0);
         } else {
             self.input().take(&frame, self.mask(self.input_index()), self.input_grid());
             for segment in self.model.segments {
+                if self.hopeless() {
+                    // Gating would only add to the cost of the rest.
+                    self.run_dense(segment.first as usize);
+                    break;
+                }
+                self.possible += self.dense_cost(segment);
                 if self.candidates(segment) {
                     self.run_gated(segment);
                 }
@@ -230,6 +243,17 @@ impl<'a> Engine<'a> {
             // Larger changes first; what is left out is found again in the next frame.
             raise *= 1.5;
         }
+    }
+
+    /// Whether almost everything so far had to be recomputed: a scene cut, a moving camera.
+    fn hopeless(&self) -> bool {
+        let total = self.model.header.cost.macs.get();
+        self.budget.is_none() && self.possible > total / 8 && self.stats.macs as f32 > HOPELESS * self.possible as f32
+    }
+
+    fn dense_cost(&self, segment: &Segment) -> u64 {
+        let steps = &self.model.steps[segment.first as usize..segment.end as usize];
+        steps.iter().map(|s| self.model.tensors[s.output as usize].rows() as u64 * s.macs as u64).sum()
     }
 
     /// Marks the rows each tensor of the segment may have to recompute; `false` if there are none.

@@ -98,20 +98,44 @@ impl<'e> Output<'e> {
 
     /// Value of element `i` in ONNX order, dequantised; 0 past the end.
     pub fn at(&self, i: usize) -> f32 {
+        if i < self.len() { self.flat(self.place(i)) } else { 0.0 }
+    }
+
+    /// Element of the map that ONNX element `i` is.
+    fn place(&self, i: usize) -> usize {
         let (mut rest, mut flat) = (i, self.record.offset as usize);
         for axis in (0..self.record.rank as usize).rev() {
             let n = self.record.shape[axis] as usize;
             flat += rest % n * self.record.strides[axis] as usize;
             rest /= n;
         }
-        if rest == 0 { self.flat(flat) } else { 0.0 }
+        flat
     }
 
     /// All values in ONNX order, dequantised. `out` is filled as far as it reaches.
     pub fn read(&self, out: &mut [f32]) {
-        let len = self.len();
-        for (i, out) in out.iter_mut().take(len).enumerate() {
-            *out = self.at(i);
+        let len = self.len().min(out.len());
+        let rank = self.record.rank as usize;
+        let run = self.shape().last().map_or(1, |n| *n as usize).max(1);
+        let step = self.record.strides.get(rank.wrapping_sub(1)).map_or(0, |s| *s as usize);
+        let packed = self.tensor.pixel as usize == self.tensor.c as usize * 4
+            && self.tensor.line == self.tensor.w * self.tensor.pixel
+            && self.dtype() == Dtype::F32;
+        for (k, out) in out[..len].chunks_mut(run).enumerate() {
+            // The first element of a run along the last axis; the others follow at its stride.
+            let first = self.place(k * run);
+            if packed {
+                // SAFETY: the engine is borrowed: no step writes meanwhile.
+                let all = unsafe { self.engine.arena.bytes(self.tensor.origin as usize, self.tensor.rows() * self.tensor.pixel as usize) };
+                let all = all.as_chunks::<4>().0;
+                for (i, out) in out.iter_mut().enumerate() {
+                    *out = all.get(first + i * step).map_or(0.0, |v| f32::from_le_bytes(*v));
+                }
+            } else {
+                for (i, out) in out.iter_mut().enumerate() {
+                    *out = self.flat(first + i * step);
+                }
+            }
         }
     }
 

@@ -9,9 +9,9 @@ use crate::gate::RowGate;
 use crate::mask;
 
 impl<'a> Engine<'a> {
-    /// Every step, every row; no masks.
-    pub(super) fn run_dense(&mut self) {
-        for (i, step) in self.model.steps.iter().enumerate() {
+    /// Every row of every step from `first` on; no masks.
+    pub(super) fn run_dense(&mut self, first: usize) {
+        for (i, step) in self.model.steps.iter().enumerate().skip(first) {
             self.prepare(step);
             self.run_rows(step, None);
             let rows = self.model.tensors[step.output as usize].rows();

@@ -1,5 +1,6 @@
 //! An artifact as the tools hold it: the bytes the engine executes, and the JSON that people read.
 
+mod golden;
 mod meta;
 
 pub use meta::{FitSpec, InputKind, InputSpec, Meta};
@@ -152,7 +153,11 @@ pub fn write_whole(path: &Path, bytes: &[u8]) -> Result<()> {
         _ => Path::new("."),
     };
     let write = || -> Result<()> {
-        let mut file = tempfile::NamedTempFile::new_in(folder)?;
+        let mut builder = tempfile::Builder::new();
+        // As readable as any new file; temporary ones are private by default.
+        #[cfg(unix)]
+        builder.permissions(std::os::unix::fs::PermissionsExt::from_mode(0o666));
+        let mut file = builder.prefix(".qsc-").tempfile_in(folder)?;
         file.write_all(bytes)?;
         file.persist(path)?;
         Ok(())

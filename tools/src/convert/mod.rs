@@ -3,7 +3,7 @@
 use std::path::{Path, PathBuf};
 
 use anyhow::{Context, Result, bail, ensure};
-use quiescent::format::Profile;
+use quiescent::format::{Point, Profile};
 
 use crate::artifact::{Artifact, FitSpec, InputKind, InputSpec, Meta};
 use crate::calibrate::{self, Quant};
@@ -12,7 +12,7 @@ use crate::feed::{Feed, Input, reals};
 use crate::ir::{ElementType, Graph};
 use crate::lower::{self, Hold, Norm};
 use crate::task::Task;
-use crate::{import, passes};
+use crate::{gates, import, passes};
 
 /// What `convert` was asked for.
 #[derive(Clone, Debug)]
@@ -112,32 +112,70 @@ pub fn float_input(p: &Prepared, input: &Input) -> Vec<f32> {
             }
             x
         }
+        (Input::Values(v), Some(_), Some(norm)) if norm.bgr => {
+            // Maps have the order of pictures, the float model its own.
+            let mut x = v.clone();
+            x.chunks_exact_mut(p.input.shape[2]).for_each(|p| p.reverse());
+            x
+        }
         _ => graph_input(p, input),
     }
 }
 
-/// Everything up to the search for gates.
-pub fn quantise(o: &Options, prepared: &Prepared, frames: &[Input], task_text: Option<String>) -> Result<Artifact> {
+/// A calibrated model: what it takes to make an artifact of it, with any tensors held.
+pub struct Calibrated<'p> {
+    prepared: &'p Prepared,
+    plan: calibrate::Plan,
+    options: Options,
+    task_text: Option<String>,
+}
+
+/// Chooses the codes.
+pub fn calibrate<'p>(
+    o: &Options, prepared: &'p Prepared, frames: &[Input], task_text: Option<String>,
+) -> Result<Calibrated<'p>> {
     let inputs: Vec<Vec<f32>> = frames.iter().map(|f| graph_input(prepared, f)).collect();
     let calibrate = calibrate::Options { input_codes: vec![prepared.codes.clone()], ..o.calibrate.clone() };
     let plan = calibrate::calibrate(&prepared.graph, &inputs, &calibrate)?;
-    let lowered = lower::lower(
-        &prepared.graph,
-        &plan,
-        &lower::Options { profile: o.profile, hold: o.hold.clone(), gates: o.gates },
-    )?;
-    let meta = Meta {
-        tool: env!("CARGO_PKG_VERSION").into(),
-        model: file_name(&o.model),
-        input: prepared.input.clone(),
-        task: task_text,
-        steps: lowered.steps,
-        tensors: lowered.tensors,
-        layers: plan.layers.iter().map(serde_json::to_value).collect::<Result<_, _>>()?,
-        notes: plan.notes.clone(),
-        ..Default::default()
-    };
-    Artifact::new(lowered.builder, meta)
+    Ok(Calibrated { prepared, plan, options: o.clone(), task_text })
+}
+
+impl Calibrated<'_> {
+    /// The tensors a plan may hold or let go, with their bytes.
+    pub fn pieces(&self) -> Result<Vec<(usize, usize)>> {
+        lower::pieces(&self.prepared.graph, &self.plan)
+    }
+
+    /// The artifact with gates at threshold 0.
+    pub fn lower(&self, hold: &Hold) -> Result<Artifact> {
+        let (graph, plan, o) = (&self.prepared.graph, &self.plan, &self.options);
+        let options = lower::Options { profile: o.profile, hold: hold.clone(), gates: o.gates };
+        let lowered = lower::lower(graph, plan, &options)?;
+        let meta = Meta {
+            tool: env!("CARGO_PKG_VERSION").into(),
+            model: file_name(&o.model),
+            input: self.prepared.input.clone(),
+            task: self.task_text.clone(),
+            steps: lowered.steps,
+            tensors: lowered.tensors,
+            layers: plan.layers.iter().map(serde_json::to_value).collect::<Result<_, _>>()?,
+            notes: plan.notes.clone(),
+            ..Default::default()
+        };
+        Artifact::new(lowered.builder, meta)
+    }
+
+    /// The artifact with gates chosen on `clips` (consecutive frames each), and what the search found.
+    pub fn search(
+        &self, clips: &[Vec<Input>], task: &Task, budget: &gates::Budget, progress: &dyn Fn(&str),
+    ) -> Result<(Artifact, Vec<Point>, gates::Found)> {
+        gates::search(&|hold| self.lower(hold), &self.pieces()?, clips, task, budget, progress)
+    }
+}
+
+/// Calibrates and lowers as the options say; gates, if any, at threshold 0.
+pub fn quantise(o: &Options, prepared: &Prepared, frames: &[Input], task_text: Option<String>) -> Result<Artifact> {
+    calibrate(o, prepared, frames, task_text)?.lower(&o.hold)
 }
 
 fn file_name(path: &Path) -> String {

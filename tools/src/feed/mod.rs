@@ -56,7 +56,7 @@ impl Feed {
     }
 
     /// From model input pixels to frame pixels.
-    pub fn map(&self) -> Option<FitMap> {
+    pub fn fit_map(&self) -> Option<FitMap> {
         self.resize.as_ref().map(Resize::map)
     }
 }
@@ -73,7 +73,13 @@ impl Iterator for Feed {
                     let pixels = resize.apply(&picture)?.data;
                     let input = match (&spec.kind, &spec.norm) {
                         (InputKind::Pixels, _) => Input::Pixels(pixels),
-                        (InputKind::Values, norm) => Input::Values(reals(&pixels, norm.as_ref(), spec.shape[2])),
+                        (InputKind::Values, norm) => {
+                            let mut x = reals(&pixels, norm.as_ref(), spec.shape[2]);
+                            if norm.as_ref().is_some_and(|n| n.bgr) {
+                                x.chunks_exact_mut(spec.shape[2]).for_each(|p| p.reverse());
+                            }
+                            Input::Values(x)
+                        }
                     };
                     Ok(Fed { picture: Some(picture), input })
                 }))
@@ -125,16 +131,31 @@ fn to_map<T: Copy>(spec: &InputSpec, v: &[T]) -> Result<Vec<T>> {
         v.len() == h * w * c,
         "a frame has {} elements, the input \"{}\" {:?} takes {}", v.len(), spec.name, spec.onnx_shape, h * w * c
     );
+    let mut out: Vec<T> = places(spec).filter_map(|at| v.get(at).copied()).collect();
+    ensure!(out.len() == v.len(), "the input \"{}\" does not lie in its tensor {:?}", spec.name, spec.onnx_shape);
+    if spec.kind == InputKind::Pixels && spec.norm.as_ref().is_some_and(|n| n.bgr) {
+        // Tensors have the model's order of channels, maps that of pictures.
+        out.chunks_exact_mut(c).for_each(|p| p.reverse());
+    }
+    Ok(out)
+}
+
+/// A map `[h, w, c]` as the ONNX-ordered tensor.
+pub fn onnx_order(spec: &InputSpec, map: &[f32]) -> Vec<f32> {
+    let mut out = vec![0.0; map.len()];
+    for (v, at) in map.iter().zip(places(spec)) {
+        if let Some(o) = out.get_mut(at) {
+            *o = *v;
+        }
+    }
+    out
+}
+
+/// Of each element of the map `[h, w, c]`, its place in the ONNX tensor.
+fn places(spec: &InputSpec) -> impl Iterator<Item = usize> + use<> {
+    let [h, w, c] = spec.shape;
     let strides: Vec<usize> = (0..spec.onnx_shape.len()).map(|a| spec.onnx_shape[a + 1..].iter().product()).collect();
     let stride = |axis: Option<usize>| axis.and_then(|a| strides.get(a)).copied().unwrap_or(0);
     let (sh, sw, sc) = (stride(spec.axes.0), stride(spec.axes.1), stride(spec.axes.2));
-    let mut out = Vec::with_capacity(v.len());
-    for y in 0..h {
-        for x in 0..w {
-            for k in 0..c {
-                out.push(v[y * sh + x * sw + k * sc]);
-            }
-        }
-    }
-    Ok(out)
+    (0..h * w * c).map(move |i| i / (w * c) * sh + i / c % w * sw + i % c * sc)
 }

@@ -1,30 +1,280 @@
-//! Where to gate and how hard: thresholds chosen on calibration clips under a stated budget.
+//! Where to gate and how hard: held tensors and thresholds chosen on calibration clips under a stated budget.
+//!
+//! ```text
+//! 1. everything held, every computed map gated, one threshold tau for all: the input test and the largest tau that
+//!    together leave the least work while the agreement with the dense network stays in the budget
+//! 2. which tensors to hold: those go first whose loss costs least work per byte, measured by running without each
+//! 3. thresholds gate by gate: doubled where that saves most work per lost agreement, halved where the reverse holds,
+//!    accepted only if a joint run stays in the budget and is cheaper
+//! 4. operating points: all thresholds scaled together, measured
+//! ```
+//!
+//! A gate's threshold is `tau^2 * (c / 48)^0.7` in squared weighted steps, `c` its channels: the score is a sum over channels, of
+//! which few carry the change. Measured, jointly, with the engine that runs on the device; nothing is predicted.
+
+mod measure;
+
+pub use measure::{Measure, Trial};
+
+use std::collections::BTreeSet;
+use std::time::{Duration, Instant};
 
 use anyhow::Result;
-use quiescent::format::Point;
+use quiescent::format::{InputGate, NONE, Point};
 use serde::Serialize;
 
 use crate::artifact::Artifact;
 use crate::feed::Input;
+use crate::lower::Hold;
 use crate::task::Task;
 
 /// What the search may cost.
 #[derive(Clone, Debug)]
 pub struct Budget {
-    /// Largest loss of agreement against the float model beyond that of dense int8 (0.01 is one point of F1).
+    /// Largest loss of agreement with the dense network (0.01 is one point of F1).
     pub max_drop: f64,
+    /// Largest arena, as a multiple of the dense one.
+    pub arena_ratio: f32,
+    /// Time for the refinement of single gates.
+    pub refine: Duration,
+}
+
+impl Default for Budget {
+    fn default() -> Self {
+        Self { max_drop: 0.01, arena_ratio: 2.0, refine: Duration::from_secs(60) }
+    }
 }
 
 /// What the search found, for the report.
 #[derive(Clone, Debug, Default, Serialize)]
 pub struct Found {
-    pub points: Vec<(f32, f32, f32)>,
+    pub input: [u16; 2],
+    pub tau: f32,
+    /// Work and agreement with everything held, under the arena limit, and after refinement.
+    pub work_all_held: f64,
+    pub work_limited: f64,
+    pub work: f64,
+    pub agreement: f64,
+    pub runs: usize,
+    pub held_let_go: usize,
+    pub points: Vec<(f32, f64, f64)>,
 }
 
-/// Sets the gates of `artifact`; `clips` are whole calibration clips in the model's input layout, each started afresh.
+/// Makes an artifact with these tensors held.
+pub type Lower<'a> = dyn Fn(&Hold) -> Result<Artifact> + 'a;
+
+const SCALES: [f32; 6] = [0.0, 0.5, 0.7, 1.0, 1.4, 2.0];
+const TAUS: [f32; 10] = [2.0, 3.0, 4.0, 6.0, 8.0, 11.0, 16.0, 22.0, 32.0, 45.0];
+const PIXELS: [u16; 5] = [2, 4, 6, 8, 12];
+
+struct Search<'a> {
+    lower: &'a Lower<'a>,
+    trial: Trial<'a>,
+    budget: &'a Budget,
+    progress: &'a dyn Fn(&str),
+    found: Found,
+}
+
+/// Chooses held tensors and thresholds. `pieces` are the tensors that may be let go, with their bytes; `clips` are
+/// consecutive frames of calibration clips in the model's input layout, each started afresh.
 pub fn search(
-    artifact: Artifact, clips: &[Vec<Input>], task: &Task, budget: &Budget, progress: &dyn Fn(&str),
+    lower: &Lower, pieces: &[(usize, usize)], clips: &[Vec<Input>], task: &Task, budget: &Budget,
+    progress: &dyn Fn(&str),
 ) -> Result<(Artifact, Vec<Point>, Found)> {
-    let _ = (clips, task, budget, progress);
-    Ok((artifact, Vec::new(), Found::default()))
+    let all = lower(&Hold::All)?;
+    let trial = Trial::new(&all, clips, task)?;
+    let mut s = Search { lower, trial, budget, progress, found: Found::default() };
+    let (mut artifact, input, tau) = s.uniform(all)?;
+    if artifact.header().arena_len as f32 > budget.arena_ratio * artifact.header().arena_dense_len as f32 {
+        artifact = s.let_go(artifact, pieces, input, tau)?;
+    }
+    s.found.work_limited = s.run(&artifact, 1.0)?.work;
+    s.refine(&mut artifact)?;
+    let points = s.points(&artifact)?;
+    Ok((artifact, points, s.found))
+}
+
+/// Channels of each gate.
+fn channels(artifact: &Artifact) -> Vec<f32> {
+    let model = artifact.model();
+    let mut c = vec![1.0; model.gates.len()];
+    for step in model.steps.iter().filter(|s| s.gate != NONE) {
+        c[step.gate as usize] = model.tensors[step.output as usize].c as f32;
+    }
+    c
+}
+
+/// One `tau` for all gates.
+pub fn set_uniform(artifact: &mut Artifact, input: InputGate, tau: f32) {
+    let channels = channels(artifact);
+    artifact.set_gates(input, |gates| {
+        for (gate, c) in gates.iter_mut().zip(&channels) {
+            gate.threshold = (tau * tau * (c / 48.0).powf(0.7)).round().max(1.0) as u32;
+        }
+    });
+}
+
+fn input_gate(pixel: u16) -> InputGate {
+    InputGate { pixel, block: 2 * pixel, ..Default::default() }
+}
+
+impl Search<'_> {
+    fn run(&mut self, artifact: &Artifact, scale: f32) -> Result<Measure> {
+        self.found.runs += 1;
+        self.trial.all(artifact, scale)
+    }
+
+    fn fits(&self, m: &Measure) -> bool {
+        m.agreement >= 1.0 - self.budget.max_drop
+    }
+
+    /// Step 1. The agreement falls with tau, if not strictly: from the largest down, the first that fits.
+    fn uniform(&mut self, mut artifact: Artifact) -> Result<(Artifact, InputGate, f32)> {
+        let mut best: Option<(Measure, u16, f32)> = None;
+        for pixel in PIXELS {
+            let (mut lo, mut hi) = (0, TAUS.len());
+            // Bisection for the border, then one look beyond it is not needed: the border is what is wanted.
+            while lo < hi {
+                let mid = (lo + hi) / 2;
+                set_uniform(&mut artifact, input_gate(pixel), TAUS[mid]);
+                let m = self.run(&artifact, 1.0)?;
+                if self.fits(&m) {
+                    lo = mid + 1;
+                    if best.as_ref().is_none_or(|(b, ..)| m.work < b.work) {
+                        best = Some((m, pixel, TAUS[mid]));
+                    }
+                } else {
+                    hi = mid;
+                }
+            }
+            (self.progress)(&match &best {
+                Some((m, p, t)) => format!("input {pixel}: best so far {:.1} % work at input {p}, tau {t}", 100.0 * m.work),
+                None => format!("input {pixel}: nothing fits yet"),
+            });
+        }
+        let (work, pixel, tau) = best.map_or((1.0, 0, 0.0), |(m, p, t)| (m.work, p, t));
+        set_uniform(&mut artifact, input_gate(pixel), tau);
+        self.found.input = [pixel, 2 * pixel];
+        self.found.tau = tau;
+        self.found.work_all_held = work;
+        Ok((artifact, input_gate(pixel), tau))
+    }
+
+    /// Step 2.
+    fn let_go(&mut self, all: Artifact, pieces: &[(usize, usize)], input: InputGate, tau: f32) -> Result<Artifact> {
+        let limit = self.budget.arena_ratio * all.header().arena_dense_len as f32;
+        let make = |gone: &BTreeSet<usize>| -> Result<Artifact> {
+            let mut a = (self.lower)(&Hold::Without(gone.clone()))?;
+            set_uniform(&mut a, input, tau);
+            Ok(a)
+        };
+        let mut gone = BTreeSet::new();
+        let mut artifact = all;
+        let mut base = self.trial.all(&artifact, 1.0)?.work;
+        // Rounds: the price of a tensor depends on its neighbours, so prices are measured again after each third.
+        for round in 0.. {
+            let excess = artifact.header().arena_len as f32 - limit;
+            if excess <= 0.0 || gone.len() == pieces.len() {
+                break;
+            }
+            let mut prices = Vec::new();
+            // Small tensors cannot pay for a round of their own.
+            let floor = (excess / 64.0) as usize;
+            for &(t, bytes) in pieces.iter().filter(|(t, b)| !gone.contains(t) && *b >= floor) {
+                let mut without = gone.clone();
+                without.insert(t);
+                let a = make(&without)?;
+                let saved = artifact.header().arena_len as f32 - a.header().arena_len as f32;
+                if saved <= 0.0 {
+                    continue;
+                }
+                self.found.runs += 1;
+                let price = (self.trial.all(&a, 1.0)?.work - base).max(1e-6) / f64::from(saved.max(bytes as f32 / 8.0));
+                prices.push((price, t));
+            }
+            if prices.is_empty() {
+                // Memory that only pays when several go together: the largest first.
+                let Some((t, _)) = pieces.iter().filter(|(t, _)| !gone.contains(t)).max_by_key(|(_, b)| *b) else { break };
+                gone.insert(*t);
+                artifact = make(&gone)?;
+                continue;
+            }
+            prices.sort_by(|a, b| a.0.total_cmp(&b.0));
+            let third = (prices.len() / 3).max(1);
+            for (_, t) in prices.into_iter().take(third) {
+                gone.insert(t);
+                artifact = make(&gone)?;
+                if artifact.header().arena_len as f32 <= limit {
+                    break;
+                }
+            }
+            base = self.trial.all(&artifact, 1.0)?.work;
+            (self.progress)(&format!(
+                "memory round {round}: {} tensors let go, arena {:.2}x dense, work {:.1} %",
+                gone.len(),
+                artifact.header().arena_len as f32 / artifact.header().arena_dense_len as f32,
+                100.0 * base
+            ));
+        }
+        self.found.held_let_go = gone.len();
+        Ok(artifact)
+    }
+
+    /// Step 3.
+    fn refine(&mut self, artifact: &mut Artifact) -> Result<()> {
+        let start = Instant::now();
+        let mut now = self.run(artifact, 1.0)?;
+        let input = artifact.header().input_gate;
+        let gates = artifact.model().gates.len();
+        // Gates before the most work first.
+        let mut order: Vec<(usize, f64)> = (0..gates).map(|g| (g, self.behind(artifact, g, &now))).collect();
+        order.sort_by(|a, b| b.1.total_cmp(&a.1));
+        let mut accepted = 0;
+        // When the uniform start is outside the budget (the arena limit moved it), every gate starts lower.
+        while !self.fits(&now) && start.elapsed() < self.budget.refine {
+            artifact.set_gates(input, |all| all.iter_mut().for_each(|g| g.threshold = (g.threshold / 2).max(1)));
+            now = self.run(artifact, 1.0)?;
+        }
+        'sweeps: for factor in [4.0, 2.0] {
+            for (g, _) in &order {
+                if start.elapsed() > self.budget.refine {
+                    break 'sweeps;
+                }
+                let old = artifact.model().gates[*g].threshold;
+                let new = (f64::from(old) * factor).min(4e9) as u32;
+                artifact.set_gates(input, |all| all[*g].threshold = new);
+                let m = self.run(artifact, 1.0)?;
+                // Work saved must be worth the error added: the same exchange the whole network pays.
+                let worth = (now.work - m.work) / now.work > 0.25 * (m.error - now.error) / now.error.max(1e-9);
+                if self.fits(&m) && m.work < now.work && worth {
+                    now = m;
+                    accepted += 1;
+                } else {
+                    artifact.set_gates(input, |all| all[*g].threshold = old);
+                }
+            }
+        }
+        self.found.work = now.work;
+        self.found.agreement = now.agreement;
+        (self.progress)(&format!("refined {accepted} gates: work {:.1} %, agreement {:.4}", 100.0 * now.work, now.agreement));
+        Ok(())
+    }
+
+    /// Work of the steps after a gate, up to the next few: what it can save.
+    fn behind(&self, artifact: &Artifact, gate: usize, m: &Measure) -> f64 {
+        let model = artifact.model();
+        let Some(at) = model.steps.iter().position(|s| s.gate as usize == gate) else { return 0.0 };
+        m.steps[at + 1..].iter().take(6).sum()
+    }
+
+    /// Step 4.
+    fn points(&mut self, artifact: &Artifact) -> Result<Vec<Point>> {
+        let mut points = Vec::new();
+        for scale in SCALES {
+            let m = self.run(artifact, scale)?;
+            self.found.points.push((scale, m.work, m.agreement));
+            points.push(Point { scale, agreement: m.agreement as f32, work: m.work as f32 });
+        }
+        Ok(points)
+    }
 }

@@ -101,7 +101,7 @@ pub(super) fn emit(l: &Lowering, memory: &Memory, options: &Options) -> Result<L
         e.b.segments.push(f::Segment { first: *first as u32, end: *end as u32 });
     }
     e.outputs()?;
-    e.b.header.cost = f::Cost { dense_above: if options.gates { 0.75 } else { 0.0 }, macs: f::u64Le::new(dense) };
+    e.b.header.cost = f::Cost { dense_above: if options.gates { 0.98 } else { 0.0 }, macs: f::u64Le::new(dense) };
     e.b.header.arena_dense_len = memory.dense_bytes as u32;
     Ok(Lowered {
         builder: e.b,

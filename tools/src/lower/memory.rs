@@ -25,8 +25,10 @@ pub enum Hold {
     All,
     /// None but the input and the outputs: for dense execution.
     None,
-    /// As many as fit into this multiple of the dense arena.
+    /// As many as fit into this multiple of the dense arena, by predicted recomputation.
     Ratio(f32),
+    /// All but these pieces of memory (see [`pieces`]).
+    Without(BTreeSet<usize>),
 }
 
 /// Line stride and so on of one tensor, in bytes.
@@ -114,6 +116,11 @@ fn roots(l: &Lowering) -> Result<Vec<Root>> {
     Ok(roots.into_values().collect())
 }
 
+/// The pieces of memory that may be held or not: tensor and bytes.
+pub(crate) fn choices(l: &Lowering) -> Result<Vec<(usize, usize)>> {
+    Ok(roots(l)?.into_iter().filter(|r| !r.pinned).map(|r| (r.tensor, r.bytes)).collect())
+}
+
 fn row_by_row(l: &Lowering, item: &super::items::Item) -> bool {
     match &item.kind {
         Kind::Unary(_) | Kind::PRelu { .. } | Kind::Convert | Kind::Copy | Kind::Join { .. } | Kind::Reshape => true,
@@ -135,6 +142,9 @@ pub(crate) fn plan(l: &Lowering, hold: &Hold) -> Result<Memory> {
     let held = match hold {
         Hold::None => pinned(false),
         Hold::All => pinned(true),
+        Hold::Without(gone) => {
+            roots.iter().filter(|r| r.pinned || !gone.contains(&r.tensor)).map(|r| r.tensor).collect()
+        }
         Hold::Ratio(ratio) => fit(&roots, pinned(true), (dense_bytes as f32 * ratio) as usize),
     };
     let (offsets, bytes) = allocate(&roots, &held);

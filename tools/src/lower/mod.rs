@@ -96,8 +96,23 @@ impl Lowering<'_> {
     }
 }
 
+/// The pieces of memory a plan may hold or let go: tensor and bytes.
+pub fn pieces(graph: &Graph, plan: &Plan) -> Result<Vec<(usize, usize)>> {
+    memory::choices(&placed(graph, plan)?)
+}
+
 /// Lowers a graph whose tensors `plan` has given codes.
 pub fn lower(graph: &Graph, plan: &Plan, options: &Options) -> Result<Lowered> {
+    let l = placed(graph, plan)?;
+    let memory = memory::plan(&l, &options.hold)?;
+    let mut lowered = emit::emit(&l, &memory, options)?;
+    lowered.builder.header.packing = Packing::K4N16 as u16;
+    lowered.builder.header.profile = options.profile as u16;
+    Ok(lowered)
+}
+
+/// Steps, views and borders: everything before memory.
+fn placed<'g>(graph: &'g Graph, plan: &'g Plan) -> Result<Lowering<'g>> {
     let values = graph.tensors.iter().enumerate().map(|(i, t)| {
         let store = plan.tensors.get(i).cloned().flatten()?;
         t.constant.is_none().then(|| Value { name: t.name.clone(), shape: t.shape, store })
@@ -112,9 +127,5 @@ pub fn lower(graph: &Graph, plan: &Plan, options: &Options) -> Result<Lowered> {
     };
     items::build(&mut l)?;
     homes::assign(&mut l)?;
-    let memory = memory::plan(&l, &options.hold)?;
-    let mut lowered = emit::emit(&l, &memory, options)?;
-    lowered.builder.header.packing = Packing::K4N16 as u16;
-    lowered.builder.header.profile = options.profile as u16;
-    Ok(lowered)
+    Ok(l)
 }

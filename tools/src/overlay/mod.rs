@@ -98,10 +98,19 @@ pub fn mask(frame: &Frame, h: usize, w: usize, classes: &[u16]) -> Result<Frame>
 /// assert!(picture.w >= 2 * 320);
 /// ```
 pub fn heat(frame: &Frame, layers: &[Layer]) -> Result<Frame> {
+    heat_beside(frame, frame, layers)
+}
+
+/// Like [`heat`], with `first` (the frame after [`detections`] or [`mask`]) as the first panel.
+pub fn heat_beside(frame: &Frame, first: &Frame, layers: &[Layer]) -> Result<Frame> {
     for l in layers {
         check_map(l.name, l.h, l.w, l.active.len())?;
     }
     let picture = Canvas::enlarged(frame, MIN_WIDTH)?;
+    let first = Canvas::enlarged(first, MIN_WIDTH)?;
+    if (first.w, first.h) != (picture.w, picture.h) {
+        bail!("a first panel of {}x{} does not fit a frame shown at {}x{}", first.w, first.h, picture.w, picture.h);
+    }
     let scale = (picture.w / 240).clamp(1, 4);
     let header = TEXT_HEIGHT * scale + GAP;
     let rows = (layers.len() + 1).div_ceil(4);
@@ -111,7 +120,7 @@ pub fn heat(frame: &Frame, layers: &[Layer]) -> Result<Frame> {
     for k in 0..=layers.len() {
         let (x, y) = (GAP + k % columns * step_x, GAP + k / columns * step_y);
         let (panel, name, share) = match k.checked_sub(1).map(|k| &layers[k]) {
-            None => (picture.clone(), "frame", String::new()),
+            None => (first.clone(), "frame", String::new()),
             Some(l) => (activity(&picture, l), l.name, share(l)),
         };
         let share_width = text_width(&share, scale);
@@ -166,6 +175,10 @@ pub fn save(path: &Path, picture: &Frame) -> Result<()> {
         3 => image::ExtendedColorType::Rgb8,
         c => bail!("{}: {c} channels make no picture", path.display()),
     };
-    image::save_buffer_with_format(path, &picture.data, picture.w as u32, picture.h as u32, kind, image::ImageFormat::Png)
-        .with_context(|| format!("writing {}", path.display()))
+    let mut png = Vec::new();
+    image::write_buffer_with_format(
+        &mut std::io::Cursor::new(&mut png), &picture.data, picture.w as u32, picture.h as u32, kind, image::ImageFormat::Png,
+    )
+    .with_context(|| format!("writing {}", path.display()))?;
+    crate::artifact::write_whole(path, &png)
 }

@@ -3,9 +3,9 @@
 pub(super) mod table;
 mod vector;
 
-use super::super::{Bin, ConvTile, DepthwiseTile, Kernels, Row, Uni};
+use super::super::{Bin, ConvTile, DepthwiseTile, Kernels, PoolTile, Row, Uni};
 use super::detect::Avx2;
-use super::{conv as convolution, depthwise as channelwise, rows};
+use super::{conv as convolution, depthwise as channelwise, pool, rows};
 use vector::Ymm;
 
 /// The set.
@@ -14,8 +14,8 @@ pub(super) fn kernels(_: Avx2) -> &'static Kernels {
         name: "avx2",
         conv,
         depthwise,
-        max_pool: super::super::scalar::max_pool,
-        avg_pool: super::super::scalar::avg_pool,
+        max_pool,
+        avg_pool,
         exceed,
         score,
         settle,
@@ -93,6 +93,14 @@ entries! {
         unsafe { channelwise::channels::<Ymm, ROWS, FULL>(t, at, n) }
     }
 
+    fn max_pool(t: &PoolTile) {
+        // SAFETY: the caller's; the features are this function's.
+        unsafe { pool::max::<Ymm>(t) }
+    }
+    fn avg_pool(t: &PoolTile) {
+        // SAFETY: as above.
+        unsafe { pool::mean::<Ymm>(t) }
+    }
     fn exceed(new: &[u8], held: &[u8], threshold: u8) -> u64 {
         // SAFETY: here and below: the features are this function's.
         unsafe { rows::exceed::<Ymm>(new, held, threshold) }

@@ -2,9 +2,9 @@
 
 mod vector;
 
-use super::super::{Bin, ConvTile, DepthwiseTile, Kernels, Row, Uni};
+use super::super::{Bin, ConvTile, DepthwiseTile, Kernels, PoolTile, Row, Uni};
 use super::detect::{Avx512Vbmi, Avx512Vnni};
-use super::{avx2, conv as convolution, depthwise as channelwise, rows};
+use super::{avx2, conv as convolution, depthwise as channelwise, pool, rows};
 use vector::Zmm;
 
 /// The set, with the entries this CPU can run.
@@ -19,8 +19,8 @@ const fn set<const VBMI: bool>() -> Kernels {
         name: "avx512vnni",
         conv: conv::<VBMI>,
         depthwise: depthwise::<VBMI>,
-        max_pool: super::super::scalar::max_pool,
-        avg_pool: super::super::scalar::avg_pool,
+        max_pool,
+        avg_pool,
         exceed,
         score,
         settle,
@@ -143,6 +143,14 @@ entries! {
         }
     }
 
+    fn max_pool(t: &PoolTile) {
+        // SAFETY: the caller's; the features are this function's.
+        unsafe { pool::max::<Zmm>(t) }
+    }
+    fn avg_pool(t: &PoolTile) {
+        // SAFETY: as above.
+        unsafe { pool::mean::<Zmm>(t) }
+    }
     fn exceed(new: &[u8], held: &[u8], threshold: u8) -> u64 {
         // SAFETY: here and below: the features are this function's.
         unsafe { rows::exceed::<Zmm>(new, held, threshold) }

@@ -1,0 +1,119 @@
+//! Flags several commands share, and what they open.
+
+use std::path::{Path, PathBuf};
+
+use anyhow::{Context, Result, bail};
+use quiescent::kernels::{self, Kernels};
+use quiescent_tools::artifact::{Artifact, InputSpec};
+use quiescent_tools::clip::{self, Noise};
+use quiescent_tools::feed::Feed;
+use quiescent_tools::task::Task;
+
+/// Which frames.
+#[derive(clap::Args, Clone, Debug)]
+pub struct ClipArgs {
+    /// Video, y4m, GIF, folder or pattern of PNG/JPEG files, .npy, or - for y4m on standard input
+    #[arg(long, short, value_name = "CLIP")]
+    pub input: String,
+    /// At most this many frames
+    #[arg(long, value_name = "N", value_parser = at_least_one)]
+    pub frames: Option<usize>,
+    /// Adds Gaussian noise of this sigma, in 8-bit steps, to every picture
+    #[arg(long, value_name = "SIGMA", value_parser = not_negative)]
+    pub noise: Option<f32>,
+}
+
+impl ClipArgs {
+    pub fn options(&self) -> clip::Options {
+        let noise = self.noise.filter(|s| *s > 0.0).map(|sigma| Noise { sigma, seed: 1 });
+        clip::Options { frames: self.frames, noise, ..Default::default() }
+    }
+
+    pub fn open(&self, spec: &InputSpec) -> Result<Feed> {
+        Feed::open(spec, &self.input, &self.options()).context("--input")
+    }
+}
+
+/// The kernel set.
+#[derive(clap::Args, Clone, Debug)]
+pub struct KernelArgs {
+    /// scalar, avx2 or avx512vnni; the best this machine has when left out
+    #[arg(long, value_name = "SET")]
+    pub kernels: Option<String>,
+}
+
+impl KernelArgs {
+    pub fn select(&self) -> Result<&'static Kernels> {
+        let Some(name) = &self.kernels else { return Ok(kernels::best()) };
+        if let Some(k) = kernels::select(name) {
+            return Ok(k);
+        }
+        let here: Vec<&str> = kernels::available().map(|k| k.name).collect();
+        let here = here.join(", ");
+        match kernels::COMPILED.contains(&name.as_str()) {
+            true => bail!("--kernels {name}: this processor cannot run them; available here: {here}"),
+            false => bail!("--kernels {name}: there is no such set; available here: {here}"),
+        }
+    }
+}
+
+/// The task given, else the artifact's own, else all outputs by their relative error.
+pub fn task_of(artifact: &Artifact, file: &Path, given: Option<&PathBuf>) -> Result<Task> {
+    match (given, &artifact.meta.task) {
+        (Some(path), _) => Task::load(path),
+        (None, Some(text)) => Task::parse(&format!("the task within {}", file.display()), text),
+        (None, None) => Ok(Task::default()),
+    }
+}
+
+/// `(w, h)` of the model's input in pixels.
+pub fn extent(spec: &InputSpec) -> (usize, usize) {
+    (spec.shape[1], spec.shape[0])
+}
+
+pub fn not_negative(text: &str) -> Result<f32, String> {
+    match text.parse::<f32>() {
+        Ok(v) if v >= 0.0 && v.is_finite() => Ok(v),
+        _ => Err("a number from 0 is needed".into()),
+    }
+}
+
+pub fn positive(text: &str) -> Result<f32, String> {
+    match text.parse::<f32>() {
+        Ok(v) if v > 0.0 && v.is_finite() => Ok(v),
+        _ => Err("a number above 0 is needed".into()),
+    }
+}
+
+pub fn real(text: &str) -> Result<f32, String> {
+    match text.parse::<f32>() {
+        Ok(v) if v.is_finite() => Ok(v),
+        _ => Err("a number is needed".into()),
+    }
+}
+
+pub fn at_least_one(text: &str) -> Result<usize, String> {
+    match text.parse::<usize>() {
+        Ok(n) if n > 0 => Ok(n),
+        _ => Err("a whole number from 1 is needed".into()),
+    }
+}
+
+/// Fails now rather than after minutes of work.
+pub fn writable(path: &Path) -> Result<()> {
+    if path.is_dir() {
+        bail!("writing {}: it is a folder; name a file", path.display());
+    }
+    let folder = match path.parent() {
+        Some(p) if !p.as_os_str().is_empty() => p,
+        _ => Path::new("."),
+    };
+    tempfile::NamedTempFile::new_in(folder)
+        .map(drop)
+        .with_context(|| format!("writing {}: the folder {} does not take files", path.display(), folder.display()))
+}
+
+/// Makes a folder for results.
+pub fn folder(flag: &str, path: &Path) -> Result<()> {
+    std::fs::create_dir_all(path).with_context(|| format!("{flag} {}: making the folder", path.display()))
+}

@@ -1,0 +1,371 @@
+//! `convert`: ONNX model and clips to artifact.
+//!
+//! ```text
+//! import, passes -> calibration frames -> codes -> records -> search for gates on whole clips -> self-test -> file
+//! ```
+
+use std::path::{Path, PathBuf};
+
+use anyhow::{Context, Result, bail, ensure};
+use clap::ValueEnum;
+use quiescent::format::{Point, Profile};
+use quiescent::kernels;
+use quiescent_tools::artifact::{Artifact, InputKind, InputSpec, write_whole};
+use quiescent_tools::calibrate::{self, Method};
+use quiescent_tools::clip::{self, Anchor, Mode};
+use quiescent_tools::convert::{self, Options};
+use quiescent_tools::feed::{Feed, Input};
+use quiescent_tools::gates;
+use quiescent_tools::lower::{Hold, Norm};
+use quiescent_tools::task::{InputHints, ResizeHint, Task};
+use serde::Serialize;
+use serde_json::json;
+
+use super::args;
+use super::talk::{Talk, bytes, count, percent};
+
+/// Frames of each clip that the search for gates sees, consecutive and from the clip's start.
+const SEARCH_FRAMES: usize = 120;
+
+/// Converts an ONNX model into an artifact
+#[derive(clap::Args)]
+pub struct Args {
+    /// The model
+    model: PathBuf,
+    /// The artifact to write
+    #[arg(short, long, value_name = "FILE")]
+    output: PathBuf,
+    /// Clips like those it will run on: for the ranges of the codes, and for the gates
+    #[arg(long, value_name = "CLIP", required = true, num_args = 1..)]
+    calib: Vec<String>,
+    /// How the outputs read and what the input expects
+    #[arg(long, value_name = "TOML")]
+    task: Option<PathBuf>,
+    /// Loss of agreement with the float model that gates may add to that of dense int8
+    #[arg(long, value_name = "SHARE", default_value = "0.01", value_parser = args::not_negative)]
+    max_drop: f32,
+    /// auto: hold tensors and choose gates on the clips; off: dense execution only
+    #[arg(long, value_enum, default_value = "auto")]
+    gates: Gates,
+    /// Preprocessing, (pixel * scale - mean) / std: one value, or one per channel in the model's order
+    #[arg(long, value_name = "V,..", value_delimiter = ',', allow_hyphen_values = true, value_parser = args::real)]
+    mean: Option<Vec<f32>>,
+    /// See --mean
+    #[arg(long, value_name = "V,..", value_delimiter = ',', value_parser = args::positive)]
+    std: Option<Vec<f32>>,
+    /// See --mean; 0.00392157 for models that take 0..1
+    #[arg(long, value_name = "V", value_parser = args::positive)]
+    scale: Option<f32>,
+    /// Order of channels the model takes
+    #[arg(long, value_enum)]
+    color: Option<Color>,
+    /// How frames are fitted to the input
+    #[arg(long, value_enum)]
+    resize: Option<Resize>,
+    /// ONNX shape of the input, where the model leaves it open: 1,3,320,320
+    #[arg(long, value_name = "N,..", value_delimiter = ',', value_parser = args::at_least_one)]
+    input_shape: Option<Vec<usize>>,
+    /// Processor the artifact is for
+    #[arg(long, value_enum, default_value = "host")]
+    target: Target,
+    /// Writes the error table and the search to this file, JSON
+    #[arg(long, value_name = "FILE")]
+    report: Option<PathBuf>,
+    /// Convolutions to compute in f32, by node name
+    #[arg(long, value_name = "NAME,..", value_delimiter = ',')]
+    keep_float: Vec<String>,
+    /// How ranges are chosen: mse, minmax or percentile:99.99
+    #[arg(long, value_name = "METHOD", default_value = "mse", value_parser = method)]
+    range: Method,
+    /// Frames the ranges are chosen on, spread over the clips
+    #[arg(long, value_name = "N", default_value = "32", value_parser = args::at_least_one)]
+    calib_frames: usize,
+    /// Memory for held tensors: the arena may be this multiple of the dense one
+    #[arg(long, value_name = "R", default_value = "2.0", value_parser = args::positive)]
+    arena_ratio: f32,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, ValueEnum)]
+pub enum Gates {
+    Off,
+    Auto,
+}
+
+#[derive(Clone, Copy, Debug, ValueEnum)]
+enum Color {
+    Rgb,
+    Bgr,
+}
+
+#[derive(Clone, Copy, Debug, ValueEnum)]
+enum Resize {
+    Stretch,
+    Letterbox,
+}
+
+#[derive(Clone, Copy, Debug, ValueEnum)]
+enum Target {
+    Host,
+    Any,
+    #[value(name = "x86_64-avx2")]
+    Avx2,
+    #[value(name = "x86_64-avx512")]
+    Avx512,
+}
+
+/// What a conversion is asked to do, from flags or from `demo`.
+pub struct Job {
+    pub options: Options,
+    pub task: Option<(Task, String)>,
+    pub max_drop: f64,
+    pub search: bool,
+    pub recipe: serde_json::Value,
+}
+
+/// The result on standard output.
+#[derive(Serialize)]
+struct Done {
+    model: String,
+    artifact: String,
+    artifact_bytes: usize,
+    arena_bytes: usize,
+    arena_dense_bytes: usize,
+    macs_dense: u64,
+    steps: usize,
+    gates: usize,
+    points: Vec<(f32, f32, f32)>,
+    notes: Vec<String>,
+    seconds: f64,
+}
+
+pub fn main(a: &Args, talk: &Talk) -> Result<()> {
+    let start = std::time::Instant::now();
+    args::writable(&a.output)?;
+    a.report.as_deref().map_or(Ok(()), args::writable)?;
+    ensure!(a.max_drop <= 1.0, "--max-drop {}: a share of 1 at most (0.01 is one point)", a.max_drop);
+    ensure!(a.arena_ratio >= 1.0, "--arena-ratio {}: 1 or more is needed", a.arena_ratio);
+    ensure!(a.model.is_file(), "{}: no such model file", a.model.display());
+    let task = match &a.task {
+        Some(path) => {
+            let text = std::fs::read_to_string(path).with_context(|| format!("--task {}", path.display()))?;
+            Some((Task::parse(&path.display().to_string(), &text)?, text))
+        }
+        None => None,
+    };
+    let hints = task.as_ref().map(|t| t.0.input.clone()).unwrap_or_default();
+    let gated = a.gates == Gates::Auto;
+    let options = Options {
+        model: a.model.clone(),
+        calib: a.calib.clone(),
+        task: a.task.clone(),
+        gates: gated,
+        hold: if gated { Hold::Ratio(a.arena_ratio) } else { Hold::None },
+        profile: profile(a.target),
+        input_shape: a.input_shape.clone(),
+        norm: norm(a, &hints),
+        mode: mode(a, &hints),
+        frames: a.calib_frames,
+        calibrate: calibrate::Options { method: a.range, float_layers: a.keep_float.clone(), ..Default::default() },
+    };
+    let recipe = json!({
+        "tool": env!("CARGO_PKG_VERSION"),
+        "arguments": std::env::args().skip(1).collect::<Vec<_>>(),
+        "model": a.model, "calib": a.calib, "task": a.task, "max_drop": a.max_drop, "gates": gated,
+        "norm": options.norm, "input_shape": a.input_shape, "profile": options.profile as u16, "keep_float": a.keep_float,
+        "range": format!("{:?}", a.range), "calib_frames": a.calib_frames, "arena_ratio": a.arena_ratio,
+        "search_frames": SEARCH_FRAMES,
+    });
+    let job = Job { options, task, max_drop: a.max_drop as f64, search: gated, recipe };
+    let (artifact, points) = convert(&job, talk)?;
+    artifact.save(&a.output)?;
+    if let Some(path) = &a.report {
+        let meta = &artifact.meta;
+        let report = json!({
+            "model": meta.model, "recipe": meta.recipe, "layers": meta.layers, "notes": meta.notes,
+            "search": meta.search, "points": triples(&points), "steps": meta.steps,
+        });
+        write_whole(path, &serde_json::to_vec_pretty(&report)?).context("--report")?;
+    }
+    let header = artifact.header();
+    let done = Done {
+        model: a.model.display().to_string(),
+        artifact: a.output.display().to_string(),
+        artifact_bytes: artifact.bytes().len(),
+        arena_bytes: header.arena_len as usize,
+        arena_dense_bytes: header.arena_dense_len as usize,
+        macs_dense: header.cost.macs.get(),
+        steps: artifact.meta.steps.len(),
+        gates: artifact.model().gates.len(),
+        points: triples(&points),
+        notes: artifact.meta.notes.clone(),
+        seconds: start.elapsed().as_secs_f64(),
+    };
+    talk.result(&done, || done.text())
+}
+
+impl Done {
+    fn text(&self) -> String {
+        let mut t = format!(
+            "{} -> {} in {:.1} s\n{}, {} steps, {} multiply-accumulates, {} gates\narena {} ({} for dense execution alone)\n",
+            self.model, self.artifact, self.seconds, bytes(self.artifact_bytes), self.steps, count(self.macs_dense), self.gates,
+            bytes(self.arena_bytes), bytes(self.arena_dense_bytes)
+        );
+        t += &points_text(&self.points);
+        for note in &self.notes {
+            t += &format!("note: {note}\n");
+        }
+        t
+    }
+}
+
+/// A table of operating points `(scale, agreement, work)`.
+pub fn points_text(points: &[(f32, f32, f32)]) -> String {
+    if points.is_empty() {
+        return String::new();
+    }
+    let mut t = String::from("operating points on the calibration clips\n  --gate-scale  agreement  work left\n");
+    for (scale, agreement, work) in points {
+        t += &format!("  {scale:12.3}  {agreement:9.4}  {:>9}\n", percent(*work as f64));
+    }
+    t
+}
+
+pub fn triples(points: &[Point]) -> Vec<(f32, f32, f32)> {
+    points.iter().map(|p| (p.scale, p.agreement, p.work)).collect()
+}
+
+/// The whole conversion; the caller writes the file.
+pub fn convert(job: &Job, talk: &Talk) -> Result<(Artifact, Vec<Point>)> {
+    let o = &job.options;
+    let stage = talk.stage("importing the model");
+    let task = job.task.as_ref().map(|t| &t.0);
+    let prepared = convert::prepare(o, task).with_context(|| o.model.display().to_string())?;
+    warn_without_preprocessing(&prepared.input, prepared.graph.inputs.first().map(|i| i.onnx_type), &o.calib, talk);
+    stage.set_message("reading calibration frames");
+    let frames = convert::calibration_frames(&prepared.input, &o.calib, o.frames).context("--calib")?;
+    stage.set_message(format!("calibrating on {} frames", frames.len()));
+    let text = job.task.as_ref().map(|t| t.1.clone());
+    let mut artifact = convert::quantise(o, &prepared, &frames, text).with_context(|| o.model.display().to_string())?;
+    drop(frames);
+    let (mut points, mut found) = (Vec::new(), serde_json::Value::Null);
+    if job.search {
+        stage.set_message("loading clips for the search");
+        let clips = sequences(&prepared.input, &o.calib)?;
+        if clips.is_empty() {
+            talk.warn("no --calib clip has two frames: gates stay exact (every change is passed on); give a video to have them chosen");
+        } else {
+            let default = Task::default();
+            let budget = gates::Budget { max_drop: job.max_drop };
+            let progress = |what: &str| stage.set_message(what.to_string());
+            let result = gates::search(artifact, &clips, task.unwrap_or(&default), &budget, &progress)?;
+            found = serde_json::to_value(&result.2)?;
+            (artifact, points) = (result.0, result.1);
+        }
+    }
+    stage.set_message("self-test");
+    let mut meta = artifact.meta.clone();
+    meta.golden = artifact.golden(&kernels::scalar::KERNELS)?;
+    meta.search = found;
+    meta.recipe = job.recipe.clone();
+    let artifact = artifact.finish(&points, meta)?;
+    stage.finish_and_clear();
+    Ok((artifact, points))
+}
+
+/// Whole clips in order and at their own rate; stills are left out.
+fn sequences(spec: &InputSpec, clips: &[String]) -> Result<Vec<Vec<Input>>> {
+    let mut all = Vec::new();
+    for name in clips {
+        let options = clip::Options { frames: Some(SEARCH_FRAMES), ..Default::default() };
+        let frames: Vec<Input> = Feed::open(spec, name, &options)?.map(|f| f.map(|f| f.input)).collect::<Result<_>>()?;
+        if frames.len() > 1 {
+            all.push(frames);
+        }
+    }
+    Ok(all)
+}
+
+fn warn_without_preprocessing(
+    spec: &InputSpec, onnx_type: Option<quiescent_tools::ir::ElementType>, calib: &[String], talk: &Talk,
+) {
+    let [h, w, c] = spec.shape;
+    let picture = matches!(c, 1 | 3) && h >= 8 && w >= 8;
+    let tensors = calib.iter().all(|c| c.to_lowercase().ends_with(".npy"));
+    let float = onnx_type == Some(quiescent_tools::ir::ElementType::F32);
+    if picture && float && !tensors && spec.kind == InputKind::Values && spec.norm.is_none() {
+        talk.warn(&format!(
+            "the input \"{}\" takes pictures as floats and nothing says how pixels become floats; 0..255 is assumed. \
+             Give --task, or --mean, --std, --scale, --color (--scale 0.00392157 for 0..1, --scale 1 to confirm)",
+            spec.name
+        ));
+    }
+}
+
+/// Flags over the task file's hints; `None` if neither says anything.
+fn norm(a: &Args, hints: &InputHints) -> Option<Norm> {
+    let said = a.mean.is_some() || a.std.is_some() || a.scale.is_some() || a.color.is_some();
+    let base = Norm::from_hints(hints);
+    if !said {
+        return base;
+    }
+    let base = base.unwrap_or_else(Norm::plain);
+    Some(Norm {
+        scale: a.scale.unwrap_or(base.scale),
+        mean: a.mean.clone().unwrap_or(base.mean),
+        std: a.std.clone().unwrap_or(base.std),
+        bgr: a.color.map_or(base.bgr, |c| matches!(c, Color::Bgr)),
+    })
+}
+
+fn mode(a: &Args, hints: &InputHints) -> Option<Mode> {
+    match (a.resize?, hints.resize) {
+        (Resize::Stretch, _) => Some(Mode::Stretch),
+        (Resize::Letterbox, Some(ResizeHint::Letterbox)) => Some(hints.mode()),
+        (Resize::Letterbox, _) => Some(Mode::Letterbox { pad: 114, anchor: Anchor::TopLeft }),
+    }
+}
+
+fn profile(target: Target) -> Profile {
+    match target {
+        Target::Any => Profile::Any,
+        Target::Avx2 => Profile::X86Avx2,
+        Target::Avx512 => Profile::X86Avx512,
+        Target::Host => host(),
+    }
+}
+
+/// What this machine has.
+pub fn host() -> Profile {
+    match kernels::best().name {
+        "avx512vnni" => Profile::X86Avx512,
+        "avx2" => Profile::X86Avx2,
+        _ => Profile::Any,
+    }
+}
+
+fn method(text: &str) -> Result<Method> {
+    match text.split_once(':') {
+        None if text == "mse" => Ok(Method::Mse),
+        None if text == "minmax" => Ok(Method::MinMax),
+        Some(("percentile", p)) => match p.parse::<f32>() {
+            Ok(p) if p > 50.0 && p <= 100.0 => Ok(Method::Percentile(p / 100.0)),
+            _ => bail!("percentile:{p}: a percentage above 50 and at most 100 is needed, as in percentile:99.99"),
+        },
+        _ => bail!("mse, minmax or percentile:99.99 is needed"),
+    }
+}
+
+/// The name of a profile, as in `--target`.
+pub fn profile_name(code: u16) -> &'static str {
+    match Profile::new(code) {
+        Some(Profile::X86Avx2) => "x86_64-avx2",
+        Some(Profile::X86Avx512) => "x86_64-avx512",
+        Some(Profile::Any) => "any",
+        None => "unknown",
+    }
+}
+
+/// A file name for messages.
+pub fn shown(path: &Path) -> String {
+    path.display().to_string()
+}

@@ -1,0 +1,136 @@
+//! `run`: an artifact over a clip, frame by frame; nothing of the clip is kept.
+
+use std::collections::BTreeSet;
+use std::path::{Path, PathBuf};
+
+use anyhow::{Context, Result, bail};
+use quiescent::Mode;
+use quiescent_tools::artifact::{self, Artifact, OutputData};
+use quiescent_tools::clip::npy;
+
+use super::args::{self, ClipArgs, KernelArgs};
+use super::measure::{Meter, timed};
+use super::pictures::Pictures;
+use super::talk::Talk;
+
+/// Runs an artifact over a clip
+#[derive(clap::Args)]
+pub struct Args {
+    /// The artifact
+    model: PathBuf,
+    #[command(flatten)]
+    clip: ClipArgs,
+    /// Factor of all gate thresholds: 0 exact, 1 as calibrated
+    #[arg(long, value_name = "S", default_value = "1", value_parser = args::not_negative)]
+    gate_scale: f32,
+    /// Computes every frame whole
+    #[arg(long, conflicts_with_all = ["gate_scale", "budget_macs"])]
+    dense: bool,
+    /// Most multiply-accumulates of a gated frame; what is left over waits for the next one
+    #[arg(long, value_name = "N")]
+    budget_macs: Option<u64>,
+    #[command(flatten)]
+    kernels: KernelArgs,
+    /// Writes every output of every frame to this folder, frame00000_<output>.npy, float32 in the ONNX shape
+    #[arg(long, value_name = "DIR")]
+    dump: Option<PathBuf>,
+    /// Writes a picture of every frame to this folder: detections, and what was recomputed
+    #[arg(long, value_name = "DIR")]
+    overlay: Option<PathBuf>,
+    /// How the outputs read, for --overlay; the artifact's own task when left out
+    #[arg(long, value_name = "TOML")]
+    task: Option<PathBuf>,
+}
+
+/// Dense steps of the last frame, for the comparison: at most so many, and no longer than this.
+const DENSE_STEPS: usize = 11;
+const DENSE_MS: f64 = 1000.0;
+
+pub fn main(a: &Args, talk: &Talk) -> Result<()> {
+    let artifact = Artifact::load(&a.model)?;
+    let task = args::task_of(&artifact, &a.model, a.task.as_ref())?;
+    let kernels = a.kernels.select()?;
+    let mut feed = a.clip.open(&artifact.meta.input)?;
+    if let Some(dir) = &a.dump {
+        args::folder("--dump", dir)?;
+    }
+    let mut pictures = match &a.overlay {
+        Some(dir) => Some(Pictures::new(dir, &artifact, task, feed.fit_map())?),
+        None => None,
+    };
+    let mut arena = artifact.arena();
+    let mut engine = artifact.engine(&mut arena, kernels)?;
+    engine.set_mode(if a.dense { Mode::Dense } else { Mode::Gated { scale: a.gate_scale } });
+    engine.set_budget(a.budget_macs);
+    let bar = talk.frames("running", feed.frames());
+    let mut meter = Meter::default();
+    let mut last = None;
+    for (i, fed) in feed.by_ref().enumerate() {
+        let fed = fed?;
+        let (done, ms) = timed(|| artifact::step(&mut engine, &fed.input).map(drop));
+        done.with_context(|| format!("{}, frame {i}", a.clip.input))?;
+        meter.add(&engine, ms);
+        if a.dump.is_some() || pictures.is_some() {
+            let outputs = artifact::read_outputs(&engine.outputs());
+            if let Some(dir) = &a.dump {
+                dump(dir, i, &outputs)?;
+            }
+            if let Some(pictures) = &mut pictures {
+                let Some(picture) = &fed.picture else { bail!("--overlay: {} holds tensors; pictures are needed", a.clip.input) };
+                pictures.write(i, picture, &outputs, &engine)?;
+            }
+        }
+        last = Some(fed.input);
+        bar.inc(1);
+    }
+    bar.finish_and_clear();
+    if let (Some(input), false) = (&last, a.dense) {
+        engine.set_mode(Mode::Dense);
+        let mut spent = 0.0;
+        for k in 0..=DENSE_STEPS {
+            let (done, ms) = timed(|| artifact::step(&mut engine, input).map(drop));
+            done?;
+            spent += ms;
+            // The first one warms up.
+            if k > 0 || spent > DENSE_MS {
+                meter.dense(ms);
+            }
+            if spent > DENSE_MS {
+                break;
+            }
+        }
+    }
+    let scale = (!a.dense).then_some(a.gate_scale);
+    let stats = meter.finish(&artifact, &a.model.display().to_string(), &a.clip.input, kernels.name, scale);
+    talk.result(&stats, || {
+        let mut t = stats.text();
+        if !a.dense {
+            t += "The dense times are of the last frame alone, repeated; bench compares frame by frame.\n";
+        }
+        for (what, dir) in [("outputs", &a.dump), ("pictures", &a.overlay)] {
+            if let Some(dir) = dir {
+                t += &format!("{what:10} {}\n", dir.display());
+            }
+        }
+        t
+    })
+}
+
+/// One file per output.
+fn dump(dir: &Path, frame: usize, outputs: &[OutputData]) -> Result<()> {
+    let mut taken = BTreeSet::new();
+    for (k, o) in outputs.iter().enumerate() {
+        let mut name = file_part(&o.name);
+        if name.is_empty() || !taken.insert(name.clone()) {
+            name = format!("{name}_{k}");
+        }
+        npy::write(&dir.join(format!("frame{frame:05}_{name}.npy")), &o.shape, &o.data)?;
+    }
+    Ok(())
+}
+
+/// A name every file system takes.
+fn file_part(name: &str) -> String {
+    let keep = |c: char| if c.is_ascii_alphanumeric() || matches!(c, '.' | '-' | '_') { c } else { '_' };
+    name.chars().map(keep).take(100).collect()
+}

@@ -1,0 +1,90 @@
+//! Where words go: results to standard output, warnings and progress to standard error.
+
+use std::io::{ErrorKind, IsTerminal, Write};
+use std::time::Duration;
+
+use anyhow::{Context, Result};
+use indicatif::{ProgressBar, ProgressStyle};
+use serde::Serialize;
+
+pub struct Talk {
+    pub json: bool,
+    /// Progress is for people.
+    terminal: bool,
+}
+
+impl Talk {
+    pub fn new(json: bool) -> Self {
+        Self { json, terminal: std::io::stderr().is_terminal() }
+    }
+
+    /// One result, as text or as one line of JSON.
+    pub fn result(&self, value: &impl Serialize, text: impl FnOnce() -> String) -> Result<()> {
+        let mut line = if self.json { serde_json::to_string(value)? } else { text() };
+        if !line.ends_with('\n') {
+            line.push('\n');
+        }
+        let mut out = std::io::stdout().lock();
+        match out.write_all(line.as_bytes()).and_then(|()| out.flush()) {
+            // The reader had enough.
+            Err(e) if e.kind() == ErrorKind::BrokenPipe => Ok(()),
+            other => other.context("writing to standard output"),
+        }
+    }
+
+    pub fn warn(&self, text: &str) {
+        eprintln!("warning: {text}");
+    }
+
+    /// A bar over `total` frames, a counter where the number is not known; nothing where nobody looks.
+    pub fn frames(&self, what: &'static str, total: Option<usize>) -> ProgressBar {
+        if !self.terminal {
+            return ProgressBar::hidden();
+        }
+        let (bar, template) = match total {
+            Some(n) => (ProgressBar::new(n as u64), "{msg} [{bar:30}] {pos}/{len} frames"),
+            None => (ProgressBar::new_spinner(), "{msg} {spinner} {pos} frames"),
+        };
+        self.styled(bar, template).with_message(what)
+    }
+
+    /// A line that says what is going on.
+    pub fn stage(&self, what: &str) -> ProgressBar {
+        if !self.terminal {
+            return ProgressBar::hidden();
+        }
+        let bar = self.styled(ProgressBar::new_spinner(), "{spinner} {msg} ({elapsed})");
+        bar.enable_steady_tick(Duration::from_millis(120));
+        bar.with_message(what.to_string())
+    }
+
+    fn styled(&self, bar: ProgressBar, template: &str) -> ProgressBar {
+        match ProgressStyle::with_template(template) {
+            Ok(style) => bar.with_style(style),
+            Err(_) => bar,
+        }
+    }
+}
+
+/// `1234567` as `1.23 M`.
+pub fn count(n: u64) -> String {
+    match n {
+        0..10_000 => n.to_string(),
+        10_000..1_000_000 => format!("{:.1} k", n as f64 / 1e3),
+        1_000_000..1_000_000_000 => format!("{:.1} M", n as f64 / 1e6),
+        _ => format!("{:.2} G", n as f64 / 1e9),
+    }
+}
+
+/// Bytes in powers of 1024.
+pub fn bytes(n: usize) -> String {
+    match n {
+        0..10_240 => format!("{n} B"),
+        10_240..10_485_760 => format!("{:.1} KiB", n as f64 / 1024.0),
+        _ => format!("{:.1} MiB", n as f64 / 1048576.0),
+    }
+}
+
+pub fn percent(share: f64) -> String {
+    format!("{:.1} %", 100.0 * share)
+}
