@@ -22,6 +22,7 @@ impl<'a> Engine<'a> {
             self.pending(i).fill(0);
         }
         self.warm = true;
+        self.loosest = 0.0;
         self.stats.dense = true;
     }
 
@@ -65,7 +66,7 @@ impl<'a> Engine<'a> {
     }
 
     /// Runs the rows of `mask` (all without one) straight into the output.
-    fn run_rows(&self, step: &Step, mask: Option<&[u64]>) {
+    pub(super) fn run_rows(&self, step: &Step, mask: Option<&[u64]>) {
         if moves_nothing(step) {
             return;
         }
@@ -136,22 +137,25 @@ impl<'a> Engine<'a> {
         };
         let mut left = cost();
         while left > macs {
-            let share = if left > 0 { macs as f32 / left as f32 } else { 0.0 };
+            let share = macs as f32 / left as f32;
+            let mut moved = false;
             for step in steps {
                 let out = step.output as usize;
                 if self.model.tensors[out].held() && !moves_nothing(step) {
-                    let keep = (mask::count(self.mask(out)) as f32 * share * 0.95) as usize;
+                    let rows = mask::count(self.mask(out));
+                    let keep = (rows as f32 * share * 0.95) as usize;
                     mask::split(self.mask(out), self.pending(out), keep);
+                    moved |= keep < rows;
                 }
             }
             if steps.len() > 1 {
                 self.needs(steps);
             }
-            let now = cost();
-            if now >= left {
+            // Fewer rows need not cost less: the rest may still need all of the scratch.
+            left = cost();
+            if !moved {
                 return;
             }
-            left = now;
         }
     }
 
@@ -164,7 +168,7 @@ impl<'a> Engine<'a> {
     }
 
     /// Scratch memory is shared: a scratch tensor's border has to be written anew.
-    fn prepare(&self, step: &Step) {
+    pub(super) fn prepare(&self, step: &Step) {
         if !self.model.tensors[step.output as usize].held() {
             self.fill_border(step.output as usize);
         }
@@ -208,6 +212,6 @@ impl<'a> Engine<'a> {
 }
 
 /// Whether a step only passes masks on.
-fn moves_nothing(step: &Step) -> bool {
+pub(super) fn moves_nothing(step: &Step) -> bool {
     step.op == Op::Join as u16 || step.op == Op::Reshape as u16
 }
