@@ -4,6 +4,8 @@
 //! operators, `ops` turns records into kernel calls.
 
 mod audit;
+mod elementwise;
+mod moves;
 mod ops;
 mod output;
 mod run;

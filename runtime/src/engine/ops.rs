@@ -5,10 +5,10 @@
 
 use super::Engine;
 use crate::format::{
-    Affine, Bilinear, Binary, BinaryFn, Block, Channels, Conv, ConvF32, Dtype, FILL, Global, Index, MAX_TAPS, Map,
-    MapFn, Op, Pool, Reduce, Step, TILE, Table, Tensor, Window,
+    Affine, Bilinear, BinaryFn, Block, Channels, Conv, ConvF32, Dtype, FILL, Global, Index, MAX_TAPS, MapFn, Op, Pool,
+    Reduce, Step, TILE, Tensor, Window,
 };
-use crate::kernels::{Bin, ConvTile, Operand, PoolTile, Real, Residual, Row, Uni};
+use crate::kernels::{ConvTile, Operand, PoolTile, Real, Residual, Row};
 
 /// Where a tile's results go: `start + rows[i]`.
 pub(super) struct Target<'t> {
@@ -21,20 +21,34 @@ pub(super) fn address(t: &Tensor, y: usize, x: usize) -> usize {
     t.origin as usize + y * t.line as usize + x * t.pixel as usize
 }
 
+/// The bytes `origin + y * down + x * right` of pixels `(y, x)`, which mostly follow one another.
+pub(super) fn offsets(at: &mut [u32], rows: &[(u16, u16)], origin: u32, down: u32, right: u32) {
+    let (mut next, mut here) = ((u16::MAX, u16::MAX), 0u32);
+    for (at, &(y, x)) in at.iter_mut().zip(rows) {
+        here = if (y, x) == next {
+            here.wrapping_add(right)
+        } else {
+            origin.wrapping_add(y as u32 * down).wrapping_add(x as u32 * right)
+        };
+        next = (y, x.wrapping_add(1));
+        *at = here;
+    }
+}
+
 /// Bytes of a pixel's channels.
 pub(super) fn row_bytes(t: &Tensor) -> usize {
     t.c as usize * t.dtype().size()
 }
 
-const BINARY: [BinaryFn; 6] =
+pub(super) const BINARY: [BinaryFn; 6] =
     [BinaryFn::Add, BinaryFn::Sub, BinaryFn::Mul, BinaryFn::Div, BinaryFn::Min, BinaryFn::Max];
 
-const MAP: [MapFn; 14] = [
+pub(super) const MAP: [MapFn; 14] = [
     MapFn::Identity, MapFn::Sigmoid, MapFn::Exp, MapFn::Tanh, MapFn::Silu, MapFn::LeakyRelu, MapFn::HardSigmoid,
     MapFn::HardSwish, MapFn::Sqrt, MapFn::Reciprocal, MapFn::Abs, MapFn::Neg, MapFn::Log, MapFn::PRelu,
 ];
 
-fn reals(bytes: &[u8]) -> &[Real] {
+pub(super) fn reals(bytes: &[u8]) -> &[Real] {
     bytes.as_chunks().0
 }
 
@@ -48,15 +62,7 @@ impl<'a> Engine<'a> {
             Op::Conv => self.conv(step, x, out, rows, target),
             Op::Depthwise => self.conv(step, x, out, rows, target),
             Op::ConvF32 => self.conv_f32(model.record(step.param)?, x, out, rows, target),
-            Op::Binary => self.binary(step, model.record(step.param)?, x, out, rows, target),
-            Op::Map => self.map(model.record(step.param)?, x, out, rows, target),
-            Op::Table => {
-                let table = self.table(model.record::<Table>(step.param)?.table)?;
-                self.each_row(x, out, rows, target, |x, out| {
-                    // SAFETY: the CPU has the set's features (chosen by `kernels::select`).
-                    unsafe { (self.kernels.table)(x, out, table) }
-                })
-            }
+            Op::Binary | Op::Map | Op::Table | Op::Copy | Op::Softmax => self.rows_elementwise(step, rows, target),
             Op::MaxPool | Op::AvgPool => self.pool(step, x, out, rows, target),
             Op::GlobalAvg => self.global_avg(model.record(step.param)?, x, out, target),
             Op::GlobalMax => {
@@ -73,7 +79,6 @@ impl<'a> Engine<'a> {
                 }
                 Some(())
             }
-            Op::Copy => self.each_row(x, out, rows, target, |x, out| out.copy_from_slice(x)),
             Op::Index => self.index(model.record(step.param)?, x, out, rows, target),
             Op::Bilinear => self.bilinear(model.record(step.param)?, x, out, rows, target),
             Op::DepthToSpace => {
@@ -99,10 +104,12 @@ impl<'a> Engine<'a> {
             Op::Channels => {
                 let index = self.array::<u32>(model.record::<Channels>(step.param)?.index, out.c as usize);
                 let size = out.dtype().size();
-                self.each_row(x, out, rows, target, |x, out| pick(x, out, index, size))
+                for (i, (y, col)) in rows.iter().enumerate() {
+                    pick(self.row(x, *y as usize, *col as usize), self.result(target, i, out), index, size);
+                }
+                Some(())
             }
             Op::Permute => self.permute(model.record(step.param)?, x, out, rows, target),
-            Op::Softmax => self.softmax(model.record(step.param)?, x, out, rows, target),
             Op::ReduceChannels => self.reduce(model.record(step.param)?, x, out, rows, target),
             Op::Reshape | Op::Join => Some(()),
         }
@@ -121,16 +128,7 @@ impl<'a> Engine<'a> {
         unsafe { core::slice::from_raw_parts_mut(target.start.add(target.rows[i] as usize), row_bytes(t)) }
     }
 
-    fn each_row(
-        &self, x: &Tensor, out: &Tensor, rows: &[(u16, u16)], target: &Target, f: impl Fn(&[u8], &mut [u8]),
-    ) -> Option<()> {
-        for (i, (y, col)) in rows.iter().enumerate() {
-            f(self.row(x, *y as usize, *col as usize), self.result(target, i, out));
-        }
-        Some(())
-    }
-
-    fn table(&self, offset: u32) -> Option<&'a [u8; 256]> {
+    pub(super) fn table(&self, offset: u32) -> Option<&'a [u8; 256]> {
         self.array::<u8>(offset, 256).try_into().ok()
     }
 
@@ -161,14 +159,10 @@ impl<'a> Engine<'a> {
         // The first tap may lie in the border, before pixel (0, 0).
         let corner = x.origin.wrapping_sub(w.pad[0] as u32 * x.line).wrapping_sub(w.pad[1] as u32 * x.pixel);
         let (down, right) = (w.stride[0] as u32 * x.line, w.stride[1] as u32 * x.pixel);
-        for (at, (y, col)) in rows_in.iter_mut().zip(rows) {
-            *at = corner.wrapping_add(*y as u32 * down).wrapping_add(*col as u32 * right);
-        }
+        offsets(&mut rows_in, rows, corner, down, right);
         let residual = if step.inputs_len == 2 {
             let res = self.model.tensors.get(step.inputs[1] as usize)?;
-            for (at, (y, col)) in rows_res.iter_mut().zip(rows) {
-                *at = address(res, *y as usize, *col as usize) as u32;
-            }
+            offsets(&mut rows_res, rows, res.origin, res.line, res.pixel);
             Some(Residual {
                 input: self.arena.start(),
                 rows: &rows_res[..rows.len()],
@@ -237,21 +231,15 @@ impl<'a> Engine<'a> {
         Some(())
     }
 
-    fn operand(&self, t: &Tensor, affine: &Affine, row: &'a [u8], one: bool) -> Operand<'a> {
+    fn operand(&self, t: &Tensor, affine: &Affine, row: &'a [u8]) -> Operand<'a> {
         let n = t.c as usize;
         match t.dtype() {
-            Dtype::F32 if one => Operand::One(reals(row).first().map_or(0.0, |r| f32::from_le_bytes(*r))),
             Dtype::F32 => Operand::Reals(reals(row)),
-            Dtype::U8 => {
-                let (scale, offset) = (self.array::<f32>(affine.scale, n), self.array::<f32>(affine.offset, n));
-                match one {
-                    true => Operand::One(match (row, scale, offset) {
-                        ([q, ..], [s, ..], [o, ..]) => *q as f32 * s + o,
-                        _ => 0.0,
-                    }),
-                    false => Operand::Codes { codes: row, scale, offset },
-                }
-            }
+            Dtype::U8 => Operand::Codes {
+                codes: row,
+                scale: self.array(affine.scale, n),
+                offset: self.array(affine.offset, n),
+            },
         }
     }
 
@@ -274,47 +262,6 @@ impl<'a> Engine<'a> {
                 table,
             },
         }
-    }
-
-    fn binary(
-        &self, step: &Step, p: &Binary, a: &Tensor, out: &Tensor, rows: &[(u16, u16)], target: &Target,
-    ) -> Option<()> {
-        let f = *BINARY.get(p.function as usize)?;
-        let bit = |n: u32| p.broadcast >> n & 1 != 0;
-        let table = if p.table == crate::format::NONE { None } else { Some(self.table(p.table)?) };
-        let second = self.model.tensors.get(step.inputs[1] as usize);
-        for (i, (y, col)) in rows.iter().map(|r| (r.0 as usize, r.1 as usize)).enumerate() {
-            let row = if bit(2) { self.row(a, 0, 0) } else { self.row(a, y, col) };
-            let first = self.operand(a, &p.a, row, bit(3));
-            let b = match second {
-                Some(b) => {
-                    let row = if bit(0) { self.row(b, 0, 0) } else { self.row(b, y, col) };
-                    self.operand(b, &p.b, row, bit(1))
-                }
-                None => {
-                    let c = if bit(1) { 1 } else { out.c as usize };
-                    let at = if bit(0) { 0 } else { y * out.w as usize + col };
-                    let row = self.array::<Real>(p.constant, (at + 1) * c).get(at * c..)?;
-                    if bit(1) { Operand::One(f32::from_le_bytes(*row.first()?)) } else { Operand::Reals(row) }
-                }
-            };
-            let mut row = self.result_row(target, i, out, &p.out, p.lo, p.hi, table);
-            // SAFETY: the CPU has the set's features.
-            unsafe { (self.kernels.binary)(&Bin { f, a: first, b }, &mut row) };
-        }
-        Some(())
-    }
-
-    fn map(&self, p: &Map, x: &Tensor, out: &Tensor, rows: &[(u16, u16)], target: &Target) -> Option<()> {
-        let f = *MAP.get(p.function as usize)?;
-        let slope = if f == MapFn::PRelu { self.array(p.slope, out.c as usize) } else { &[] };
-        for (i, (y, col)) in rows.iter().enumerate() {
-            let a = self.operand(x, &p.a, self.row(x, *y as usize, *col as usize), false);
-            let mut row = self.result_row(target, i, out, &p.out, p.lo, p.hi, None);
-            // SAFETY: the CPU has the set's features.
-            unsafe { (self.kernels.map)(&Uni { f, p: p.p, slope, a }, &mut row) };
-        }
-        Some(())
     }
 
     fn pool(&self, step: &Step, x: &Tensor, out: &Tensor, rows: &[(u16, u16)], target: &Target) -> Option<()> {
@@ -355,11 +302,23 @@ impl<'a> Engine<'a> {
         for at in (0..n).step_by(BLOCK) {
             let end = n.min(at + BLOCK);
             let mut sum = [0i32; BLOCK];
+            // Few channels: several adjacent pixels as one row.
+            let side = if x.pixel as usize == n { (BLOCK / n).max(1) } else { 1 };
             for y in 0..x.h as usize {
-                for col in 0..x.w as usize {
-                    let row = self.row(x, y, col).get(at..end)?;
+                let mut col = 0;
+                while col < x.w as usize {
+                    let side = side.min(x.w as usize - col);
+                    let len = (side - 1) * n + end - at;
+                    // SAFETY: inside line `y`; as for every row read.
+                    let row = unsafe { self.arena.bytes(address(x, y, col) + at, len) };
                     // SAFETY: the CPU has the set's features.
-                    unsafe { (self.kernels.sum)(row, &mut sum[..end - at]) };
+                    unsafe { (self.kernels.sum)(row, sum.get_mut(..len)?) };
+                    col += side;
+                }
+            }
+            if side > 1 {
+                for k in n..side * n {
+                    sum[k % n] += sum[k];
                 }
             }
             for (k, sum) in (at..end).zip(sum) {
@@ -424,24 +383,9 @@ impl<'a> Engine<'a> {
         Some(())
     }
 
-    fn softmax(&self, p: &Reduce, x: &Tensor, out: &Tensor, rows: &[(u16, u16)], target: &Target) -> Option<()> {
-        use crate::kernels::exp;
-        for (i, (y, col)) in rows.iter().enumerate() {
-            let a = self.operand(x, &p.a, self.row(x, *y as usize, *col as usize), false);
-            let n = x.c as usize;
-            let max = (0..n).fold(f32::MIN, |m, k| if a.get(k) > m { a.get(k) } else { m });
-            let sum = (0..n).fold(0.0, |s, k| s + exp(a.get(k) - max));
-            let mut row = self.result_row(target, i, out, &p.out, f32::MIN, f32::MAX, None);
-            for k in 0..n {
-                row.put(k, exp(a.get(k) - max) / sum);
-            }
-        }
-        Some(())
-    }
-
     fn reduce(&self, p: &Reduce, x: &Tensor, out: &Tensor, rows: &[(u16, u16)], target: &Target) -> Option<()> {
         for (i, (y, col)) in rows.iter().enumerate() {
-            let a = self.operand(x, &p.a, self.row(x, *y as usize, *col as usize), false);
+            let a = self.operand(x, &p.a, self.row(x, *y as usize, *col as usize));
             let sum = (0..x.c as usize).fold(0.0, |s, k| s + a.get(k));
             self.result_row(target, i, out, &p.out, f32::MIN, f32::MAX, None).put(0, sum * p.factor);
         }
@@ -464,6 +408,11 @@ fn pick(x: &[u8], out: &mut [u8], index: &[u32], size: usize) {
     if size == 1 {
         for (out, k) in out.iter_mut().zip(index) {
             *out = x.get(*k as usize).copied().unwrap_or(0);
+        }
+    } else if size == 4 {
+        let (x, out) = (x.as_chunks::<4>().0, out.as_chunks_mut::<4>().0);
+        for (out, k) in out.iter_mut().zip(index) {
+            *out = x.get(*k as usize).copied().unwrap_or_default();
         }
     } else {
         for (out, k) in out.chunks_exact_mut(size).zip(index) {

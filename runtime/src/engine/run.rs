@@ -1,7 +1,7 @@
 //! Executes one step over its active rows.
 
 use super::Engine;
-use super::ops::{Target, address, row_bytes};
+use super::ops::{Target, address, offsets, row_bytes};
 use super::spread::grid;
 use super::tiles::{Cursor, Tile};
 use crate::format::{Join, NONE, Op, Segment, Step, TILE, Tensor};
@@ -70,15 +70,21 @@ impl<'a> Engine<'a> {
         if moves_nothing(step) {
             return;
         }
+        if mask.is_none() && self.run_whole(step).is_some() {
+            return;
+        }
         let out = &self.model.tensors[step.output as usize];
         let (mut cursor, mut tile, mut rows_out) = (Cursor::new(grid(out)), Tile::new(), [0u32; TILE]);
         while cursor.next(mask, &mut tile) {
-            for (at, (y, x)) in rows_out.iter_mut().zip(tile.rows()) {
-                *at = address(out, *y as usize, *x as usize) as u32;
-            }
+            offsets(&mut rows_out, tile.rows(), out.origin, out.line, out.pixel);
             let target = Target { start: self.arena.start(), rows: &rows_out[..tile.rows().len()] };
             self.tile(step, tile.rows(), &target);
         }
+    }
+
+    /// A whole step without tiles, where the operator has a way; else `None`.
+    fn run_whole(&self, step: &Step) -> Option<()> {
+        if Self::elementwise(Op::new(step.op)?) { self.dense_elementwise(step) } else { self.dense_moves(step) }
     }
 
     /// Runs the marked rows into the staging area, lets the gate judge each, and leaves those marked that it passed on.

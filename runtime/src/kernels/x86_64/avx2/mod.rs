@@ -3,7 +3,7 @@
 pub(super) mod table;
 mod vector;
 
-use super::super::{Bin, ConvTile, DepthwiseTile, Kernels, PoolTile, Row, Uni};
+use super::super::{Bin, ConvTile, DepthwiseTile, Kernels, Operand, PoolTile, Row, Uni};
 use super::detect::Avx2;
 use super::{conv as convolution, depthwise as channelwise, pool, rows};
 use vector::Ymm;
@@ -23,6 +23,7 @@ pub(super) fn kernels(_: Avx2) -> &'static Kernels {
         max,
         sum,
         lerp,
+        softmax,
         binary,
         map,
     };
@@ -128,6 +129,9 @@ entries! {
     fn table(x: &[u8], out: &mut [u8], table: &[u8; 256]) {
         // SAFETY: within both slices, which do not overlap; the features are this function's.
         unsafe { table::look_up(x.as_ptr(), out.as_mut_ptr(), x.len().min(out.len()), table) }
+    }
+    fn softmax(a: &Operand, c: usize, row: &mut Row) {
+        super::super::rows::softmax(a, c, row);
     }
     fn binary(bin: &Bin, row: &mut Row) {
         super::super::rows::binary(bin, row);

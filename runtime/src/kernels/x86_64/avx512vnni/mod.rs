@@ -2,7 +2,7 @@
 
 mod vector;
 
-use super::super::{Bin, ConvTile, DepthwiseTile, Kernels, PoolTile, Row, Uni};
+use super::super::{Bin, ConvTile, DepthwiseTile, Kernels, Operand, PoolTile, Row, Uni};
 use super::detect::{Avx512Vbmi, Avx512Vnni};
 use super::{avx2, conv as convolution, depthwise as channelwise, pool, rows};
 use vector::Zmm;
@@ -28,6 +28,7 @@ const fn set<const VBMI: bool>() -> Kernels {
         max,
         sum,
         lerp,
+        softmax,
         binary,
         map,
     }
@@ -178,6 +179,9 @@ entries! {
     fn table(x: &[u8], out: &mut [u8], table: &[u8; 256]) {
         // SAFETY: within both slices, which do not overlap; AVX2 is part of the set's proof.
         unsafe { avx2::table::look_up(x.as_ptr(), out.as_mut_ptr(), x.len().min(out.len()), table) }
+    }
+    fn softmax(a: &Operand, c: usize, row: &mut Row) {
+        super::super::rows::softmax(a, c, row);
     }
     fn binary(bin: &Bin, row: &mut Row) {
         super::super::rows::binary(bin, row);
