@@ -3,6 +3,7 @@
 //! [`Engine::step`] is the main loop; [`run`](self) executes one step over its active rows, `spread` moves marks through
 //! operators, `ops` turns records into kernel calls.
 
+mod conv;
 mod elementwise;
 mod moves;
 mod ops;
