@@ -340,6 +340,9 @@ impl<'a> Engine<'a> {
 fn clip(w: &Window, axis: usize, out: u16, extent: u32) -> (usize, u16) {
     let (kernel, dilation) = (w.kernel[axis] as isize, w.dilation[axis] as isize);
     let first = out as isize * w.stride[axis] as isize - w.pad[axis] as isize;
+    if first >= 0 && first + (kernel - 1) * dilation < extent as isize {
+        return (first as usize, kernel as u16);
+    }
     let skip = if first < 0 { (-first + dilation - 1) / dilation } else { 0 };
     let start = first + skip * dilation;
     let fit = (extent as isize - start + dilation - 1) / dilation;
