@@ -21,10 +21,10 @@ const ROOM: Room = [MaybeUninit::uninit(); REPEATED + BEYOND];
 
 /// `n` pixels from pixel `row` of the map on.
 struct Run {
-    /// Byte of the first operand's first row.
-    a: usize,
-    /// Byte of the second operand's first row.
-    b: usize,
+    /// The first operand's first row.
+    a: *const u8,
+    /// The second operand's first row.
+    b: *const u8,
     out: *mut u8,
     row: usize,
     n: usize,
@@ -47,6 +47,14 @@ fn repeat(room: &mut Room, c: usize, value: impl Fn(usize) -> f32) -> &[f32] {
 fn array<'r>(room: &'r mut Room, values: &'r [f32], n: usize) -> &'r [f32] {
     let c = values.len();
     if n == 1 || c.is_multiple_of(BLOCK) || c > REPEATED { values } else { repeat(room, c, |k| values[k]) }
+}
+
+/// Bytes of the pieces in which pixels with gaps between them are worked on.
+const PIECE: usize = 1024;
+
+/// Bytes from a pixel to the next.
+fn step_of(t: &Tensor) -> usize {
+    if t.w == 1 { t.line as usize } else { t.pixel as usize }
 }
 
 /// Whether the pixels of a line follow one another without gaps.
@@ -81,14 +89,12 @@ impl<'a> Engine<'a> {
         let (a, b) = (self.first(step), self.second(step));
         let all = [Some(out), a, b];
         let (h, w) = (out.h as usize, out.w as usize);
-        let lines = all.iter().flatten().all(|t| packed(t)) || step.op == Op::Copy as u16;
-        let whole = all.iter().flatten().all(|t| packed(t) && t.line == t.w * t.pixel);
-        let (count, n) = if whole { (1, h * w) } else if lines { (h, w) } else { (h * w, 1) };
+        let even = all.iter().flatten().all(|t| t.w == 1 || t.line == t.w * t.pixel);
+        let (count, n) = if even { (1, h * w) } else { (h, w) };
         for i in 0..count {
             let row = i * n;
-            let at = |t: Option<&Tensor>| t.map_or(0, |t| address(t, row / w, row % w));
-            let out = self.arena.start().wrapping_add(at(Some(out)));
-            self.run(step, &Run { a: at(a), b: at(b), out, row, n })?;
+            let at = |t: Option<&Tensor>| self.arena.start().wrapping_add(t.map_or(0, |t| address(t, row / w, row % w)));
+            self.run(step, all, &Run { a: at(a), b: at(b), out: at(Some(out)), row, n })?;
         }
         Some(())
     }
@@ -111,7 +117,7 @@ impl<'a> Engine<'a> {
                 n += 1;
             }
             let (y, x) = (y as usize, x as usize);
-            let at = |t: Option<&Tensor>| t.map_or(0, |t| address(t, y, x));
+            let at = |t: Option<&Tensor>| self.arena.start().wrapping_add(t.map_or(0, |t| address(t, y, x)));
             let out_at = target.start.wrapping_add(target.rows[i] as usize);
             self.run_packed(step, &Run { a: at(a), b: at(b), out: out_at, row: y * out.w as usize + x, n })?;
             i += n;
@@ -119,16 +125,49 @@ impl<'a> Engine<'a> {
         Some(())
     }
 
-    /// A run of a dense step; a copy may have gaps between its rows.
-    fn run(&self, step: &Step, run: &Run) -> Option<()> {
-        let x = self.model.tensors.get(step.inputs[0] as usize)?;
-        let out = self.model.tensors.get(step.output as usize)?;
-        if step.op != Op::Copy as u16 {
+    /// A run of pixels with gaps between them, in the result and the operands `[out, a, b]`.
+    fn run(&self, step: &Step, [out, a, b]: [Option<&Tensor>; 3], run: &Run) -> Option<()> {
+        let Some(out) = out else { return None };
+        let (to, size) = (step_of(out), row_bytes(out));
+        if let (Some(a), true) = (a, step.op == Op::Copy as u16) {
+            // SAFETY: rows of the input and of the output, which do not overlap (check).
+            unsafe { copy_pieces(run.a, step_of(a), run.out, to, size, run.n) };
+            return Some(());
+        }
+        let gaps = |t: Option<&Tensor>| t.is_some_and(|t| step_of(t) != row_bytes(t));
+        let most = [Some(out), a, b].iter().flatten().map(|t| row_bytes(t)).max()?;
+        if run.n == 1 || !(gaps(Some(out)) || gaps(a) || gaps(b)) {
             return self.run_packed(step, run);
         }
-        let (from, to) = (x.pixel as usize, out.pixel as usize);
-        // SAFETY: rows of the input and of the output, which do not overlap (check).
-        unsafe { copy_pieces(self.arena.start().add(run.a), from, run.out, to, row_bytes(out), run.n) };
+        let mut rooms = [[MaybeUninit::<u8>::uninit(); PIECE]; 3];
+        let [room_a, room_b, room_out] = rooms.each_mut().map(|room| room.as_mut_ptr().cast::<u8>());
+        let side = (PIECE / most).max(1);
+        let mut first = 0;
+        while first < run.n {
+            let n = side.min(run.n - first);
+            // Pixels wider than a piece are taken where they are.
+            let fits = n * most <= PIECE;
+            let operand = |t: Option<&Tensor>, at: *const u8, room: *mut u8| match t {
+                Some(t) if fits && gaps(Some(t)) => {
+                    let from = at.wrapping_add(first * step_of(t));
+                    // SAFETY: `n` rows of an operand; the room holds them.
+                    unsafe { copy_pieces(from, step_of(t), room, row_bytes(t), row_bytes(t), n) };
+                    room.cast_const()
+                }
+                Some(t) => at.wrapping_add(first * step_of(t)),
+                None => at,
+            };
+            let (a, b) = (operand(a, run.a, room_a), operand(b, run.b, room_b));
+            let target = run.out.wrapping_add(first * to);
+            let staged = fits && gaps(Some(out));
+            let part = Run { a, b, out: if staged { room_out } else { target }, row: run.row + first, n };
+            self.run_packed(step, &part)?;
+            if staged {
+                // SAFETY: `n` rows of the output, now in the room.
+                unsafe { copy_pieces(room_out, size, target, to, size, n) };
+            }
+            first += n;
+        }
         Some(())
     }
 
@@ -137,8 +176,8 @@ impl<'a> Engine<'a> {
         let out = self.model.tensors.get(step.output as usize)?;
         let c = out.c as usize;
         let input = || {
-            // SAFETY: rows read are disjoint from rows written in the same step (check).
-            unsafe { self.arena.bytes(run.a, run.n * row_bytes(x)) }
+            // SAFETY: rows of an operand or copies of them, disjoint from rows written in the same step (check).
+            unsafe { core::slice::from_raw_parts(run.a, run.n * row_bytes(x)) }
         };
         let mut rooms = [ROOM; 5];
         let [r0, r1, r2, r3, r4] = &mut rooms;
@@ -185,7 +224,7 @@ impl<'a> Engine<'a> {
     fn one_by_one(&self, step: &Step, a: &Tensor, b: &Tensor, out: &Tensor, run: &Run) -> Option<()> {
         for i in 0..run.n {
             let out = run.out.wrapping_add(i * row_bytes(out));
-            let (a, b) = (run.a + i * row_bytes(a), run.b + i * row_bytes(b));
+            let (a, b) = (run.a.wrapping_add(i * row_bytes(a)), run.b.wrapping_add(i * row_bytes(b)));
             self.run_packed(step, &Run { a, b, out, row: run.row + i, n: 1 })?;
         }
         Some(())
@@ -242,7 +281,9 @@ impl<'a> Engine<'a> {
         let long = c > REPEATED && (shared || !c.is_multiple_of(BLOCK));
         if run.n > 1 && (bit(1) && !bit(0) || bit(3) && !bit(2) || long) {
             for i in 0..run.n {
-                let at = |t: Option<&Tensor>, at, one| at + if one { 0 } else { i * t.map_or(0, row_bytes) };
+                let at = |t: Option<&Tensor>, at: *const u8, one| {
+                    at.wrapping_add(if one { 0 } else { i * t.map_or(0, row_bytes) })
+                };
                 let (a, b) = (at(Some(x), run.a, bit(2)), at(y, run.b, bit(0)));
                 let out_at = run.out.wrapping_add(i * row_bytes(out));
                 let one = Run { a, b, out: out_at, row: run.row + i, n: 1 };
@@ -275,21 +316,19 @@ impl<'a> Engine<'a> {
     /// An operand of a run of `n` rows: of as many rows, or of one (`one_row`), of all channels or of one.
     #[allow(clippy::too_many_arguments)]
     fn side<'r>(
-        &self, t: &Tensor, affine: &Affine, at: usize, n: usize, one_row: bool, one_channel: bool,
+        &self, t: &Tensor, affine: &Affine, at: *const u8, n: usize, one_row: bool, one_channel: bool,
         rooms: [&'r mut Room; 2],
     ) -> Operand<'r>
     where
         'a: 'r,
     {
-        let at = if one_row { address(t, 0, 0) } else { at };
+        let at = if one_row { self.arena.start().wrapping_add(address(t, 0, 0)).cast_const() } else { at };
         let rows = if one_row { 1 } else { n };
         // SAFETY: as for every row read.
-        let bytes = unsafe { self.arena.bytes(at, rows * row_bytes(t)) };
+        let bytes = unsafe { core::slice::from_raw_parts(at, rows * row_bytes(t)) };
         if one_channel || (one_row && n > 1) {
-            let [r0, r1] = rooms;
-            let mut unused = [ROOM; 2];
-            let [u0, u1] = &mut unused;
-            let _ = r1;
+            let [r0, _] = rooms;
+            let [u0, u1] = &mut [ROOM; 2];
             let row = self.values(t, affine, bytes, [u0, u1], 1);
             return match one_channel {
                 true => Operand::One(if bytes.is_empty() { 0.0 } else { row.get(0) }),

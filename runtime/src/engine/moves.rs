@@ -2,7 +2,7 @@
 
 use super::Engine;
 use super::ops::{address, row_bytes};
-use crate::format::{Block, FILL, Index, Op, Step};
+use crate::format::{Block, Channels, FILL, Index, Op, Step};
 
 /// `n` pieces of `size` bytes, `from_step` and `to_step` bytes apart.
 ///
@@ -72,6 +72,25 @@ impl Engine<'_> {
                     let target = line(y / block).wrapping_add(y % block * piece);
                     // SAFETY: as above.
                     unsafe { copy_pieces(source, piece, target, to, piece, w) };
+                }
+            }
+            // A slice of the channels.
+            Op::Channels => {
+                let index = self.array::<u32>(self.model.record::<Channels>(step.param)?.index, out.c as usize);
+                let first = *index.first()?;
+                if !index.iter().zip(first..).all(|(a, b)| *a == b) {
+                    return None;
+                }
+                let bytes = first as usize * out.dtype().size();
+                let (count, n, from, to) = match (out.w, x.w) {
+                    // A column is done as one line.
+                    (1, 1) => (1, h, x.line as usize, out.line as usize),
+                    _ => (h, w, from, to),
+                };
+                for y in 0..count {
+                    let source = start.wrapping_add(address(x, y, 0) + bytes);
+                    // SAFETY: channels of the pixels of a line of either map (check).
+                    unsafe { copy_pieces(source, from, line(y), to, size, n) };
                 }
             }
             Op::Index => {

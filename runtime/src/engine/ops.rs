@@ -4,11 +4,12 @@
 //! overlap no row read. Lookups that the check proves answer with an empty slice or leave the tile alone.
 
 use super::Engine;
+use super::conv::Prepared;
 use crate::format::{
-    Affine, Bilinear, BinaryFn, Block, Channels, Conv, ConvF32, Dtype, FILL, Global, Index, MAX_TAPS, MapFn, Op, Pool,
+    Affine, Bilinear, BinaryFn, Block, Channels, ConvF32, Dtype, FILL, Global, Index, MapFn, Op, Pool,
     Reduce, Step, TILE, Tensor, Window,
 };
-use crate::kernels::{ConvTile, Operand, PoolTile, Real, Residual, Row};
+use crate::kernels::{Operand, PoolTile, Real, Row};
 
 /// Where a tile's results go: `start + rows[i]`.
 pub(super) struct Target<'t> {
@@ -53,14 +54,18 @@ pub(super) fn reals(bytes: &[u8]) -> &[Real] {
 }
 
 impl<'a> Engine<'a> {
-    /// Runs `step` on the output pixels `rows`; `None` only for records the check refuses.
-    pub(super) fn tile(&self, step: &Step, rows: &[(u16, u16)], target: &Target) -> Option<()> {
+    /// Runs `step`, prepared as `conv` if it is one, on the output pixels `rows`; `None` only for records the check refuses.
+    pub(super) fn tile(
+        &self, step: &Step, conv: Option<&Prepared>, rows: &[(u16, u16)], target: &Target,
+    ) -> Option<()> {
+        if let Some(conv) = conv {
+            self.conv(conv, rows, target);
+            return Some(());
+        }
         let model = self.model;
         let x = model.tensors.get(step.inputs[0] as usize)?;
         let out = model.tensors.get(step.output as usize)?;
         match Op::new(step.op)? {
-            Op::Conv => self.conv(step, x, out, rows, target),
-            Op::Depthwise => self.conv(step, x, out, rows, target),
             Op::ConvF32 => self.conv_f32(model.record(step.param)?, x, out, rows, target),
             Op::Binary | Op::Map | Op::Table | Op::Copy | Op::Softmax => self.rows_elementwise(step, rows, target),
             Op::MaxPool | Op::AvgPool => self.pool(step, x, out, rows, target),
@@ -111,7 +116,7 @@ impl<'a> Engine<'a> {
             }
             Op::Permute => self.permute(model.record(step.param)?, x, out, rows, target),
             Op::ReduceChannels => self.reduce(model.record(step.param)?, x, out, rows, target),
-            Op::Reshape | Op::Join => Some(()),
+            Op::Conv | Op::Depthwise | Op::Reshape | Op::Join => Some(()),
         }
     }
 
@@ -130,68 +135,6 @@ impl<'a> Engine<'a> {
 
     pub(super) fn table(&self, offset: u32) -> Option<&'a [u8; 256]> {
         self.array::<u8>(offset, 256).try_into().ok()
-    }
-
-    fn conv(&self, step: &Step, x: &Tensor, out: &Tensor, rows: &[(u16, u16)], target: &Target) -> Option<()> {
-        let conv = self.model.record::<Conv>(step.param)?;
-        let depthwise = step.op == Op::Depthwise as u16;
-        let w = &conv.window;
-        let (kh, kw) = (w.kernel[0] as usize, w.kernel[1] as usize);
-        let (c, oc) = (x.c as usize, out.c as usize);
-        let blocks = oc.div_ceil(16);
-
-        let mut segments = [0u32; MAX_TAPS];
-        let columns = if conv.merged != 0 { 1 } else { kw };
-        let segments = segments.get_mut(..kh * columns)?;
-        for (s, segment) in segments.iter_mut().enumerate() {
-            *segment = (s / columns * w.dilation[0] as usize) as u32 * x.line
-                + (s % columns * w.dilation[1] as usize) as u32 * x.pixel;
-        }
-        let (quads, weights) = if depthwise {
-            let quads = segments.len().div_ceil(4);
-            (quads, blocks * quads * 64)
-        } else {
-            let quads = (c * if conv.merged != 0 { kw } else { 1 }).div_ceil(4);
-            (quads, blocks * segments.len() * quads * 64)
-        };
-
-        let (mut rows_in, mut rows_res) = ([0u32; TILE], [0u32; TILE]);
-        // The first tap may lie in the border, before pixel (0, 0).
-        let corner = x.origin.wrapping_sub(w.pad[0] as u32 * x.line).wrapping_sub(w.pad[1] as u32 * x.pixel);
-        let (down, right) = (w.stride[0] as u32 * x.line, w.stride[1] as u32 * x.pixel);
-        offsets(&mut rows_in, rows, corner, down, right);
-        let residual = if step.inputs_len == 2 {
-            let res = self.model.tensors.get(step.inputs[1] as usize)?;
-            offsets(&mut rows_res, rows, res.origin, res.line, res.pixel);
-            Some(Residual {
-                input: self.arena.start(),
-                rows: &rows_res[..rows.len()],
-                r: self.array(conv.r, 16 * blocks),
-            })
-        } else {
-            None
-        };
-        let tile = ConvTile {
-            input: self.arena.start(),
-            rows_in: &rows_in[..rows.len()],
-            segments,
-            quads,
-            weights: self.array(conv.weights, weights),
-            oc,
-            m: self.array(conv.m, 16 * blocks),
-            b: self.array(conv.b, 16 * blocks),
-            residual,
-            lo: conv.lo,
-            hi: conv.hi,
-            table: if conv.table == crate::format::NONE { None } else { Some(self.table(conv.table)?) },
-            output: target.start,
-            rows_out: target.rows,
-            real: out.dtype() == Dtype::F32,
-        };
-        let kernel = if depthwise { self.kernels.depthwise } else { self.kernels.conv };
-        // SAFETY: the check proves the tile valid for every pixel of the output; the CPU has the set's features.
-        unsafe { kernel(&tile) };
-        Some(())
     }
 
     fn conv_f32(&self, conv: &ConvF32, x: &Tensor, out: &Tensor, rows: &[(u16, u16)], target: &Target) -> Option<()> {
@@ -397,6 +340,9 @@ impl<'a> Engine<'a> {
 fn clip(w: &Window, axis: usize, out: u16, extent: u32) -> (usize, u16) {
     let (kernel, dilation) = (w.kernel[axis] as isize, w.dilation[axis] as isize);
     let first = out as isize * w.stride[axis] as isize - w.pad[axis] as isize;
+    if first >= 0 && first + (kernel - 1) * dilation < extent as isize {
+        return (first as usize, kernel as u16);
+    }
     let skip = if first < 0 { (-first + dilation - 1) / dilation } else { 0 };
     let start = first + skip * dilation;
     let fit = (extent as isize - start + dilation - 1) / dilation;

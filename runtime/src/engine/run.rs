@@ -76,11 +76,15 @@ impl<'a> Engine<'a> {
             return;
         }
         let out = &self.model.tensors[step.output as usize];
+        let conv = self.prepare_conv(step);
+        if let (None, Some(conv)) = (mask, &conv) {
+            return self.dense_conv(conv, out);
+        }
         let (mut cursor, mut tile, mut rows_out) = (Cursor::new(grid(out)), Tile::new(), [0u32; TILE]);
         while cursor.next(mask, &mut tile) {
             offsets(&mut rows_out, tile.rows(), out.origin, out.line, out.pixel);
             let target = Target { start: self.arena.start(), rows: &rows_out[..tile.rows().len()] };
-            self.tile(step, tile.rows(), &target);
+            self.tile(step, conv.as_ref(), tile.rows(), &target);
         }
     }
 
@@ -103,9 +107,10 @@ impl<'a> Engine<'a> {
         for (i, at) in rows_out.iter_mut().enumerate() {
             *at = (i * bytes) as u32;
         }
+        let conv = self.prepare_conv(step);
         while cursor.next(Some(&*marked), &mut tile) {
             let target = Target { start: staging.as_mut_ptr(), rows: &rows_out[..tile.rows().len()] };
-            self.tile(step, tile.rows(), &target);
+            self.tile(step, conv.as_ref(), tile.rows(), &target);
             for (new, (y, x)) in staging.chunks_exact(bytes).zip(tile.rows()) {
                 let (y, x) = (*y as usize, *x as usize);
                 // SAFETY: a row of the output; staging lies outside all tensors (layout).

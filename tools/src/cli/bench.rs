@@ -9,8 +9,7 @@ use std::path::PathBuf;
 use anyhow::Result;
 use quiescent::Mode;
 use quiescent_tools::artifact::{self, Artifact};
-use quiescent_tools::clip;
-use quiescent_tools::feed::{Feed, Input};
+use quiescent_tools::feed::Input;
 
 use super::args::{self, KernelArgs};
 use super::measure::{Meter, RunStats, timed};
@@ -87,11 +86,6 @@ pub fn interleave(
     bar.finish_and_clear();
     let shares = meter.shares(artifact);
     Ok((meter, shares))
-}
-
-/// Frames of a clip as the model takes them.
-pub fn load(artifact: &Artifact, clip: &str, options: &clip::Options) -> Result<Vec<Input>> {
-    Feed::open(&artifact.meta.input, clip, options)?.map(|f| f.map(|f| f.input)).collect()
 }
 
 fn text(s: &RunStats) -> String {

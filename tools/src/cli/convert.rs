@@ -4,7 +4,7 @@
 //! import, passes -> calibration frames -> codes -> records -> search for gates on whole clips -> self-test -> file
 //! ```
 
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 
 use anyhow::{Context, Result, bail, ensure};
 use clap::ValueEnum;
@@ -15,7 +15,7 @@ use quiescent_tools::calibrate::{self, Method};
 use quiescent_tools::clip::{self, Anchor, Mode};
 use quiescent_tools::convert::{self, Options};
 use quiescent_tools::feed::{Feed, Input};
-use quiescent_tools::gates;
+use quiescent_tools::gates::Budget;
 use quiescent_tools::lower::{Hold, Norm};
 use quiescent_tools::task::{InputHints, ResizeHint, Task};
 use serde::Serialize;
@@ -80,12 +80,12 @@ pub struct Args {
     /// Frames the ranges are chosen on, spread over the clips
     #[arg(long, value_name = "N", default_value = "32", value_parser = args::at_least_one)]
     calib_frames: usize,
-    /// Time for tuning single gates, in seconds
-    #[arg(long, value_name = "S", default_value = "60")]
-    search_seconds: u64,
     /// Memory for held tensors: the arena may be this multiple of the dense one
     #[arg(long, value_name = "R", default_value = "2.0", value_parser = args::positive)]
     arena_ratio: f32,
+    /// Time for the refinement of single gates
+    #[arg(long, value_name = "SECONDS", default_value = "60", value_parser = args::not_negative)]
+    refine: f32,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, ValueEnum)]
@@ -120,8 +120,8 @@ enum Target {
 pub struct Job {
     pub options: Options,
     pub task: Option<(Task, String)>,
-    pub budget: gates::Budget,
-    pub search: bool,
+    /// `None`: gates as they are, or none.
+    pub search: Option<Budget>,
     pub recipe: serde_json::Value,
 }
 
@@ -175,15 +175,12 @@ pub fn main(a: &Args, talk: &Talk) -> Result<()> {
         "arguments": std::env::args().skip(1).collect::<Vec<_>>(),
         "model": a.model, "calib": a.calib, "task": a.task, "max_drop": a.max_drop, "gates": gated,
         "norm": options.norm, "input_shape": a.input_shape, "profile": options.profile as u16, "keep_float": a.keep_float,
-        "range": format!("{:?}", a.range), "calib_frames": a.calib_frames, "arena_ratio": a.arena_ratio,
+        "range": format!("{:?}", a.range), "calib_frames": a.calib_frames, "arena_ratio": a.arena_ratio, "refine": a.refine,
         "search_frames": SEARCH_FRAMES,
     });
-    let budget = gates::Budget {
-        max_drop: a.max_drop as f64,
-        arena_ratio: a.arena_ratio,
-        refine: std::time::Duration::from_secs(a.search_seconds),
-    };
-    let job = Job { options, task, budget, search: gated, recipe };
+    let refine = std::time::Duration::from_secs_f32(a.refine.min(86_400.0));
+    let search = gated.then_some(Budget { max_drop: a.max_drop as f64, arena_ratio: a.arena_ratio, refine });
+    let job = Job { options, task, search, recipe };
     let (artifact, points) = convert(&job, talk)?;
     artifact.save(&a.output)?;
     if let Some(path) = &a.report {
@@ -253,23 +250,30 @@ pub fn convert(job: &Job, talk: &Talk) -> Result<(Artifact, Vec<Point>)> {
     let frames = convert::calibration_frames(&prepared.input, &o.calib, o.frames).context("--calib")?;
     stage.set_message(format!("calibrating on {} frames", frames.len()));
     let text = job.task.as_ref().map(|t| t.1.clone());
-    let calibrated = convert::calibrate(o, &prepared, &frames, text).with_context(|| o.model.display().to_string())?;
-    let mut artifact = calibrated.lower(&o.hold).with_context(|| o.model.display().to_string())?;
+    let at = || o.model.display().to_string();
+    let calibrated = convert::calibrate(o, &prepared, &frames, text).with_context(at)?;
     drop(frames);
-    let (mut points, mut found) = (Vec::new(), serde_json::Value::Null);
-    if job.search {
-        stage.set_message("loading clips for the search");
-        let clips = sequences(&prepared.input, &o.calib)?;
-        if clips.is_empty() {
-            talk.warn("no --calib clip has two frames: gates stay exact (every change is passed on); give a video to have them chosen");
-        } else {
+    let clips = match &job.search {
+        Some(_) => {
+            stage.set_message("loading clips for the search");
+            sequences(&prepared.input, &o.calib)?
+        }
+        None => Vec::new(),
+    };
+    let (artifact, points, found) = match &job.search {
+        Some(budget) if !clips.is_empty() => {
             let default = Task::default();
             let progress = |what: &str| stage.set_message(what.to_string());
-            let result = calibrated.search(&clips, task.unwrap_or(&default), &job.budget, true, &progress)?;
-            found = serde_json::to_value(&result.2)?;
-            (artifact, points) = (result.0, result.1);
+            let (artifact, points, found) = calibrated.search(&clips, task.unwrap_or(&default), budget, true, &progress).with_context(at)?;
+            (artifact, points, serde_json::to_value(&found)?)
         }
-    }
+        search => {
+            if search.is_some() {
+                talk.warn("no --calib clip has two frames: gates stay exact (every change is passed on); give a video to have them chosen");
+            }
+            (calibrated.lower(&o.hold).with_context(at)?, Vec::new(), serde_json::Value::Null)
+        }
+    };
     stage.set_message("self-test");
     let mut meta = artifact.meta.clone();
     meta.golden = artifact.golden(&kernels::scalar::KERNELS)?;
@@ -371,9 +375,4 @@ pub fn profile_name(code: u16) -> &'static str {
         Some(Profile::Any) => "any",
         None => "unknown",
     }
-}
-
-/// A file name for messages.
-pub fn shown(path: &Path) -> String {
-    path.display().to_string()
 }

@@ -12,6 +12,7 @@
 mod args;
 mod bench;
 mod convert;
+mod demo;
 mod eval;
 mod inspect;
 mod measure;
@@ -45,6 +46,7 @@ enum Command {
     Run(run::Args),
     Eval(eval::Args),
     Bench(bench::Args),
+    Demo(demo::Args),
 }
 
 pub fn main() -> ExitCode {
@@ -66,6 +68,7 @@ fn dispatch(command: &Command, talk: &Talk) -> Result<()> {
         Command::Run(a) => run::main(a, talk),
         Command::Eval(a) => eval::main(a, talk),
         Command::Bench(a) => bench::main(a, talk),
+        Command::Demo(a) => demo::main(a, talk),
     }
 }
 

@@ -89,15 +89,21 @@ fn choose(artifact: &Artifact) -> Vec<Chosen> {
         let t: &Tensor = &model.tensors[tensor];
         Chosen { tensor, title, h: t.h as usize, w: t.w as usize }
     };
-    let mut candidates: Vec<(usize, String)> = Vec::new();
+    // Scratch tensors tell what was recomputed; where nearly all are held, gates have to do.
+    let (mut scratch, mut gated) = (Vec::new(), Vec::new());
     for (step, info) in model.steps.iter().zip(&artifact.meta.steps) {
         let (out, t) = (step.output as usize, &model.tensors[step.output as usize]);
-        if t.h.min(t.w) < 3 || step.macs == 0 || (step.gate == NONE && !t.held()) {
+        if t.h.min(t.w) < 3 || step.macs == 0 {
             continue;
         }
-        let what = if step.gate == NONE { "recomputed" } else { "passed its gate" };
-        candidates.push((out, format!("{} {}x{} {what}", info.name.trim_matches('/'), t.w, t.h)));
+        let name = info.name.trim_matches('/');
+        match (step.gate, t.held()) {
+            (NONE, false) => scratch.push((out, format!("{name} {}x{}: recomputed", t.w, t.h))),
+            (NONE, true) => {}
+            _ => gated.push((out, format!("{name} {}x{}: passed on", t.w, t.h))),
+        }
     }
+    let candidates = if scratch.len() >= LAYERS { scratch } else { gated };
     let n = candidates.len().min(LAYERS);
     let mut layers = vec![chosen("input: changed pixels".into(), model.header.input as usize)];
     for k in 0..n {

@@ -71,7 +71,12 @@ entries! {
 
     fn depthwise(t: &DepthwiseTile) {
         let rows = t.rows_in.len();
-        let mut at = 0;
+        let runs = channelwise::in_runs::<Ymm>(t);
+        if runs {
+            // SAFETY: the tile is valid (the caller); the features are this function's.
+            unsafe { channelwise::runs::<Ymm>(t) }
+        }
+        let mut at = if runs { t.oc } else { 0 };
         while at < t.oc {
             let left = t.oc - at;
             // SAFETY: `at + n <= oc`; the tile is valid (the caller).

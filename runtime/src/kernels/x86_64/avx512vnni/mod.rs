@@ -66,7 +66,12 @@ entries! {
 
     fn depthwise<const VBMI: bool>(t: &DepthwiseTile) {
         let rows = t.rows_in.len();
-        let mut at = 0;
+        let runs = channelwise::in_runs::<Zmm>(t);
+        if runs {
+            // SAFETY: the tile is valid (the caller); the features are this function's.
+            unsafe { channelwise::runs::<Zmm>(t) }
+        }
+        let mut at = if runs { t.oc } else { 0 };
         while at < t.oc {
             let left = t.oc - at;
             // As many rows to a vector as leave the fewest lanes idle.
