@@ -22,7 +22,9 @@ impl<'a> Engine<'a> {
             self.pending(i).fill(0);
         }
         self.warm = true;
-        self.loosest = 0.0;
+        if first == 0 {
+            self.loosest = 0.0;
+        }
         self.stats.dense = true;
     }
 

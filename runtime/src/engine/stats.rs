@@ -11,7 +11,7 @@ pub struct Stats {
     pub macs: u64,
     /// Input pixels marked as changed (0 in a dense frame).
     pub pixels: u32,
-    /// The frame was computed whole.
+    /// The frame was computed whole, or so much of its first part that the rest was.
     pub dense: bool,
 }
 

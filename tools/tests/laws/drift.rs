@@ -40,7 +40,7 @@ fn no_row_drifts() {
                     worst = worst.max(audit(&mut engine, || format!("{} held {hold_name}, frame {t}", case.name)));
                 }
             }
-            assert!(gated > 900, "{}: {gated} gated frames", case.name);
+            assert!(gated > 500, "{}: {gated} gated frames", case.name);
             // The limits are used: the test could fail.
             assert!(worst > 0.2, "{} held {hold_name}: scores reach {worst} of their limits", case.name);
         }
@@ -173,10 +173,16 @@ fn only_marked_rows_change_and_beyond_the_dead_zone() {
                 e.held_rows(t).map(|rows| rows.map(<[u8]>::to_vec).collect())
             };
             let gated: Vec<u32> = model.steps.iter().filter(|s| s.gate != u32::MAX).map(|s| s.output).collect();
+            let mut judged = 0;
             for frame in 0..60 {
                 let before: Vec<_> = (0..model.tensors.len()).map(|t| held(&engine, t)).collect();
                 scene.next();
                 step(&mut engine, scene.frame());
+                if engine.stats().dense {
+                    // Such frames rewrite everything and leave no marks.
+                    continue;
+                }
+                judged += 1;
                 for (t, before) in before.iter().enumerate() {
                     let (Some(before), Some(now)) = (before, held(&engine, t)) else { continue };
                     let tensor = &model.tensors[t];
@@ -193,6 +199,7 @@ fn only_marked_rows_change_and_beyond_the_dead_zone() {
                     }
                 }
             }
+            assert!(judged > 30, "{} held {hold_name}: {judged} gated frames", case.name);
         }
     }
 }

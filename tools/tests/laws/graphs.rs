@@ -2,7 +2,7 @@
 
 use quiescent_tools::ir::{Axis, Binary, Graph, Shape, Unary};
 
-use crate::net::{K, Net, RELU, Random, pad, same};
+use super::net::{K, Net, RELU, Random, pad, same};
 
 /// A graph, the frame's extent, and the nodes to keep in f32.
 pub struct Case {

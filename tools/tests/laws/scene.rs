@@ -1,6 +1,6 @@
 //! Moving pictures made by rule.
 
-use crate::net::Random;
+use super::net::Random;
 
 /// What happens between two frames.
 #[derive(Clone, Copy, Debug, PartialEq)]
