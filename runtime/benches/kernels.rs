@@ -205,9 +205,10 @@ fn rows(set: &Kernels, c: usize) -> Vec<(&'static str, f64)> {
         scale: &scale,
         offset: &offset,
     };
-    let bin = |f| Bin { f, a, b: a };
+    let bin = |f| Bin { f, period: c, a, b: a };
     let uni = |f| Uni {
         f,
+        period: c,
         p: [0.1, 0.5],
         slope: &scale,
         a,

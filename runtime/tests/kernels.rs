@@ -5,6 +5,8 @@
 
 #[path = "kernels/guarded.rs"]
 mod guarded;
+#[path = "kernels/pools.rs"]
+mod pools;
 #[path = "kernels/rows.rs"]
 mod rows;
 #[path = "kernels/tiles.rs"]

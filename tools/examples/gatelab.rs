@@ -21,7 +21,7 @@ fn main() -> anyhow::Result<()> {
     let noise = std::env::var("NOISE").ok().map(|s| clip::Noise { sigma: s.parse().unwrap(), seed: 1 });
     let clips: Vec<Vec<Input>> = vec![Feed::open(&a.meta.input, &v(clip_name), &clip::Options { frames: Some(n), noise, ..Default::default() })?.map(|f| f.unwrap().input).collect()];
     a.set_dense_above(2.0);
-    let t = Trial::new(&a, &clips, &task)?;
+    let t = Trial::new(&a, &clips, &task, None)?;
     if std::env::var("FRAMES").is_ok() {
         let (px, block, tau, dead) = parse(&args[4..])[0];
         a.set_gates(InputGate { pixel: px, block, ..Default::default() }, |g| g.iter_mut().for_each(|g| { g.threshold = (tau * tau) as u32; g.dead = dead; }));

@@ -3,6 +3,13 @@
 //! [`Engine::step`] is the main loop; [`run`](self) executes one step over its active rows, `spread` moves marks through
 //! operators, `ops` turns records into kernel calls.
 
+<<<<<<< HEAD
+mod audit;
+=======
+mod conv;
+>>>>>>> perf
+mod elementwise;
+mod moves;
 mod ops;
 mod output;
 mod run;
@@ -10,6 +17,7 @@ mod spread;
 mod stats;
 mod tiles;
 
+pub use audit::Audit;
 pub use output::{Output, Outputs};
 pub use stats::{Stats, StepStats};
 
@@ -115,6 +123,8 @@ pub struct Engine<'a> {
     budget: Option<u64>,
     /// The held tensors hold a computed frame.
     warm: bool,
+    /// Largest scale a held row has been judged with since the last dense frame.
+    loosest: f32,
     stats: Stats,
     /// Multiply-accumulates a marked input pixel has cost lately.
     macs_per_pixel: f32,
@@ -146,6 +156,7 @@ impl<'a> Engine<'a> {
             mode: Mode::Gated { scale: 1.0 },
             budget: None,
             warm: false,
+            loosest: 0.0,
             stats: Stats::default(),
             macs_per_pixel: 0.0,
             possible: 0,
@@ -168,7 +179,8 @@ impl<'a> Engine<'a> {
         self.counters().fill(0);
     }
 
-    /// Dense or gated from the next frame on.
+    /// Dense or gated from the next frame on. Rows kept under a larger scale may be too far off for a smaller one, so
+    /// lowering the scale costs one dense frame.
     pub fn set_mode(&mut self, mode: Mode) {
         self.mode = mode;
     }
@@ -215,7 +227,7 @@ impl<'a> Engine<'a> {
     /// Finds the changed pixels; `false` if the frame is to be computed whole.
     fn detect(&mut self, frame: &Frame) -> bool {
         let Mode::Gated { scale } = self.mode else { return false };
-        if !self.warm {
+        if !self.warm || scale < self.loosest {
             return false;
         }
         let (gate, index) = (self.model.header.input_gate, self.input_index());
@@ -230,7 +242,9 @@ impl<'a> Engine<'a> {
             if fits || raise > 64.0 {
                 strong.fill(0);
                 let dense = changed as f32 > self.model.header.cost.dense_above * rows as f32;
-                return !dense || self.budget.is_some();
+                let gated = !dense || self.budget.is_some();
+                self.loosest = self.loosest.max(scale);
+                return gated;
             }
             // Larger changes first; what is left out is found again in the next frame.
             raise *= 1.5;

@@ -4,11 +4,12 @@
 //! overlap no row read. Lookups that the check proves answer with an empty slice or leave the tile alone.
 
 use super::Engine;
+use super::conv::Prepared;
 use crate::format::{
-    Affine, Bilinear, Binary, BinaryFn, Block, Channels, Conv, ConvF32, Dtype, FILL, Global, Index, MAX_TAPS, Map,
-    MapFn, Op, Pool, Reduce, Step, TILE, Table, Tensor, Window,
+    Affine, Bilinear, BinaryFn, Block, Channels, ConvF32, Dtype, FILL, Global, Index, MapFn, Op, Pool,
+    Reduce, Step, TILE, Tensor, Window,
 };
-use crate::kernels::{Bin, ConvTile, Operand, PoolTile, Real, Residual, Row, Uni};
+use crate::kernels::{Operand, PoolTile, Real, Row};
 
 /// Where a tile's results go: `start + rows[i]`.
 pub(super) struct Target<'t> {
@@ -21,42 +22,52 @@ pub(super) fn address(t: &Tensor, y: usize, x: usize) -> usize {
     t.origin as usize + y * t.line as usize + x * t.pixel as usize
 }
 
+/// The bytes `origin + y * down + x * right` of pixels `(y, x)`, which mostly follow one another.
+pub(super) fn offsets(at: &mut [u32], rows: &[(u16, u16)], origin: u32, down: u32, right: u32) {
+    let (mut next, mut here) = ((u16::MAX, u16::MAX), 0u32);
+    for (at, &(y, x)) in at.iter_mut().zip(rows) {
+        here = if (y, x) == next {
+            here.wrapping_add(right)
+        } else {
+            origin.wrapping_add(y as u32 * down).wrapping_add(x as u32 * right)
+        };
+        next = (y, x.wrapping_add(1));
+        *at = here;
+    }
+}
+
 /// Bytes of a pixel's channels.
 pub(super) fn row_bytes(t: &Tensor) -> usize {
     t.c as usize * t.dtype().size()
 }
 
-const BINARY: [BinaryFn; 6] =
+pub(super) const BINARY: [BinaryFn; 6] =
     [BinaryFn::Add, BinaryFn::Sub, BinaryFn::Mul, BinaryFn::Div, BinaryFn::Min, BinaryFn::Max];
 
-const MAP: [MapFn; 14] = [
+pub(super) const MAP: [MapFn; 14] = [
     MapFn::Identity, MapFn::Sigmoid, MapFn::Exp, MapFn::Tanh, MapFn::Silu, MapFn::LeakyRelu, MapFn::HardSigmoid,
     MapFn::HardSwish, MapFn::Sqrt, MapFn::Reciprocal, MapFn::Abs, MapFn::Neg, MapFn::Log, MapFn::PRelu,
 ];
 
-fn reals(bytes: &[u8]) -> &[Real] {
+pub(super) fn reals(bytes: &[u8]) -> &[Real] {
     bytes.as_chunks().0
 }
 
 impl<'a> Engine<'a> {
-    /// Runs `step` on the output pixels `rows`; `None` only for records the check refuses.
-    pub(super) fn tile(&self, step: &Step, rows: &[(u16, u16)], target: &Target) -> Option<()> {
+    /// Runs `step`, prepared as `conv` if it is one, on the output pixels `rows`; `None` only for records the check refuses.
+    pub(super) fn tile(
+        &self, step: &Step, conv: Option<&Prepared>, rows: &[(u16, u16)], target: &Target,
+    ) -> Option<()> {
+        if let Some(conv) = conv {
+            self.conv(conv, rows, target);
+            return Some(());
+        }
         let model = self.model;
         let x = model.tensors.get(step.inputs[0] as usize)?;
         let out = model.tensors.get(step.output as usize)?;
         match Op::new(step.op)? {
-            Op::Conv => self.conv(step, x, out, rows, target),
-            Op::Depthwise => self.conv(step, x, out, rows, target),
             Op::ConvF32 => self.conv_f32(model.record(step.param)?, x, out, rows, target),
-            Op::Binary => self.binary(step, model.record(step.param)?, x, out, rows, target),
-            Op::Map => self.map(model.record(step.param)?, x, out, rows, target),
-            Op::Table => {
-                let table = self.table(model.record::<Table>(step.param)?.table)?;
-                self.each_row(x, out, rows, target, |x, out| {
-                    // SAFETY: the CPU has the set's features (chosen by `kernels::select`).
-                    unsafe { (self.kernels.table)(x, out, table) }
-                })
-            }
+            Op::Binary | Op::Map | Op::Table | Op::Copy | Op::Softmax => self.rows_elementwise(step, rows, target),
             Op::MaxPool | Op::AvgPool => self.pool(step, x, out, rows, target),
             Op::GlobalAvg => self.global_avg(model.record(step.param)?, x, out, target),
             Op::GlobalMax => {
@@ -73,7 +84,6 @@ impl<'a> Engine<'a> {
                 }
                 Some(())
             }
-            Op::Copy => self.each_row(x, out, rows, target, |x, out| out.copy_from_slice(x)),
             Op::Index => self.index(model.record(step.param)?, x, out, rows, target),
             Op::Bilinear => self.bilinear(model.record(step.param)?, x, out, rows, target),
             Op::DepthToSpace => {
@@ -99,12 +109,14 @@ impl<'a> Engine<'a> {
             Op::Channels => {
                 let index = self.array::<u32>(model.record::<Channels>(step.param)?.index, out.c as usize);
                 let size = out.dtype().size();
-                self.each_row(x, out, rows, target, |x, out| pick(x, out, index, size))
+                for (i, (y, col)) in rows.iter().enumerate() {
+                    pick(self.row(x, *y as usize, *col as usize), self.result(target, i, out), index, size);
+                }
+                Some(())
             }
             Op::Permute => self.permute(model.record(step.param)?, x, out, rows, target),
-            Op::Softmax => self.softmax(model.record(step.param)?, x, out, rows, target),
             Op::ReduceChannels => self.reduce(model.record(step.param)?, x, out, rows, target),
-            Op::Reshape | Op::Join => Some(()),
+            Op::Conv | Op::Depthwise | Op::Reshape | Op::Join => Some(()),
         }
     }
 
@@ -121,83 +133,8 @@ impl<'a> Engine<'a> {
         unsafe { core::slice::from_raw_parts_mut(target.start.add(target.rows[i] as usize), row_bytes(t)) }
     }
 
-    fn each_row(
-        &self, x: &Tensor, out: &Tensor, rows: &[(u16, u16)], target: &Target, f: impl Fn(&[u8], &mut [u8]),
-    ) -> Option<()> {
-        for (i, (y, col)) in rows.iter().enumerate() {
-            f(self.row(x, *y as usize, *col as usize), self.result(target, i, out));
-        }
-        Some(())
-    }
-
-    fn table(&self, offset: u32) -> Option<&'a [u8; 256]> {
+    pub(super) fn table(&self, offset: u32) -> Option<&'a [u8; 256]> {
         self.array::<u8>(offset, 256).try_into().ok()
-    }
-
-    fn conv(&self, step: &Step, x: &Tensor, out: &Tensor, rows: &[(u16, u16)], target: &Target) -> Option<()> {
-        let conv = self.model.record::<Conv>(step.param)?;
-        let depthwise = step.op == Op::Depthwise as u16;
-        let w = &conv.window;
-        let (kh, kw) = (w.kernel[0] as usize, w.kernel[1] as usize);
-        let (c, oc) = (x.c as usize, out.c as usize);
-        let blocks = oc.div_ceil(16);
-
-        let mut segments = [0u32; MAX_TAPS];
-        let columns = if conv.merged != 0 { 1 } else { kw };
-        let segments = segments.get_mut(..kh * columns)?;
-        for (s, segment) in segments.iter_mut().enumerate() {
-            *segment = (s / columns * w.dilation[0] as usize) as u32 * x.line
-                + (s % columns * w.dilation[1] as usize) as u32 * x.pixel;
-        }
-        let (quads, weights) = if depthwise {
-            let quads = segments.len().div_ceil(4);
-            (quads, blocks * quads * 64)
-        } else {
-            let quads = (c * if conv.merged != 0 { kw } else { 1 }).div_ceil(4);
-            (quads, blocks * segments.len() * quads * 64)
-        };
-
-        let (mut rows_in, mut rows_res) = ([0u32; TILE], [0u32; TILE]);
-        // The first tap may lie in the border, before pixel (0, 0).
-        let corner = x.origin.wrapping_sub(w.pad[0] as u32 * x.line).wrapping_sub(w.pad[1] as u32 * x.pixel);
-        let (down, right) = (w.stride[0] as u32 * x.line, w.stride[1] as u32 * x.pixel);
-        for (at, (y, col)) in rows_in.iter_mut().zip(rows) {
-            *at = corner.wrapping_add(*y as u32 * down).wrapping_add(*col as u32 * right);
-        }
-        let residual = if step.inputs_len == 2 {
-            let res = self.model.tensors.get(step.inputs[1] as usize)?;
-            for (at, (y, col)) in rows_res.iter_mut().zip(rows) {
-                *at = address(res, *y as usize, *col as usize) as u32;
-            }
-            Some(Residual {
-                input: self.arena.start(),
-                rows: &rows_res[..rows.len()],
-                r: self.array(conv.r, 16 * blocks),
-            })
-        } else {
-            None
-        };
-        let tile = ConvTile {
-            input: self.arena.start(),
-            rows_in: &rows_in[..rows.len()],
-            segments,
-            quads,
-            weights: self.array(conv.weights, weights),
-            oc,
-            m: self.array(conv.m, 16 * blocks),
-            b: self.array(conv.b, 16 * blocks),
-            residual,
-            lo: conv.lo,
-            hi: conv.hi,
-            table: if conv.table == crate::format::NONE { None } else { Some(self.table(conv.table)?) },
-            output: target.start,
-            rows_out: target.rows,
-            real: out.dtype() == Dtype::F32,
-        };
-        let kernel = if depthwise { self.kernels.depthwise } else { self.kernels.conv };
-        // SAFETY: the check proves the tile valid for every pixel of the output; the CPU has the set's features.
-        unsafe { kernel(&tile) };
-        Some(())
     }
 
     fn conv_f32(&self, conv: &ConvF32, x: &Tensor, out: &Tensor, rows: &[(u16, u16)], target: &Target) -> Option<()> {
@@ -237,21 +174,15 @@ impl<'a> Engine<'a> {
         Some(())
     }
 
-    fn operand(&self, t: &Tensor, affine: &Affine, row: &'a [u8], one: bool) -> Operand<'a> {
+    fn operand(&self, t: &Tensor, affine: &Affine, row: &'a [u8]) -> Operand<'a> {
         let n = t.c as usize;
         match t.dtype() {
-            Dtype::F32 if one => Operand::One(reals(row).first().map_or(0.0, |r| f32::from_le_bytes(*r))),
             Dtype::F32 => Operand::Reals(reals(row)),
-            Dtype::U8 => {
-                let (scale, offset) = (self.array::<f32>(affine.scale, n), self.array::<f32>(affine.offset, n));
-                match one {
-                    true => Operand::One(match (row, scale, offset) {
-                        ([q, ..], [s, ..], [o, ..]) => *q as f32 * s + o,
-                        _ => 0.0,
-                    }),
-                    false => Operand::Codes { codes: row, scale, offset },
-                }
-            }
+            Dtype::U8 => Operand::Codes {
+                codes: row,
+                scale: self.array(affine.scale, n),
+                offset: self.array(affine.offset, n),
+            },
         }
     }
 
@@ -274,47 +205,6 @@ impl<'a> Engine<'a> {
                 table,
             },
         }
-    }
-
-    fn binary(
-        &self, step: &Step, p: &Binary, a: &Tensor, out: &Tensor, rows: &[(u16, u16)], target: &Target,
-    ) -> Option<()> {
-        let f = *BINARY.get(p.function as usize)?;
-        let bit = |n: u32| p.broadcast >> n & 1 != 0;
-        let table = if p.table == crate::format::NONE { None } else { Some(self.table(p.table)?) };
-        let second = self.model.tensors.get(step.inputs[1] as usize);
-        for (i, (y, col)) in rows.iter().map(|r| (r.0 as usize, r.1 as usize)).enumerate() {
-            let row = if bit(2) { self.row(a, 0, 0) } else { self.row(a, y, col) };
-            let first = self.operand(a, &p.a, row, bit(3));
-            let b = match second {
-                Some(b) => {
-                    let row = if bit(0) { self.row(b, 0, 0) } else { self.row(b, y, col) };
-                    self.operand(b, &p.b, row, bit(1))
-                }
-                None => {
-                    let c = if bit(1) { 1 } else { out.c as usize };
-                    let at = if bit(0) { 0 } else { y * out.w as usize + col };
-                    let row = self.array::<Real>(p.constant, (at + 1) * c).get(at * c..)?;
-                    if bit(1) { Operand::One(f32::from_le_bytes(*row.first()?)) } else { Operand::Reals(row) }
-                }
-            };
-            let mut row = self.result_row(target, i, out, &p.out, p.lo, p.hi, table);
-            // SAFETY: the CPU has the set's features.
-            unsafe { (self.kernels.binary)(&Bin { f, a: first, b }, &mut row) };
-        }
-        Some(())
-    }
-
-    fn map(&self, p: &Map, x: &Tensor, out: &Tensor, rows: &[(u16, u16)], target: &Target) -> Option<()> {
-        let f = *MAP.get(p.function as usize)?;
-        let slope = if f == MapFn::PRelu { self.array(p.slope, out.c as usize) } else { &[] };
-        for (i, (y, col)) in rows.iter().enumerate() {
-            let a = self.operand(x, &p.a, self.row(x, *y as usize, *col as usize), false);
-            let mut row = self.result_row(target, i, out, &p.out, p.lo, p.hi, None);
-            // SAFETY: the CPU has the set's features.
-            unsafe { (self.kernels.map)(&Uni { f, p: p.p, slope, a }, &mut row) };
-        }
-        Some(())
     }
 
     fn pool(&self, step: &Step, x: &Tensor, out: &Tensor, rows: &[(u16, u16)], target: &Target) -> Option<()> {
@@ -355,11 +245,23 @@ impl<'a> Engine<'a> {
         for at in (0..n).step_by(BLOCK) {
             let end = n.min(at + BLOCK);
             let mut sum = [0i32; BLOCK];
+            // Few channels: several adjacent pixels as one row.
+            let side = if x.pixel as usize == n { (BLOCK / n).max(1) } else { 1 };
             for y in 0..x.h as usize {
-                for col in 0..x.w as usize {
-                    let row = self.row(x, y, col).get(at..end)?;
+                let mut col = 0;
+                while col < x.w as usize {
+                    let side = side.min(x.w as usize - col);
+                    let len = (side - 1) * n + end - at;
+                    // SAFETY: inside line `y`; as for every row read.
+                    let row = unsafe { self.arena.bytes(address(x, y, col) + at, len) };
                     // SAFETY: the CPU has the set's features.
-                    unsafe { (self.kernels.sum)(row, &mut sum[..end - at]) };
+                    unsafe { (self.kernels.sum)(row, sum.get_mut(..len)?) };
+                    col += side;
+                }
+            }
+            if side > 1 {
+                for k in n..side * n {
+                    sum[k % n] += sum[k];
                 }
             }
             for (k, sum) in (at..end).zip(sum) {
@@ -424,24 +326,9 @@ impl<'a> Engine<'a> {
         Some(())
     }
 
-    fn softmax(&self, p: &Reduce, x: &Tensor, out: &Tensor, rows: &[(u16, u16)], target: &Target) -> Option<()> {
-        use crate::kernels::exp;
-        for (i, (y, col)) in rows.iter().enumerate() {
-            let a = self.operand(x, &p.a, self.row(x, *y as usize, *col as usize), false);
-            let n = x.c as usize;
-            let max = (0..n).fold(f32::MIN, |m, k| if a.get(k) > m { a.get(k) } else { m });
-            let sum = (0..n).fold(0.0, |s, k| s + exp(a.get(k) - max));
-            let mut row = self.result_row(target, i, out, &p.out, f32::MIN, f32::MAX, None);
-            for k in 0..n {
-                row.put(k, exp(a.get(k) - max) / sum);
-            }
-        }
-        Some(())
-    }
-
     fn reduce(&self, p: &Reduce, x: &Tensor, out: &Tensor, rows: &[(u16, u16)], target: &Target) -> Option<()> {
         for (i, (y, col)) in rows.iter().enumerate() {
-            let a = self.operand(x, &p.a, self.row(x, *y as usize, *col as usize), false);
+            let a = self.operand(x, &p.a, self.row(x, *y as usize, *col as usize));
             let sum = (0..x.c as usize).fold(0.0, |s, k| s + a.get(k));
             self.result_row(target, i, out, &p.out, f32::MIN, f32::MAX, None).put(0, sum * p.factor);
         }
@@ -453,6 +340,9 @@ impl<'a> Engine<'a> {
 fn clip(w: &Window, axis: usize, out: u16, extent: u32) -> (usize, u16) {
     let (kernel, dilation) = (w.kernel[axis] as isize, w.dilation[axis] as isize);
     let first = out as isize * w.stride[axis] as isize - w.pad[axis] as isize;
+    if first >= 0 && first + (kernel - 1) * dilation < extent as isize {
+        return (first as usize, kernel as u16);
+    }
     let skip = if first < 0 { (-first + dilation - 1) / dilation } else { 0 };
     let start = first + skip * dilation;
     let fit = (extent as isize - start + dilation - 1) / dilation;
@@ -464,6 +354,11 @@ fn pick(x: &[u8], out: &mut [u8], index: &[u32], size: usize) {
     if size == 1 {
         for (out, k) in out.iter_mut().zip(index) {
             *out = x.get(*k as usize).copied().unwrap_or(0);
+        }
+    } else if size == 4 {
+        let (x, out) = (x.as_chunks::<4>().0, out.as_chunks_mut::<4>().0);
+        for (out, k) in out.iter_mut().zip(index) {
+            *out = x.get(*k as usize).copied().unwrap_or_default();
         }
     } else {
         for (out, k) in out.chunks_exact_mut(size).zip(index) {

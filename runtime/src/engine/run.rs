@@ -1,7 +1,7 @@
 //! Executes one step over its active rows.
 
 use super::Engine;
-use super::ops::{Target, address, row_bytes};
+use super::ops::{Target, address, offsets, row_bytes};
 use super::spread::grid;
 use super::tiles::{Cursor, Tile};
 use crate::format::{Join, NONE, Op, Segment, Step, TILE, Tensor};
@@ -22,6 +22,7 @@ impl<'a> Engine<'a> {
             self.pending(i).fill(0);
         }
         self.warm = true;
+        self.loosest = 0.0;
         self.stats.dense = true;
     }
 
@@ -65,19 +66,29 @@ impl<'a> Engine<'a> {
     }
 
     /// Runs the rows of `mask` (all without one) straight into the output.
-    fn run_rows(&self, step: &Step, mask: Option<&[u64]>) {
+    pub(super) fn run_rows(&self, step: &Step, mask: Option<&[u64]>) {
         if moves_nothing(step) {
             return;
         }
+        if mask.is_none() && self.run_whole(step).is_some() {
+            return;
+        }
         let out = &self.model.tensors[step.output as usize];
+        let conv = self.prepare_conv(step);
+        if let (None, Some(conv)) = (mask, &conv) {
+            return self.dense_conv(conv, out);
+        }
         let (mut cursor, mut tile, mut rows_out) = (Cursor::new(grid(out)), Tile::new(), [0u32; TILE]);
         while cursor.next(mask, &mut tile) {
-            for (at, (y, x)) in rows_out.iter_mut().zip(tile.rows()) {
-                *at = address(out, *y as usize, *x as usize) as u32;
-            }
+            offsets(&mut rows_out, tile.rows(), out.origin, out.line, out.pixel);
             let target = Target { start: self.arena.start(), rows: &rows_out[..tile.rows().len()] };
-            self.tile(step, tile.rows(), &target);
+            self.tile(step, conv.as_ref(), tile.rows(), &target);
         }
+    }
+
+    /// A whole step without tiles, where the operator has a way; else `None`.
+    fn run_whole(&self, step: &Step) -> Option<()> {
+        if Self::elementwise(Op::new(step.op)?) { self.dense_elementwise(step) } else { self.dense_moves(step) }
     }
 
     /// Runs the marked rows into the staging area, lets the gate judge each, and leaves those marked that it passed on.
@@ -94,9 +105,10 @@ impl<'a> Engine<'a> {
         for (i, at) in rows_out.iter_mut().enumerate() {
             *at = (i * bytes) as u32;
         }
+        let conv = self.prepare_conv(step);
         while cursor.next(Some(&*marked), &mut tile) {
             let target = Target { start: staging.as_mut_ptr(), rows: &rows_out[..tile.rows().len()] };
-            self.tile(step, tile.rows(), &target);
+            self.tile(step, conv.as_ref(), tile.rows(), &target);
             for (new, (y, x)) in staging.chunks_exact(bytes).zip(tile.rows()) {
                 let (y, x) = (*y as usize, *x as usize);
                 // SAFETY: a row of the output; staging lies outside all tensors (layout).
@@ -136,22 +148,25 @@ impl<'a> Engine<'a> {
         };
         let mut left = cost();
         while left > macs {
-            let share = if left > 0 { macs as f32 / left as f32 } else { 0.0 };
+            let share = macs as f32 / left as f32;
+            let mut moved = false;
             for step in steps {
                 let out = step.output as usize;
                 if self.model.tensors[out].held() && !moves_nothing(step) {
-                    let keep = (mask::count(self.mask(out)) as f32 * share * 0.95) as usize;
+                    let rows = mask::count(self.mask(out));
+                    let keep = (rows as f32 * share * 0.95) as usize;
                     mask::split(self.mask(out), self.pending(out), keep);
+                    moved |= keep < rows;
                 }
             }
             if steps.len() > 1 {
                 self.needs(steps);
             }
-            let now = cost();
-            if now >= left {
+            // Fewer rows need not cost less: the rest may still need all of the scratch.
+            left = cost();
+            if !moved {
                 return;
             }
-            left = now;
         }
     }
 
@@ -164,7 +179,7 @@ impl<'a> Engine<'a> {
     }
 
     /// Scratch memory is shared: a scratch tensor's border has to be written anew.
-    fn prepare(&self, step: &Step) {
+    pub(super) fn prepare(&self, step: &Step) {
         if !self.model.tensors[step.output as usize].held() {
             self.fill_border(step.output as usize);
         }
@@ -208,6 +223,6 @@ impl<'a> Engine<'a> {
 }
 
 /// Whether a step only passes masks on.
-fn moves_nothing(step: &Step) -> bool {
+pub(super) fn moves_nothing(step: &Step) -> bool {
     step.op == Op::Join as u16 || step.op == Op::Reshape as u16
 }

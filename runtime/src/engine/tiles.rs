@@ -45,6 +45,13 @@ impl Cursor {
                 None if self.grid.w - 64 * self.word >= 64 => !0,
                 None => (1 << (self.grid.w % 64)) - 1,
             });
+            if bits == !0 && tile.len == 0 && TILE == 64 {
+                for (i, row) in tile.rows.iter_mut().enumerate() {
+                    *row = (self.y as u16, (64 * self.word + i) as u16);
+                }
+                tile.len = TILE;
+                bits = 0;
+            }
             while bits != 0 {
                 if tile.len == TILE {
                     self.bits = Some(bits);

@@ -39,6 +39,20 @@ impl<'a> RowGate<'a> {
         Self { kernels, weights, limit: (!exact).then_some(limit as u32), dead: if exact { 0 } else { gate.dead as u8 } }
     }
 
+    /// The largest score that is not passed on.
+    pub fn limit(&self) -> u32 {
+        self.limit.unwrap_or(0)
+    }
+
+    /// How far a recomputed row is from the held one.
+    pub fn score(&self, new: &[u8], held: &[u8]) -> u32 {
+        match self.limit {
+            None => differing(new, held),
+            // SAFETY: the CPU has the set's features (chosen by `kernels::select`).
+            Some(_) => unsafe { (self.kernels.score)(new, held, self.weights, self.dead) },
+        }
+    }
+
     /// Judges a recomputed row; takes it over and answers `true` if it is to be passed on.
     pub fn pass(&self, new: &[u8], held: &mut [u8]) -> bool {
         match self.limit {
@@ -57,4 +71,9 @@ impl<'a> RowGate<'a> {
             },
         }
     }
+}
+
+/// Bytes that differ.
+pub(crate) fn differing(new: &[u8], held: &[u8]) -> u32 {
+    new.iter().zip(held).filter(|(a, b)| a != b).count() as u32
 }

@@ -11,8 +11,8 @@ pub mod scalar;
 #[cfg(target_arch = "x86_64")]
 pub mod x86_64;
 
-pub use rows::{Bin, Operand, Real, Row, Uni};
-pub(crate) use rows::{clamp, exp};
+pub use rows::{BEYOND, Bin, Operand, Real, Row, Uni};
+pub(crate) use rows::{BLOCK, clamp};
 
 /// One tile of a u8 x s8 convolution: `acc[i][o] = sum over segments s, bytes j of
 /// input[rows_in[i] + segments[s] + j] * weight[s][j][o]`, exact in i32, then
@@ -134,6 +134,8 @@ pub struct Kernels {
     pub sum: unsafe fn(&[u8], &mut [i32]),
     /// `out[i] = (sum of p[j][i] * w[j] + 2^15) >> 16` over 4 rows.
     pub lerp: unsafe fn(p: [&[u8]; 4], w: [u32; 4], out: &mut [u8]),
+    /// Softmax of every `c` values of `a`, whose per-channel arrays and those of the result hold `c` entries.
+    pub softmax: unsafe fn(a: &Operand, c: usize, &mut Row),
     /// A row of a two-operand function.
     pub binary: unsafe fn(&Bin, &mut Row),
     /// A row of a one-operand function.

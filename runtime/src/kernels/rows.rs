@@ -3,13 +3,17 @@
 //! The bodies are generic over nothing and inlined into each kernel set, so that the compiler vectorises them for the
 //! set's features: each works on blocks of a fixed number of channels. The last block ends with the row and overlaps the
 //! one before it (every channel is a function of the operands alone, so that computing it twice changes nothing). Rows
-//! shorter than a block are copied into padded ones first. Every operation is a single IEEE addition, multiplication, division, square
+//! shorter than a block are copied into padded ones first. Several adjacent rows are worked on as one long row, in
+//! which the per-channel arrays repeat. Every operation is a single IEEE addition, multiplication, division, square
 //! root, minimum or maximum, never fused: the bits are the same on every target.
 
 use crate::format::{BinaryFn, MapFn};
 
 /// Channels worked on at a time.
-const BLOCK: usize = 16;
+pub(crate) const BLOCK: usize = 16;
+
+/// Entries a per-channel array holds after a period, if that is no whole number of blocks.
+pub const BEYOND: usize = BLOCK - 1;
 
 /// A block of f32.
 type Block = [f32; BLOCK];
@@ -31,6 +35,8 @@ pub enum Operand<'a> {
     },
     /// As they are.
     Reals(&'a [Real]),
+    /// One value per channel, repeated like the arrays of codes.
+    Repeat(&'a [f32]),
     /// Channel 0 of a row for every channel.
     One(f32),
 }
@@ -70,6 +76,9 @@ pub enum Row<'a> {
 pub struct Bin<'a> {
     /// The function.
     pub f: BinaryFn,
+    /// Channels of a pixel. Where the row holds several pixels, per-channel arrays hold a whole number of blocks, or
+    /// go on with [`BEYOND`] entries from their start.
+    pub period: usize,
     /// First operand.
     pub a: Operand<'a>,
     /// Second operand.
@@ -80,6 +89,8 @@ pub struct Bin<'a> {
 pub struct Uni<'a> {
     /// The function.
     pub f: MapFn,
+    /// As in [`Bin`].
+    pub period: usize,
     /// Its parameters.
     pub p: [f32; 2],
     /// Slopes of `PRelu`.
@@ -91,12 +102,34 @@ pub struct Uni<'a> {
 impl Row<'_> {
     /// Stores one value.
     pub fn put(&mut self, k: usize, y: f32) {
+        self.set(k, k, y);
+    }
+
+    /// Stores value `at`, of channel `k`.
+    #[inline(always)]
+    fn set(&mut self, at: usize, k: usize, y: f32) {
         match self {
             Row::Codes { codes, scale, offset, lo, hi, table } => {
                 let code = super::scalar::code(y * scale[k] + offset[k], lo.max(0.0), hi.min(255.0));
-                codes[k] = table.map_or(code, |t| t[code as usize]);
+                codes[at] = table.map_or(code, |t| t[code as usize]);
             }
-            Row::Reals { reals, lo, hi } => reals[k] = clamp(y, *lo, *hi).to_le_bytes(),
+            Row::Reals { reals, lo, hi } => reals[at] = clamp(y, *lo, *hi).to_le_bytes(),
+        }
+    }
+
+    /// One of several rows.
+    #[inline(always)]
+    fn part(&mut self, at: usize, n: usize) -> Row<'_> {
+        match self {
+            Row::Codes { codes, scale, offset, lo, hi, table } => Row::Codes {
+                codes: &mut codes[at..][..n],
+                scale,
+                offset,
+                lo: *lo,
+                hi: *hi,
+                table: *table,
+            },
+            Row::Reals { reals, lo, hi } => Row::Reals { reals: &mut reals[at..][..n], lo: *lo, hi: *hi },
         }
     }
 
@@ -109,7 +142,7 @@ impl Row<'_> {
     }
 
     #[inline(always)]
-    fn store(&mut self, at: usize, y: &Block) {
+    fn store(&mut self, at: usize, phase: usize, y: &Block) {
         match self {
             Row::Codes {
                 codes,
@@ -119,7 +152,7 @@ impl Row<'_> {
                 hi,
                 table,
             } => {
-                let (scale, offset) = (read(scale, at), read(offset, at));
+                let (scale, offset) = (read(scale, phase), read(offset, phase));
                 let mut q = [0; BLOCK];
                 for i in 0..BLOCK {
                     // `scalar::code`: the bounds make the low byte of the sum the whole integer.
@@ -147,12 +180,34 @@ impl Operand<'_> {
         match *self {
             Operand::Codes { codes, scale, offset } => codes[k] as f32 * scale[k] + offset[k],
             Operand::Reals(reals) => f32::from_le_bytes(reals[k]),
+            Operand::Repeat(values) => values[k],
             Operand::One(v) => v,
         }
     }
 
+    /// Value `at`, of channel `k`.
     #[inline(always)]
-    fn load(&self, at: usize) -> Block {
+    fn value(&self, at: usize, k: usize) -> f32 {
+        match *self {
+            Operand::Codes { codes, scale, offset } => codes[at] as f32 * scale[k] + offset[k],
+            Operand::Reals(reals) => f32::from_le_bytes(reals[at]),
+            Operand::Repeat(values) => values[k],
+            Operand::One(v) => v,
+        }
+    }
+
+    /// One of several rows.
+    #[inline(always)]
+    fn part(&self, at: usize, n: usize) -> Operand<'_> {
+        match *self {
+            Operand::Codes { codes, scale, offset } => Operand::Codes { codes: &codes[at..][..n], scale, offset },
+            Operand::Reals(reals) => Operand::Reals(&reals[at..][..n]),
+            other => other,
+        }
+    }
+
+    #[inline(always)]
+    fn load(&self, at: usize, phase: usize) -> Block {
         let mut x = [0.0; BLOCK];
         match *self {
             Operand::Codes {
@@ -160,7 +215,7 @@ impl Operand<'_> {
                 scale,
                 offset,
             } => {
-                let (codes, scale, offset) = (read(codes, at), read(scale, at), read(offset, at));
+                let (codes, scale, offset) = (read(codes, at), read(scale, phase), read(offset, phase));
                 for i in 0..BLOCK {
                     x[i] = codes[i] as f32 * scale[i] + offset[i];
                 }
@@ -171,6 +226,7 @@ impl Operand<'_> {
                     x[i] = f32::from_le_bytes(bytes[i]);
                 }
             }
+            Operand::Repeat(values) => x = read(values, phase),
             Operand::One(v) => x = [v; BLOCK],
         }
         x
@@ -235,6 +291,10 @@ impl Short {
                 self.reals = pad(reals);
                 Operand::Reals(&self.reals)
             }
+            Operand::Repeat(values) => {
+                self.scale = pad(values);
+                Operand::Repeat(&self.scale)
+            }
             Operand::One(v) => Operand::One(v),
         }
     }
@@ -283,11 +343,39 @@ impl Short {
     }
 }
 
-/// First channel of block `k` of a row. The blocks are walked without closures: these would be compiled for the
-/// features of the target, not of the set.
-#[inline(always)]
-fn start(k: usize, len: usize) -> usize {
-    (k * BLOCK).min(len.saturating_sub(BLOCK))
+/// Where a walk over the blocks of a row is. Blocks are walked without closures: these would be compiled for the features
+/// of the target, not of the set.
+struct Place {
+    period: usize,
+    step: usize,
+    /// Entry of the per-channel arrays.
+    phase: usize,
+}
+
+impl Place {
+    #[inline(always)]
+    fn new(period: usize) -> Self {
+        let period = period.max(1);
+        Place { period, step: BLOCK % period, phase: 0 }
+    }
+
+    /// First channel of block `k`; the last block ends with the row.
+    #[inline(always)]
+    fn at(&mut self, k: usize, len: usize) -> usize {
+        let at = (k * BLOCK).min(len.saturating_sub(BLOCK));
+        if at != k * BLOCK {
+            self.phase = at % self.period;
+        }
+        at
+    }
+
+    #[inline(always)]
+    fn next(&mut self) {
+        self.phase += self.step;
+        if self.phase >= self.period {
+            self.phase -= self.period;
+        }
+    }
 }
 
 /// `min(max(x, lo), hi)` with the operand order of the vector instructions: a NaN gives `lo`.
@@ -312,6 +400,7 @@ fn short_binary(bin: &Bin, row: &mut Row) {
     let [mut a, mut b, mut out] = <[Short; 3]>::default();
     let bin = Bin {
         f: bin.f,
+        period: BLOCK,
         a: a.operand(bin.a),
         b: b.operand(bin.b),
     };
@@ -322,15 +411,18 @@ fn short_binary(bin: &Bin, row: &mut Row) {
 #[inline(always)]
 fn binary_blocks(bin: &Bin, row: &mut Row) {
     let len = row.len();
+    let mut place = Place::new(bin.period);
     macro_rules! each {
         ($f:expr) => {
             for k in 0..len.div_ceil(BLOCK) {
-                let at = start(k, len);
-                let (mut x, y) = (bin.a.load(at), bin.b.load(at));
+                let at = place.at(k, len);
+                let phase = place.phase;
+                let (mut x, y) = (bin.a.load(at, phase), bin.b.load(at, phase));
                 for i in 0..BLOCK {
                     x[i] = $f(x[i], y[i]);
                 }
-                row.store(at, &x);
+                row.store(at, phase, &x);
+                place.next();
             }
         };
     }
@@ -358,6 +450,7 @@ fn short_map(uni: &Uni, row: &mut Row) {
     let [mut a, mut out] = <[Short; 2]>::default();
     let uni = Uni {
         f: uni.f,
+        period: BLOCK,
         p: uni.p,
         slope: &pad(uni.slope),
         a: a.operand(uni.a),
@@ -369,15 +462,18 @@ fn short_map(uni: &Uni, row: &mut Row) {
 #[inline(always)]
 fn map_blocks(uni: &Uni, row: &mut Row) {
     let len = row.len();
+    let mut place = Place::new(uni.period);
     macro_rules! each {
         ($f:expr) => {
             for k in 0..len.div_ceil(BLOCK) {
-                let at = start(k, len);
-                let mut x = uni.a.load(at);
+                let at = place.at(k, len);
+                let phase = place.phase;
+                let mut x = uni.a.load(at, phase);
                 for x in &mut x {
                     *x = $f(*x);
                 }
-                row.store(at, &x);
+                row.store(at, phase, &x);
+                place.next();
             }
         };
     }
@@ -398,14 +494,110 @@ fn map_blocks(uni: &Uni, row: &mut Row) {
         MapFn::Log => each!(log),
         MapFn::PRelu => {
             for k in 0..len.div_ceil(BLOCK) {
-                let at = start(k, len);
-                let (mut x, slope) = (uni.a.load(at), read(uni.slope, at));
+                let at = place.at(k, len);
+                let phase = place.phase;
+                let (mut x, slope) = (uni.a.load(at, phase), read(uni.slope, phase));
                 for i in 0..BLOCK {
                     x[i] = if x[i] < 0.0 { x[i] * slope[i] } else { x[i] };
                 }
-                row.store(at, &x);
+                row.store(at, phase, &x);
+                place.next();
             }
         }
+    }
+}
+
+/// Softmax over each `c` channels of a run of rows; the arrays hold `c` entries. The sum of fewer than 16 exponentials is in order, that of
+/// more in 16 partial sums (channel modulo 16), added by halves.
+#[inline(always)]
+pub(super) fn softmax(a: &Operand, c: usize, row: &mut Row) {
+    let rows = row.len() / c.max(1);
+    let mut i = 0;
+    while i < rows {
+        if c < BLOCK {
+            let n = BLOCK.min(rows - i);
+            softmax_narrow(a, c, i, n, row);
+            i += n;
+        } else {
+            softmax_wide(&a.part(i * c, c), &mut row.part(i * c, c));
+            i += 1;
+        }
+    }
+}
+
+/// `n <= 16` rows from row `first`, side by side.
+#[inline(always)]
+fn softmax_narrow(a: &Operand, c: usize, first: usize, n: usize, row: &mut Row) {
+    let mut x = [[0.0; BLOCK]; BLOCK];
+    for i in 0..n {
+        for k in 0..c {
+            x[k][i] = a.value((first + i) * c + k, k);
+        }
+    }
+    let (mut max, mut sum) = ([f32::MIN; BLOCK], [0.0; BLOCK]);
+    for x in &x[..c] {
+        for i in 0..BLOCK {
+            max[i] = if x[i] > max[i] { x[i] } else { max[i] };
+        }
+    }
+    for x in &mut x[..c] {
+        for i in 0..BLOCK {
+            x[i] = exp(x[i] - max[i]);
+            sum[i] += x[i];
+        }
+    }
+    for x in &mut x[..c] {
+        for i in 0..BLOCK {
+            x[i] /= sum[i];
+        }
+    }
+    for i in 0..n {
+        for k in 0..c {
+            row.set((first + i) * c + k, k, x[k][i]);
+        }
+    }
+}
+
+#[inline(always)]
+fn softmax_wide(a: &Operand, row: &mut Row) {
+    let len = row.len();
+    let (mut max, mut sum) = ([f32::MIN; BLOCK], [0.0; BLOCK]);
+    let mut place = Place::new(len);
+    for k in 0..len.div_ceil(BLOCK) {
+        let at = place.at(k, len);
+        let x = a.load(at, at);
+        for i in 0..BLOCK {
+            max[i] = if x[i] > max[i] { x[i] } else { max[i] };
+        }
+    }
+    let mut top = f32::MIN;
+    for m in max {
+        top = if m > top { m } else { top };
+    }
+    for k in 0..len.div_ceil(BLOCK) {
+        let at = place.at(k, len);
+        let x = a.load(at, at);
+        // The overlap of the last block is in the sums already.
+        let seen = k * BLOCK - at;
+        for i in 0..BLOCK {
+            let e = exp(x[i] - top);
+            sum[(i + BLOCK - seen) % BLOCK] += if i < seen { 0.0 } else { e };
+        }
+    }
+    let mut half = BLOCK / 2;
+    while half > 0 {
+        for i in 0..half {
+            sum[i] += sum[i + half];
+        }
+        half /= 2;
+    }
+    for k in 0..len.div_ceil(BLOCK) {
+        let at = place.at(k, len);
+        let mut x = a.load(at, at);
+        for x in &mut x {
+            *x = exp(*x - top) / sum[0];
+        }
+        row.store(at, at, &x);
     }
 }
 

@@ -1,6 +1,6 @@
 //! The specification: plain loops, in the order of the formulas.
 
-use super::{Bin, ConvTile, DepthwiseTile, Kernels, PoolTile, Row, Uni, rows};
+use super::{Bin, ConvTile, DepthwiseTile, Kernels, Operand, PoolTile, Row, Uni, rows};
 
 /// The scalar set.
 pub static KERNELS: Kernels = Kernels {
@@ -16,6 +16,7 @@ pub static KERNELS: Kernels = Kernels {
     max,
     sum,
     lerp,
+    softmax,
     binary,
     map,
 };
@@ -213,6 +214,10 @@ pub(super) fn lerp(p: [&[u8]; 4], w: [u32; 4], out: &mut [u8]) {
         let y = a[i] as u32 * w[0] + b[i] as u32 * w[1] + c[i] as u32 * w[2] + d[i] as u32 * w[3];
         out[i] = ((y + (1 << 15)) >> 16) as u8;
     }
+}
+
+fn softmax(a: &Operand, c: usize, row: &mut Row) {
+    rows::softmax(a, c, row);
 }
 
 fn binary(bin: &Bin, row: &mut Row) {

@@ -1,7 +1,7 @@
 //! The entries that work on one row.
 
 use quiescent::format::{BinaryFn, MapFn};
-use quiescent::kernels::{Bin, Kernels, Operand, Real, Row, Uni, scalar};
+use quiescent::kernels::{BEYOND, Bin, Kernels, Operand, Real, Row, Uni, scalar};
 
 use super::guarded::{Against, Guarded};
 use super::{Random, sets};
@@ -290,6 +290,7 @@ fn binary() {
             let pick = random.below(9);
             let bin = Bin {
                 f,
+                period: len,
                 a: a.operands()[pick / 3],
                 b: b.operands()[pick % 3],
             };
@@ -312,6 +313,7 @@ fn map() {
         for f in MAPS {
             let uni = Uni {
                 f,
+                period: len,
                 p: [0.2, 0.5],
                 slope: &slope,
                 a: a.operands()[random.below(3)],
@@ -322,4 +324,122 @@ fn map() {
             });
         }
     });
+}
+
+/// The first entries again, as long as a kernel reads them.
+fn repeated(x: &[f32]) -> Vec<f32> {
+    x.iter().copied().cycle().take(x.len() + BEYOND).collect()
+}
+
+/// A run of pixels is what its pixels are one by one.
+#[test]
+fn runs() {
+    for set in quiescent::kernels::available() {
+        for c in (1..=50).chain([64, 85, 96, 240]) {
+            for n in [2, 3, 5, 17] {
+                let random = &mut Random((100 * c + n) as u64);
+                let x = Values::new(random, c * n, c % 5 == 4);
+                let per = Values::new(random, c, false);
+                let (scale, offset) = (repeated(&per.scale), repeated(&per.offset));
+                let (m, b) = (repeated(&per.offset), repeated(&per.scale));
+                let run = Operand::Codes { codes: &x.codes, scale: &scale, offset: &offset };
+                let others = [Operand::Reals(&x.reals), Operand::Repeat(&scale), Operand::One(3.0), run];
+                for (k, other) in others.into_iter().enumerate() {
+                    let (f, g) = (BINARY[(c + n + k) % 6], MAPS[(c + 3 * n + k) % 14]);
+                    let real = (c + k) % 3 == 0;
+                    let at = |o: Operand<'_>, i: usize| -> Vec<f32> {
+                        (0..c)
+                            .map(|j| match o {
+                                Operand::Codes { codes, scale, offset } => {
+                                    codes[i * c + j] as f32 * scale[j] + offset[j]
+                                }
+                                Operand::Reals(r) => f32::from_le_bytes(r[i * c + j]),
+                                Operand::Repeat(v) => v[j],
+                                Operand::One(v) => v,
+                            })
+                            .collect()
+                    };
+                    let bytes = |v: Vec<f32>| -> Vec<Real> { v.iter().map(|x| x.to_le_bytes()).collect() };
+                    let size = if real { 4 } else { 1 };
+                    let (mut found, mut expected) = (framed(&vec![0; c * n * size]), framed(&vec![0; c * n * size]));
+                    let result = |out: &mut [u8], f: &dyn Fn(&mut Row)| {
+                        if real {
+                            f(&mut Row::Reals { reals: out.as_chunks_mut().0, lo: -9.0, hi: 9.0 });
+                        } else {
+                            let (scale, offset) = (&m, &b);
+                            f(&mut Row::Codes { codes: out, scale, offset, lo: 0.0, hi: 250.0, table: None });
+                        }
+                    };
+                    for map in [false, true] {
+                        let p = [0.2, 0.5];
+                        // SAFETY: the set is available, scalar always is.
+                        result(&mut found[64..][..c * n * size], &|row| unsafe {
+                            if map {
+                                (set.map)(&Uni { f: g, period: c, p, slope: &scale, a: other }, row)
+                            } else {
+                                (set.binary)(&Bin { f, period: c, a: run, b: other }, row)
+                            }
+                        });
+                        for i in 0..n {
+                            let (a, b) = (bytes(at(run, i)), bytes(at(other, i)));
+                            let (a, b) = (Operand::Reals(&a), Operand::Reals(&b));
+                            // SAFETY: as above.
+                            result(&mut expected[64 + i * c * size..][..c * size], &|row| unsafe {
+                                if map {
+                                    let uni = Uni { f: g, period: c, p, slope: &scale[..c], a: b };
+                                    (scalar::KERNELS.map)(&uni, row)
+                                } else {
+                                    (scalar::KERNELS.binary)(&Bin { f, period: c, a, b }, row)
+                                }
+                            });
+                        }
+                        assert!(found == expected, "{}: {f:?} {g:?} {map} {n} x {c}, operand {k}", set.name);
+                    }
+                }
+            }
+        }
+    }
+}
+
+#[test]
+fn softmax() {
+    for set in sets() {
+        for c in (1..=70).chain([80, 255, 1001]) {
+            for n in [1, 2, 15, 16, 17, 33] {
+                let random = &mut Random((100 * c + n) as u64);
+                let x = Values::new(random, c * n, false);
+                let per = Values::new(random, c, false);
+                for a in [
+                    Operand::Reals(&x.reals),
+                    Operand::Codes { codes: &x.codes, scale: &per.scale, offset: &per.offset },
+                ] {
+                    let (scale, offset) = (vec![255.0; c], vec![0.5; c]);
+                    compare(set, "softmax", &vec![0; c * n], |set, codes| {
+                        let row = &mut Row::Codes { codes, scale: &scale, offset: &offset, lo: 0.0, hi: 255.0, table: None };
+                        // SAFETY: the set is available.
+                        unsafe { (set.softmax)(&a, c, row) }
+                    });
+                    compare(set, "softmax", &vec![0; 4 * c * n], |set, bytes| {
+                        let row = &mut Row::Reals { reals: bytes.as_chunks_mut().0, lo: f32::MIN, hi: f32::MAX };
+                        // SAFETY: as above.
+                        unsafe { (set.softmax)(&a, c, row) }
+                    });
+                }
+                // Probabilities, whatever the order of the sum.
+                let mut out = vec![[0u8; 4]; c * n];
+                let row = &mut Row::Reals { reals: &mut out, lo: f32::MIN, hi: f32::MAX };
+                // SAFETY: as above.
+                unsafe { (set.softmax)(&Operand::Reals(&x.reals), c, row) };
+                for (p, x) in out.chunks_exact(c).zip(x.reals.chunks_exact(c)) {
+                    let sum: f32 = p.iter().map(|p| f32::from_le_bytes(*p)).sum();
+                    assert!((sum - 1.0).abs() < 1e-4, "{}: {c} channels sum to {sum}", set.name);
+                    let e: Vec<f64> = x.iter().map(|x| (f32::from_le_bytes(*x) as f64).exp()).collect();
+                    let total: f64 = e.iter().sum();
+                    for (p, e) in p.iter().zip(&e) {
+                        assert!((f32::from_le_bytes(*p) as f64 - e / total).abs() < 1e-5);
+                    }
+                }
+            }
+        }
+    }
 }

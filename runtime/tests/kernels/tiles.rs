@@ -22,6 +22,8 @@ struct Shape {
     extreme: bool,
     /// Multipliers and offsets that overflow or give NaN.
     wild: bool,
+    /// Rows that follow one another in memory; 0: none do.
+    adjacent: usize,
     against: Against,
     seed: u64,
 }
@@ -78,6 +80,7 @@ impl Shape {
             table,
             extreme,
             wild,
+            adjacent: 0,
             against,
             seed,
         }
@@ -93,7 +96,7 @@ impl Shape {
         } else {
             4 * self.quads
         };
-        let spread = line * 3 + 7;
+        let spread = line * (3 + self.adjacent) + 7;
         let input: Vec<u8> = (0..spread * 2 + line)
             .map(|_| random.code(self.extreme))
             .collect();
@@ -103,8 +106,15 @@ impl Shape {
             v[0] = if n > 1 { 0 } else { v[0] };
             v
         };
-        let rows_in = offsets(self.rows);
+        let mut rows_in = offsets(self.rows);
         let segments = offsets(self.segments);
+        for i in (0..self.rows).filter(|_| self.adjacent > 0) {
+            // Runs that end with the input as well.
+            rows_in[i] = match i % self.adjacent {
+                0 => (spread - (self.adjacent - 1) * line) as u32 >> (i / self.adjacent % 2),
+                _ => rows_in[i - 1] + line as u32,
+            };
+        }
         let weights: Vec<u8> =
             (0..blocks * 64 * self.quads * if self.depthwise { 1 } else { self.segments })
                 .map(|_| {
@@ -149,11 +159,11 @@ impl Shape {
         let size = self.oc * if self.real { 4 } else { 1 };
         let mut rows_out: Vec<u32> = Vec::new();
         let mut end = random.below(70);
-        for _ in 0..self.rows {
+        for i in 0..self.rows {
             rows_out.push(end as u32);
-            end += size + random.below(70);
+            end += size + if self.adjacent > 0 && (i + 1) % self.adjacent != 0 { 0 } else { random.below(70) };
         }
-        for i in (1..self.rows).rev() {
+        for i in (1..self.rows).rev().filter(|_| self.adjacent == 0) {
             rows_out.swap(i, random.below(i + 1));
         }
         let mut output = vec![0xa5u8; end + 70];
@@ -264,6 +274,24 @@ fn conv_sums_at_the_limits() {
             let mut shape = Shape::plain(false, rows, oc, quads, segments, 7);
             shape.extreme = true;
             shape.real = true;
+            shape.check();
+        }
+    }
+}
+
+/// Lines of a dense map.
+#[test]
+fn depthwise_runs() {
+    for oc in (1..=80).chain([96, 116, 128]) {
+        for (k, (rows, adjacent)) in [(64, 64), (100, 40), (64, 9), (256, 33), (20, 3), (17, 17)].into_iter().enumerate() {
+            let taps = [9, 25, 4, 7, 65, 1][(oc + k) % 6];
+            let mut shape = Shape::plain(true, rows, oc, 0, taps, (oc * 100 + rows) as u64);
+            shape.adjacent = adjacent;
+            shape.table = k % 3 == 0;
+            shape.residual = oc % 7 == 0;
+            shape.real = oc % 11 == 0;
+            shape.wild = k == 4;
+            shape.against = if k % 2 == 0 { Against::End } else { Against::Start };
             shape.check();
         }
     }

@@ -284,7 +284,7 @@ pub fn convert(job: &Job, talk: &Talk) -> Result<(Artifact, Vec<Point>)> {
         Some(budget) if !clips.is_empty() => {
             let default = Task::default();
             let progress = |what: &str| stage.set_message(what.to_string());
-            let (artifact, points, found) = calibrated.search(&clips, task.unwrap_or(&default), budget, &progress).with_context(at)?;
+            let (artifact, points, found) = calibrated.search(&clips, task.unwrap_or(&default), budget, true, &progress).with_context(at)?;
             (artifact, points, serde_json::to_value(&found)?)
         }
         search => {

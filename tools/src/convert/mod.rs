@@ -11,8 +11,8 @@ use crate::clip::{self, Mode};
 use crate::feed::{Feed, Input, reals};
 use crate::ir::{ElementType, Graph};
 use crate::lower::{self, Hold, Norm};
-use crate::task::Task;
-use crate::{gates, import, passes};
+use crate::task::{self, Prediction, Task};
+use crate::{exec, gates, import, passes};
 
 /// What `convert` was asked for.
 #[derive(Clone, Debug)]
@@ -165,11 +165,49 @@ impl Calibrated<'_> {
         Artifact::new(lowered.builder, meta)
     }
 
-    /// The artifact with gates chosen on `clips` (consecutive frames each), and what the search found.
+    /// The artifact with gates chosen on `clips` (consecutive frames each), and what the search found. Agreement is that
+    /// with the float model, or with the dense network where `against_float` is not set.
     pub fn search(
-        &self, clips: &[Vec<Input>], task: &Task, budget: &gates::Budget, progress: &dyn Fn(&str),
+        &self, clips: &[Vec<Input>], task: &Task, budget: &gates::Budget, against_float: bool, progress: &dyn Fn(&str),
     ) -> Result<(Artifact, Vec<Point>, gates::Found)> {
-        gates::search(&|hold| self.lower(hold), &self.pieces()?, clips, task, budget, progress)
+        let float = if against_float {
+            progress("running the float model over the clips");
+            Some(self.float_predictions(clips, task)?)
+        } else {
+            None
+        };
+        let material = gates::Material {
+            lower: &|hold| self.lower(hold),
+            pieces: &self.pieces()?,
+            clips,
+            float: float.as_deref(),
+            task,
+        };
+        gates::search(&material, budget, progress)
+    }
+
+    fn float_predictions(&self, clips: &[Vec<Input>], task: &Task) -> Result<Vec<Vec<Prediction>>> {
+        let p = self.prepared;
+        let mut float = exec::Executor::new(&p.float)?;
+        let [h, w, _] = p.input.shape;
+        let mut all = Vec::new();
+        for clip in clips {
+            let mut predictions = Vec::new();
+            for frame in clip {
+                float.run(&[float_input(p, frame)])?;
+                let values = float.outputs();
+                let outputs: Vec<task::Output> = p
+                    .float
+                    .outputs
+                    .iter()
+                    .zip(&values)
+                    .map(|(o, data)| task::Output { name: &o.name, shape: &o.onnx_shape, data })
+                    .collect();
+                predictions.push(task.decode(&outputs, (w, h))?);
+            }
+            all.push(predictions);
+        }
+        Ok(all)
     }
 }
 

@@ -5,12 +5,15 @@ use quiescent::{Mode, kernels};
 
 use crate::artifact::{self, Artifact, OutputData};
 use crate::feed::Input;
-use crate::task::{Agreement, Prediction, Task};
+use crate::task::{Agreement, Detection, Kind, Prediction, Task, iou};
 
 /// A clip with the dense network's answers.
 struct Reference {
     frames: Vec<Input>,
+    /// The reference answers.
     predictions: Vec<Prediction>,
+    /// The dense network's answers.
+    dense: Vec<Prediction>,
     outputs: Vec<Vec<OutputData>>,
 }
 
@@ -20,6 +23,8 @@ pub struct Trial<'t> {
     task: &'t Task,
     /// Width and height of the model's input.
     size: (usize, usize),
+    /// Mean agreement of the dense network with the reference predictions: 1 where these are its own.
+    pub dense: f64,
 }
 
 /// One setting on one or all clips.
@@ -27,32 +32,48 @@ pub struct Trial<'t> {
 pub struct Measure {
     /// Share of the dense multiply-accumulates, first frames left out.
     pub work: f64,
-    /// The task's score against the dense network, 0..=1.
+    /// The task's score against the reference predictions, 0..=1.
     pub agreement: f64,
-    /// Root mean square difference of the outputs over that of the dense outputs' variation.
+    /// A smooth measure of the same for the search to follow: see [`distance`], and a tenth of the relative
+    /// difference of the outputs.
     pub error: f64,
     /// Share of the work of each step.
     pub steps: Vec<f64>,
 }
 
 impl<'t> Trial<'t> {
-    /// Runs the dense network over `clips`, at most `most` frames each.
-    pub fn new(artifact: &Artifact, clips: &[Vec<Input>], task: &'t Task) -> Result<Self> {
+    /// Runs the dense network over `clips`. The reference predictions are those of `float`, frame by frame, or the dense
+    /// network's own.
+    pub fn new(
+        artifact: &Artifact, clips: &[Vec<Input>], task: &'t Task, float: Option<&[Vec<Prediction>]>,
+    ) -> Result<Self> {
         let [h, w, _] = artifact.meta.input.shape;
         let mut arena = artifact.arena();
         let mut engine = artifact.engine(&mut arena, kernels::best())?;
         engine.set_mode(Mode::Dense);
         let mut references = Vec::new();
-        for frames in clips {
+        let mut dense = 0.0;
+        for (k, frames) in clips.iter().enumerate() {
             let (mut predictions, mut outputs) = (Vec::new(), Vec::new());
             for frame in frames {
                 let out = artifact::read_outputs(&artifact::step(&mut engine, frame)?);
                 predictions.push(task.decode(&artifact::as_task(&out), (w, h))?);
                 outputs.push(out);
             }
-            references.push(Reference { frames: frames.clone(), predictions, outputs });
+            let own = predictions.clone();
+            let mut agreement = Agreement::new(task);
+            if let Some(float) = float.and_then(|f| f.get(k)) {
+                for (a, b) in float.iter().zip(&predictions) {
+                    agreement.add(a, b)?;
+                }
+                predictions = float.clone();
+                dense += agreement.score() / clips.len() as f64;
+            } else {
+                dense += 1.0 / clips.len() as f64;
+            }
+            references.push(Reference { frames: frames.clone(), predictions, dense: own, outputs });
         }
-        Ok(Self { clips: references, task, size: (w, h) })
+        Ok(Self { clips: references, task, size: (w, h), dense })
     }
 
     /// Number of clips.
@@ -73,13 +94,14 @@ impl<'t> Trial<'t> {
         engine.set_mode(Mode::Gated { scale });
         let dense = artifact.header().cost.macs.get() as f64;
         let mut agreement = Agreement::new(self.task);
-        let (mut macs, mut counted, mut off, mut all) = (0.0, 0usize, 0.0, 0.0);
+        let (mut macs, mut counted, mut off, mut all, mut apart) = (0.0, 0usize, 0.0, 0.0, 0.0);
         let mut steps = vec![0.0; artifact.meta.steps.len()];
         for (i, frame) in reference.frames.iter().enumerate() {
             artifact::step(&mut engine, frame)?;
             let out = artifact::read_outputs(&engine.outputs());
             let prediction = self.task.decode(&artifact::as_task(&out), self.size)?;
             agreement.add(&reference.predictions[i], &prediction)?;
+            apart += distance(&reference.dense[i], &prediction, self.task);
             if i == 0 {
                 continue;
             }
@@ -100,7 +122,7 @@ impl<'t> Trial<'t> {
         Ok(Measure {
             work: macs / total,
             agreement: agreement.score(),
-            error: (off / f64::max(all, 1e-30)).sqrt(),
+            error: (apart / reference.frames.len() as f64).sqrt() + 0.1 * (off / f64::max(all, 1e-30)).sqrt(),
             steps,
         })
     }
@@ -118,4 +140,29 @@ impl<'t> Trial<'t> {
         }
         Ok(mean)
     }
+}
+
+/// How far two answers are apart, quadratically: boxes by overlap and score, a missing or extra box as much as two codes
+/// of 0.2 in score; other answers by the outputs alone.
+fn distance(dense: &Prediction, ours: &Prediction, task: &Task) -> f64 {
+    let (Prediction::Detections(a), Prediction::Detections(b)) = (dense, ours) else { return 0.0 };
+    let Kind::Detections(kind) = &task.kind else { return 0.0 };
+    const MISSING: f64 = 4.0;
+    let one_way = |from: &[Detection], to: &[Detection]| -> f64 {
+        let strong = from.iter().filter(|d| d.score >= kind.threshold);
+        strong
+            .map(|d| {
+                let same = to.iter().filter(|e| e.class == d.class);
+                let best = same.map(|e| (iou(d.corners(), e.corners()), e)).max_by(|x, y| x.0.total_cmp(&y.0));
+                match best {
+                    Some((overlap, e)) if overlap >= 0.5 => {
+                        let (shift, score) = (2.0 * (1.0 - f64::from(overlap)), f64::from(d.score - e.score) / 0.1);
+                        (shift * shift + score * score).min(MISSING)
+                    }
+                    _ => MISSING,
+                }
+            })
+            .sum()
+    };
+    (one_way(a, b) + one_way(b, a)) / 2.0
 }

@@ -26,12 +26,12 @@ use serde::Serialize;
 use crate::artifact::Artifact;
 use crate::feed::Input;
 use crate::lower::Hold;
-use crate::task::Task;
+use crate::task::{Prediction, Task};
 
 /// What the search may cost.
 #[derive(Clone, Debug)]
 pub struct Budget {
-    /// Largest loss of agreement with the dense network (0.01 is one point of F1).
+    /// Largest loss of agreement with the reference against what the dense network has (0.01 is one point of F1).
     pub max_drop: f64,
     /// Largest arena, as a multiple of the dense one.
     pub arena_ratio: f32,
@@ -55,6 +55,8 @@ pub struct Found {
     pub work_limited: f64,
     pub work: f64,
     pub agreement: f64,
+    /// Of the dense network with the same reference.
+    pub agreement_dense: f64,
     pub runs: usize,
     pub held_let_go: usize,
     pub points: Vec<(f32, f64, f64)>,
@@ -62,6 +64,11 @@ pub struct Found {
 
 /// Makes an artifact with these tensors held.
 pub type Lower<'a> = dyn Fn(&Hold) -> Result<Artifact> + 'a;
+
+/// Settings are judged with all thresholds this much larger than they will be: other scenes ask for a margin.
+const MARGIN: f32 = 1.25;
+/// Share of error that a share of work is worth in the refinement.
+const EXCHANGE: f64 = 0.7;
 
 const SCALES: [f32; 6] = [0.0, 0.5, 0.7, 1.0, 1.4, 2.0];
 const TAUS: [f32; 10] = [2.0, 3.0, 4.0, 6.0, 8.0, 11.0, 16.0, 22.0, 32.0, 45.0];
@@ -75,20 +82,32 @@ struct Search<'a> {
     found: Found,
 }
 
-/// Chooses held tensors and thresholds. `pieces` are the tensors that may be let go, with their bytes; `clips` are
-/// consecutive frames of calibration clips in the model's input layout, each started afresh.
-pub fn search(
-    lower: &Lower, pieces: &[(usize, usize)], clips: &[Vec<Input>], task: &Task, budget: &Budget,
-    progress: &dyn Fn(&str),
-) -> Result<(Artifact, Vec<Point>, Found)> {
+/// What the search works on.
+pub struct Material<'a> {
+    pub lower: &'a Lower<'a>,
+    /// The tensors that may be let go, with their bytes.
+    pub pieces: &'a [(usize, usize)],
+    /// Consecutive frames of calibration clips in the model's input layout, each started afresh.
+    pub clips: &'a [Vec<Input>],
+    /// The float model's answers to them; without, agreement is with the dense network.
+    pub float: Option<&'a [Vec<Prediction>]>,
+    pub task: &'a Task,
+}
+
+/// Chooses held tensors and thresholds.
+pub fn search(m: &Material, budget: &Budget, progress: &dyn Fn(&str)) -> Result<(Artifact, Vec<Point>, Found)> {
+    let (lower, pieces) = (m.lower, m.pieces);
     let all = lower(&Hold::All)?;
-    let trial = Trial::new(&all, clips, task)?;
-    let mut s = Search { lower, trial, budget, progress, found: Found::default() };
-    let (mut artifact, input, tau) = s.uniform(all)?;
+    let trial = Trial::new(&all, m.clips, m.task, m.float)?;
+    let found = Found { agreement_dense: trial.dense, ..Default::default() };
+    let mut s = Search { lower, trial, budget, progress, found };
+    let (mut artifact, input, tau) = s.uniform(all, &PIXELS)?;
     if artifact.header().arena_len as f32 > budget.arena_ratio * artifact.header().arena_dense_len as f32 {
         artifact = s.let_go(artifact, pieces, input, tau)?;
+        // Fewer gates make fewer errors: the rest may be coarser.
+        artifact = s.uniform(artifact, &[input.pixel])?.0;
     }
-    s.found.work_limited = s.run(&artifact, 1.0)?.work;
+    s.found.work_limited = s.run(&artifact)?.work;
     s.refine(&mut artifact)?;
     let points = s.points(&artifact)?;
     Ok((artifact, points, s.found))
@@ -119,25 +138,24 @@ fn input_gate(pixel: u16) -> InputGate {
 }
 
 impl Search<'_> {
-    fn run(&mut self, artifact: &Artifact, scale: f32) -> Result<Measure> {
+    fn run(&mut self, artifact: &Artifact) -> Result<Measure> {
         self.found.runs += 1;
-        self.trial.all(artifact, scale)
+        self.trial.all(artifact, MARGIN)
     }
 
     fn fits(&self, m: &Measure) -> bool {
-        m.agreement >= 1.0 - self.budget.max_drop
+        m.agreement >= self.trial.dense - self.budget.max_drop
     }
 
     /// Step 1. The agreement falls with tau, if not strictly: from the largest down, the first that fits.
-    fn uniform(&mut self, mut artifact: Artifact) -> Result<(Artifact, InputGate, f32)> {
+    fn uniform(&mut self, mut artifact: Artifact, pixels: &[u16]) -> Result<(Artifact, InputGate, f32)> {
         let mut best: Option<(Measure, u16, f32)> = None;
-        for pixel in PIXELS {
+        for &pixel in pixels {
             let (mut lo, mut hi) = (0, TAUS.len());
-            // Bisection for the border, then one look beyond it is not needed: the border is what is wanted.
             while lo < hi {
                 let mid = (lo + hi) / 2;
                 set_uniform(&mut artifact, input_gate(pixel), TAUS[mid]);
-                let m = self.run(&artifact, 1.0)?;
+                let m = self.run(&artifact)?;
                 if self.fits(&m) {
                     lo = mid + 1;
                     if best.as_ref().is_none_or(|(b, ..)| m.work < b.work) {
@@ -156,7 +174,9 @@ impl Search<'_> {
         set_uniform(&mut artifact, input_gate(pixel), tau);
         self.found.input = [pixel, 2 * pixel];
         self.found.tau = tau;
-        self.found.work_all_held = work;
+        if self.found.work_all_held == 0.0 {
+            self.found.work_all_held = work;
+        }
         Ok((artifact, input_gate(pixel), tau))
     }
 
@@ -170,7 +190,7 @@ impl Search<'_> {
         };
         let mut gone = BTreeSet::new();
         let mut artifact = all;
-        let mut base = self.trial.all(&artifact, 1.0)?.work;
+        let mut base = self.trial.all(&artifact, MARGIN)?.work;
         // Rounds: the price of a tensor depends on its neighbours, so prices are measured again after each third.
         for round in 0.. {
             let excess = artifact.header().arena_len as f32 - limit;
@@ -189,7 +209,7 @@ impl Search<'_> {
                     continue;
                 }
                 self.found.runs += 1;
-                let price = (self.trial.all(&a, 1.0)?.work - base).max(1e-6) / f64::from(saved.max(bytes as f32 / 8.0));
+                let price = (self.trial.all(&a, MARGIN)?.work - base).max(1e-6) / f64::from(saved.max(bytes as f32 / 8.0));
                 prices.push((price, t));
             }
             if prices.is_empty() {
@@ -208,7 +228,7 @@ impl Search<'_> {
                     break;
                 }
             }
-            base = self.trial.all(&artifact, 1.0)?.work;
+            base = self.trial.all(&artifact, MARGIN)?.work;
             (self.progress)(&format!(
                 "memory round {round}: {} tensors let go, arena {:.2}x dense, work {:.1} %",
                 gone.len(),
@@ -223,7 +243,7 @@ impl Search<'_> {
     /// Step 3.
     fn refine(&mut self, artifact: &mut Artifact) -> Result<()> {
         let start = Instant::now();
-        let mut now = self.run(artifact, 1.0)?;
+        let mut now = self.run(artifact)?;
         let input = artifact.header().input_gate;
         let gates = artifact.model().gates.len();
         // Gates before the most work first.
@@ -233,7 +253,7 @@ impl Search<'_> {
         // When the uniform start is outside the budget (the arena limit moved it), every gate starts lower.
         while !self.fits(&now) && start.elapsed() < self.budget.refine {
             artifact.set_gates(input, |all| all.iter_mut().for_each(|g| g.threshold = (g.threshold / 2).max(1)));
-            now = self.run(artifact, 1.0)?;
+            now = self.run(artifact)?;
         }
         'sweeps: for factor in [4.0, 2.0] {
             for (g, _) in &order {
@@ -243,9 +263,9 @@ impl Search<'_> {
                 let old = artifact.model().gates[*g].threshold;
                 let new = (f64::from(old) * factor).min(4e9) as u32;
                 artifact.set_gates(input, |all| all[*g].threshold = new);
-                let m = self.run(artifact, 1.0)?;
+                let m = self.run(artifact)?;
                 // Work saved must be worth the error added: the same exchange the whole network pays.
-                let worth = (now.work - m.work) / now.work > 0.25 * (m.error - now.error) / now.error.max(1e-9);
+                let worth = (now.work - m.work) / now.work > EXCHANGE * (m.error - now.error) / now.error.max(1e-9);
                 if self.fits(&m) && m.work < now.work && worth {
                     now = m;
                     accepted += 1;
@@ -271,7 +291,7 @@ impl Search<'_> {
     fn points(&mut self, artifact: &Artifact) -> Result<Vec<Point>> {
         let mut points = Vec::new();
         for scale in SCALES {
-            let m = self.run(artifact, scale)?;
+            let m = self.trial.all(artifact, scale)?;
             self.found.points.push((scale, m.work, m.agreement));
             points.push(Point { scale, agreement: m.agreement as f32, work: m.work as f32 });
         }

@@ -13,6 +13,10 @@
 //!
 //! A vector holds 1, 2 or 4 rows: with few channels several rows share it, in separate lanes. Exactly the channels
 //! asked for are read.
+//!
+//! Where rows follow one another in memory, before and after, a run of them is one string of bytes ([`runs`]): vectors
+//! cross from row to row, and no lane is idle. The channels in a vector repeat after as many vectors as make whole rows; the weights are
+//! arranged once for each of these phases.
 
 use core::mem::MaybeUninit;
 
@@ -125,6 +129,180 @@ pub(super) unsafe fn channels<V: Vector, const ROWS: usize, const FULL: bool>(
             row += ROWS;
         }
     }
+}
+
+/// The number of rows from `row` on that follow one another, in the input and in the result.
+#[inline(always)]
+fn run(t: &DepthwiseTile, row: usize) -> usize {
+    let c = t.oc as u32;
+    let mut n = 1;
+    while row + n < t.rows_in.len()
+        && t.rows_in[row + n] == t.rows_in[row + n - 1].wrapping_add(c)
+        && t.rows_out[row + n] == t.rows_out[row + n - 1].wrapping_add(c)
+    {
+        n += 1;
+    }
+    n
+}
+
+/// Whether [`runs`] does the tile, and faster: few channels, in groups of 4, and long runs.
+#[inline(always)]
+pub(super) fn in_runs<V: Vector>(t: &DepthwiseTile) -> bool {
+    if t.oc >= V::BYTES || !t.oc.is_multiple_of(4) || t.real || t.residual.is_some() || t.quads > KEPT {
+        return false;
+    }
+    let (mut row, mut runs) = (0, 0);
+    while row < t.rows_in.len() {
+        row += run(t, row);
+        runs += 1;
+    }
+    t.rows_in.len() >= 8 * runs
+}
+
+/// All rows of a tile that [`in_runs`] takes.
+///
+/// # Safety
+/// The tile is valid (see [`DepthwiseTile`]), the CPU has the features of `V`.
+#[inline(always)]
+pub(super) unsafe fn runs<V: Vector>(t: &DepthwiseTile) {
+    let c = t.oc;
+    let (lo, hi) = (t.lo, t.hi);
+    let period = V::BYTES * vectors_of_period::<V>(c);
+    let (mut phase, mut first) = (0, 0);
+    while first < period {
+        // SAFETY: features: the caller. Arrays hold whole blocks; every vector reads and writes bytes of the run's rows only.
+        unsafe {
+            let groups = groups(c, phase);
+            let (lo, hi) = (V::splat(lo), V::splat(hi));
+            let (mut m, mut b) = ([lo; 4], [lo; 4]);
+            for j in 0..4 {
+                m[j] = repeated::<V>(&groups, t.m.as_ptr().cast(), 64, j).reals();
+                b[j] = repeated::<V>(&groups, t.b.as_ptr().cast(), 64, j).reals();
+            }
+            let mut kept = [const { MaybeUninit::<[V::Right; 4]>::uninit() }; KEPT];
+            for (q, kept) in kept.iter_mut().enumerate().take(t.quads) {
+                let p = t.weights.as_ptr().cast::<u8>().add(64 * q);
+                let mut w = [V::zero().right(); 4];
+                for (j, w) in w.iter_mut().enumerate() {
+                    *w = repeated::<V>(&groups, p, 64 * t.quads, j).right();
+                }
+                kept.write(w);
+            }
+            let mut row = 0;
+            while row < t.rows_in.len() {
+                let rows = run(t, row);
+                let len = rows * c;
+                let input = t.input.add(t.rows_in[row] as usize);
+                let output = t.output.add(t.rows_out[row] as usize);
+                let mut at = first;
+                while at < len {
+                    let n = V::BYTES.min(len - at);
+                    let y = if n == V::BYTES {
+                        string::<V, true>(t, input.add(at), n, &kept, [m, b], [lo, hi])
+                    } else {
+                        string::<V, false>(t, input.add(at), n, &kept, [m, b], [lo, hi])
+                    };
+                    y.store_part(output.add(at), n);
+                    at += period;
+                }
+                row += rows;
+            }
+        }
+        first += V::BYTES;
+        phase = (phase + V::BYTES) % c;
+    }
+}
+
+/// Vectors after which channels repeat.
+#[inline(always)]
+fn vectors_of_period<V: Vector>(c: usize) -> usize {
+    let (mut n, mut phase) = (1, V::BYTES % c);
+    while phase != 0 {
+        phase = (phase + V::BYTES) % c;
+        n += 1;
+    }
+    n
+}
+
+/// `n` results at `p`, `BYTES` if `FULL`.
+#[inline(always)]
+unsafe fn string<V: Vector, const FULL: bool>(
+    t: &DepthwiseTile,
+    p: *const u8,
+    n: usize,
+    kept: &[MaybeUninit<[V::Right; 4]>; KEPT],
+    [m, b]: [[V::Real; 4]; 2],
+    [lo, hi]: [V::Real; 2],
+) -> V {
+    let (quads, rest) = t.segments.as_chunks::<4>();
+    // SAFETY: `n` bytes of every tap are readable; the weights of all quads are arranged (the caller).
+    unsafe {
+        let mut acc = [V::zero(); 4];
+        macro_rules! load {
+            ($tap:expr) => {
+                if FULL { V::load(p.add($tap as usize)) } else { V::load_part(p.add($tap as usize), n) }
+            };
+        }
+        macro_rules! dot {
+            ($q:expr, $taps:expr) => {
+                let w = kept[$q].assume_init_ref();
+                let v = interleave($taps);
+                for j in 0..4 {
+                    acc[j] = acc[j].dot(v[j].left(), w[j]);
+                }
+            };
+        }
+        for (q, &[t0, t1, t2, t3]) in quads.iter().enumerate() {
+            dot!(q, [load!(t0), load!(t1), load!(t2), load!(t3)]);
+        }
+        match *rest {
+            [t0, t1, t2] => {
+                dot!(quads.len(), [load!(t0), load!(t1), load!(t2), V::zero()]);
+            }
+            [t0, t1] => {
+                dot!(quads.len(), [load!(t0), load!(t1), V::zero(), V::zero()]);
+            }
+            [t0] => {
+                dot!(quads.len(), [load!(t0), V::zero(), V::zero(), V::zero()]);
+            }
+            _ => {}
+        }
+        let mut y = [lo; 4];
+        for j in 0..4 {
+            y[j] = V::add(V::mul(acc[j].to_reals(), m[j]), b[j]);
+            y[j] = V::min(V::max(y[j], lo), hi);
+        }
+        let lo = V::round(y[0]).pack32(V::round(y[1]));
+        let hi = V::round(y[2]).pack32(V::round(y[3]));
+        lo.pack16(hi)
+    }
+}
+
+/// The first channel of each group of 4 bytes of a vector that starts with channel `phase` of rows of `c` channels.
+#[inline(always)]
+fn groups(c: usize, phase: usize) -> [usize; 16] {
+    let (mut groups, mut k) = ([0; 16], phase);
+    for group in &mut groups {
+        *group = k;
+        k += 4;
+        if k >= c {
+            k -= c;
+        }
+    }
+    groups
+}
+
+/// As [`arranged`], for those channels.
+#[inline(always)]
+unsafe fn repeated<V: Vector>(groups: &[usize; 16], p: *const u8, stride: usize, j: usize) -> V {
+    let mut lane = [p; 4];
+    for (i, lane) in lane.iter_mut().enumerate().take(V::LANES) {
+        let k = groups[4 * i + j];
+        // SAFETY: channels `k..k + 4`, in one block because all are multiples of 4.
+        *lane = unsafe { p.add(k / 16 * stride + k % 16 * 4) };
+    }
+    // SAFETY: as above; features: the caller.
+    unsafe { V::load_lanes(&lane) }
 }
 
 /// Channel `at` of `ROWS` rows from `row`; the last row stands in for those beyond the end.

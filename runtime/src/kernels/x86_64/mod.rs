@@ -1,6 +1,6 @@
 //! Kernel sets for x86-64: `avx2`, and `avx512vnni` with its byte dot product.
 //!
-//! Both are the same code over a [`Vector`](vector::Vector): [`conv`], [`depthwise`] and [`rows`] hold the methods, the
+//! Both are the same code over a [`Vector`](vector::Vector): [`conv`], [`depthwise`], [`pool`] and [`rows`] hold the methods, the
 //! folders hold a vector type, the shapes of its register tiles, and the entries of the table, compiled for the set's
 //! features.
 //!
@@ -13,6 +13,7 @@ mod avx512vnni;
 mod conv;
 mod depthwise;
 mod detect;
+mod pool;
 mod rows;
 mod vector;
 

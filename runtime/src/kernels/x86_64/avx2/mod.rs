@@ -3,9 +3,9 @@
 pub(super) mod table;
 mod vector;
 
-use super::super::{Bin, ConvTile, DepthwiseTile, Kernels, Row, Uni};
+use super::super::{Bin, ConvTile, DepthwiseTile, Kernels, Operand, PoolTile, Row, Uni};
 use super::detect::Avx2;
-use super::{conv as convolution, depthwise as channelwise, rows};
+use super::{conv as convolution, depthwise as channelwise, pool, rows};
 use vector::Ymm;
 
 /// The set.
@@ -14,8 +14,8 @@ pub(super) fn kernels(_: Avx2) -> &'static Kernels {
         name: "avx2",
         conv,
         depthwise,
-        max_pool: super::super::scalar::max_pool,
-        avg_pool: super::super::scalar::avg_pool,
+        max_pool,
+        avg_pool,
         exceed,
         score,
         settle,
@@ -23,6 +23,7 @@ pub(super) fn kernels(_: Avx2) -> &'static Kernels {
         max,
         sum,
         lerp,
+        softmax,
         binary,
         map,
     };
@@ -70,7 +71,12 @@ entries! {
 
     fn depthwise(t: &DepthwiseTile) {
         let rows = t.rows_in.len();
-        let mut at = 0;
+        let runs = channelwise::in_runs::<Ymm>(t);
+        if runs {
+            // SAFETY: the tile is valid (the caller); the features are this function's.
+            unsafe { channelwise::runs::<Ymm>(t) }
+        }
+        let mut at = if runs { t.oc } else { 0 };
         while at < t.oc {
             let left = t.oc - at;
             // SAFETY: `at + n <= oc`; the tile is valid (the caller).
@@ -93,6 +99,14 @@ entries! {
         unsafe { channelwise::channels::<Ymm, ROWS, FULL>(t, at, n) }
     }
 
+    fn max_pool(t: &PoolTile) {
+        // SAFETY: the caller's; the features are this function's.
+        unsafe { pool::max::<Ymm>(t) }
+    }
+    fn avg_pool(t: &PoolTile) {
+        // SAFETY: as above.
+        unsafe { pool::mean::<Ymm>(t) }
+    }
     fn exceed(new: &[u8], held: &[u8], threshold: u8) -> u64 {
         // SAFETY: here and below: the features are this function's.
         unsafe { rows::exceed::<Ymm>(new, held, threshold) }
@@ -120,6 +134,9 @@ entries! {
     fn table(x: &[u8], out: &mut [u8], table: &[u8; 256]) {
         // SAFETY: within both slices, which do not overlap; the features are this function's.
         unsafe { table::look_up(x.as_ptr(), out.as_mut_ptr(), x.len().min(out.len()), table) }
+    }
+    fn softmax(a: &Operand, c: usize, row: &mut Row) {
+        super::super::rows::softmax(a, c, row);
     }
     fn binary(bin: &Bin, row: &mut Row) {
         super::super::rows::binary(bin, row);

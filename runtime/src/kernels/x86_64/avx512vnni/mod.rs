@@ -2,9 +2,9 @@
 
 mod vector;
 
-use super::super::{Bin, ConvTile, DepthwiseTile, Kernels, Row, Uni};
+use super::super::{Bin, ConvTile, DepthwiseTile, Kernels, Operand, PoolTile, Row, Uni};
 use super::detect::{Avx512Vbmi, Avx512Vnni};
-use super::{avx2, conv as convolution, depthwise as channelwise, rows};
+use super::{avx2, conv as convolution, depthwise as channelwise, pool, rows};
 use vector::Zmm;
 
 /// The set, with the entries this CPU can run.
@@ -19,8 +19,8 @@ const fn set<const VBMI: bool>() -> Kernels {
         name: "avx512vnni",
         conv: conv::<VBMI>,
         depthwise: depthwise::<VBMI>,
-        max_pool: super::super::scalar::max_pool,
-        avg_pool: super::super::scalar::avg_pool,
+        max_pool,
+        avg_pool,
         exceed,
         score,
         settle,
@@ -28,6 +28,7 @@ const fn set<const VBMI: bool>() -> Kernels {
         max,
         sum,
         lerp,
+        softmax,
         binary,
         map,
     }
@@ -65,7 +66,12 @@ entries! {
 
     fn depthwise<const VBMI: bool>(t: &DepthwiseTile) {
         let rows = t.rows_in.len();
-        let mut at = 0;
+        let runs = channelwise::in_runs::<Zmm>(t);
+        if runs {
+            // SAFETY: the tile is valid (the caller); the features are this function's.
+            unsafe { channelwise::runs::<Zmm>(t) }
+        }
+        let mut at = if runs { t.oc } else { 0 };
         while at < t.oc {
             let left = t.oc - at;
             // As many rows to a vector as leave the fewest lanes idle.
@@ -143,6 +149,14 @@ entries! {
         }
     }
 
+    fn max_pool(t: &PoolTile) {
+        // SAFETY: the caller's; the features are this function's.
+        unsafe { pool::max::<Zmm>(t) }
+    }
+    fn avg_pool(t: &PoolTile) {
+        // SAFETY: as above.
+        unsafe { pool::mean::<Zmm>(t) }
+    }
     fn exceed(new: &[u8], held: &[u8], threshold: u8) -> u64 {
         // SAFETY: here and below: the features are this function's.
         unsafe { rows::exceed::<Zmm>(new, held, threshold) }
@@ -170,6 +184,9 @@ entries! {
     fn table(x: &[u8], out: &mut [u8], table: &[u8; 256]) {
         // SAFETY: within both slices, which do not overlap; AVX2 is part of the set's proof.
         unsafe { avx2::table::look_up(x.as_ptr(), out.as_mut_ptr(), x.len().min(out.len()), table) }
+    }
+    fn softmax(a: &Operand, c: usize, row: &mut Row) {
+        super::super::rows::softmax(a, c, row);
     }
     fn binary(bin: &Bin, row: &mut Row) {
         super::super::rows::binary(bin, row);

@@ -1,0 +1,215 @@
+//! Work left against agreement for one detector on one clip, beside the trivial rivals.
+//!
+//! `frontier MODEL.onnx --task TASK.toml --clip CLIP --split N [--codes CLIP]... [--noise SIGMA] [--labels CSV] [--drop D] [--refine S]`
+//!
+//! Gates are calibrated on the frames from `split` on, everything is measured on the frames before it. Agreement is the
+//! task's score against the same artifact run densely (F1 at IoU 0.5 with the score margin). Rivals: every k-th frame
+//! and hold; the whole frame skipped while its mean change against the last computed one stays below a threshold. Prints
+//! Markdown rows.
+
+use std::collections::BTreeMap;
+use std::path::PathBuf;
+use std::time::{Duration, Instant};
+
+use anyhow::{Context, Result, bail};
+use quiescent::format::Profile;
+use quiescent::{Mode, kernels};
+use quiescent_tools::artifact::{self, Artifact};
+use quiescent_tools::clip::{self, FitMap, Noise};
+use quiescent_tools::feed::{Feed, Input};
+use quiescent_tools::gates::Budget;
+use quiescent_tools::lower::Hold;
+use quiescent_tools::task::{self, Agreement, Labels, Prediction, Task, ap50};
+use quiescent_tools::{calibrate, convert};
+
+#[derive(Default)]
+struct Args {
+    model: PathBuf,
+    task: PathBuf,
+    clip: String,
+    split: usize,
+    codes: Vec<String>,
+    noise: Option<Noise>,
+    labels: Option<PathBuf>,
+    drop: f64,
+    refine: u64,
+    ratio: f32,
+}
+
+fn args() -> Result<Args> {
+    let mut a = Args { drop: 0.005, refine: 60, split: 200, ratio: 2.0, ..Default::default() };
+    let mut it = std::env::args().skip(1);
+    while let Some(flag) = it.next() {
+        let mut value = || it.next().with_context(|| format!("{flag} wants a value"));
+        match flag.as_str() {
+            "--task" => a.task = value()?.into(),
+            "--clip" => a.clip = value()?,
+            "--split" => a.split = value()?.parse()?,
+            "--codes" => a.codes.push(value()?),
+            "--noise" => a.noise = Some(Noise { sigma: value()?.parse()?, seed: 1 }),
+            "--labels" => a.labels = Some(value()?.into()),
+            "--drop" => a.drop = value()?.parse()?,
+            "--refine" => a.refine = value()?.parse()?,
+            "--ratio" => a.ratio = value()?.parse()?,
+            _ if flag.starts_with("--") => bail!("unknown flag {flag}"),
+            _ => a.model = flag.into(),
+        }
+    }
+    Ok(a)
+}
+
+struct Clip {
+    frames: Vec<Input>,
+    map: Option<FitMap>,
+}
+
+fn load(spec: &artifact::InputSpec, a: &Args, start: usize, frames: Option<usize>) -> Result<Clip> {
+    let feed = Feed::open(spec, &a.clip, &clip::Options { start, frames, noise: a.noise, ..Default::default() })?;
+    let map = feed.fit_map();
+    Ok(Clip { frames: feed.map(|f| Ok(f?.input)).collect::<Result<_>>()?, map })
+}
+
+/// Answers of one way to run a clip, and what they cost.
+struct Run {
+    predictions: Vec<Prediction>,
+    low: Vec<Vec<task::Detection>>,
+    work: f64,
+    ms: Vec<f64>,
+}
+
+fn run(a: &Artifact, task: &Task, clip: &Clip, mode: Mode) -> Result<Run> {
+    let [h, w, _] = a.meta.input.shape;
+    let mut arena = a.arena();
+    let mut engine = a.engine(&mut arena, kernels::best())?;
+    engine.set_mode(mode);
+    let (mut r, mut macs) = (Run { predictions: vec![], low: vec![], work: 0.0, ms: vec![] }, 0.0);
+    for (i, frame) in clip.frames.iter().enumerate() {
+        let start = Instant::now();
+        artifact::step(&mut engine, frame)?;
+        r.ms.push(start.elapsed().as_secs_f64() * 1e3);
+        let out = artifact::read_outputs(&engine.outputs());
+        r.predictions.push(task.decode(&artifact::as_task(&out), (w, h))?);
+        r.low.push(task.detections(&artifact::as_task(&out), (w, h), 0.05).unwrap_or_default());
+        if i > 0 {
+            macs += engine.stats().macs as f64;
+        }
+    }
+    r.work = macs / (a.header().cost.macs.get() as f64 * (clip.frames.len() - 1).max(1) as f64);
+    Ok(r)
+}
+
+fn agreement(task: &Task, dense: &Run, ours: impl Iterator<Item = usize>, of: &Run) -> Result<f64> {
+    let mut agreement = Agreement::new(task);
+    for (i, k) in ours.enumerate() {
+        agreement.add(&dense.predictions[i], &of.predictions[k])?;
+    }
+    Ok(agreement.score())
+}
+
+fn labelled(run: &Run, clip: &Clip, labels: &Option<PathBuf>, task: &Task) -> Result<String> {
+    let (Some(labels), Some(map)) = (labels, &clip.map) else { return Ok("-".into()) };
+    let _ = task;
+    let predictions: BTreeMap<usize, Vec<task::Detection>> = run
+        .low
+        .iter()
+        .enumerate()
+        .map(|(i, d)| (i, d.iter().map(|d| d.in_frame(map)).collect()))
+        .collect();
+    Ok(format!("{:.3}", ap50(&predictions, &Labels::load(labels)?)?))
+}
+
+fn median(v: &[f64]) -> f64 {
+    let mut v = v.to_vec();
+    v.sort_by(f64::total_cmp);
+    v.get(v.len() / 2).copied().unwrap_or(0.0)
+}
+
+fn mean_change(a: &Input, b: &Input) -> f64 {
+    match (a, b) {
+        (Input::Pixels(a), Input::Pixels(b)) => {
+            a.iter().zip(b).map(|(a, b)| f64::from(a.abs_diff(*b))).sum::<f64>() / a.len() as f64
+        }
+        _ => f64::MAX,
+    }
+}
+
+fn main() -> Result<()> {
+    let a = args()?;
+    let task = Task::load(&a.task)?;
+    let options = convert::Options {
+        model: a.model.clone(),
+        calib: vec![],
+        task: None,
+        gates: true,
+        hold: Hold::All,
+        profile: Profile::Any,
+        input_shape: None,
+        norm: None,
+        mode: None,
+        frames: 32,
+        calibrate: calibrate::Options::default(),
+    };
+    let prepared = convert::prepare(&options, Some(&task))?;
+    let calib = load(&prepared.input, &a, a.split, Some(80))?;
+    let mut codes = convert::calibration_frames(&prepared.input, &a.codes, 24).unwrap_or_default();
+    codes.extend(calib.frames.iter().step_by(8).cloned());
+    let calibrated = convert::calibrate(&options, &prepared, &codes, None)?;
+    let budget = Budget { max_drop: a.drop, arena_ratio: a.ratio, refine: Duration::from_secs(a.refine) };
+    let (artifact, _, found) = calibrated.search(&[calib.frames], &task, &budget, false, &|s| eprintln!("  {s}"))?;
+    eprintln!("  {found:?}");
+    let clip = load(&prepared.input, &a, 0, Some(a.split))?;
+
+    let dense = run(&artifact, &task, &clip, Mode::Dense)?;
+    let dense_ms = median(&dense.ms);
+    let boxes: usize = dense
+        .predictions
+        .iter()
+        .map(|p| match p {
+            Prediction::Detections(d) => d.len(),
+            _ => 0,
+        })
+        .sum();
+    println!(
+        "| model | clip | run | work left | times less | agreement | AP50 | dense ms / mean ms | time saved / work saved |"
+    );
+    println!("|---|---|---|---|---|---|---|---|---|");
+    let name = |p: &str| PathBuf::from(p).file_stem().map_or(String::new(), |s| s.to_string_lossy().into_owned());
+    let noise = a.noise.map_or(String::new(), |n| format!(" + noise {}", n.sigma));
+    let head = format!("| {} | {}{noise} |", name(&a.model.to_string_lossy()), name(&a.clip));
+    println!(
+        "{head} dense int8 ({} frames, {boxes} boxes, arena {:.2}x) | 100 % | 1.0 | 1.0000 | {} | {dense_ms:.2} | |",
+        clip.frames.len(),
+        f64::from(artifact.header().arena_len) / f64::from(artifact.header().arena_dense_len),
+        labelled(&dense, &clip, &a.labels, &task)?
+    );
+    for scale in [0.0, 0.5, 0.7, 1.0, 1.2, 1.4, 2.0] {
+        let r = run(&artifact, &task, &clip, Mode::Gated { scale })?;
+        let f1 = agreement(&task, &dense, 0..clip.frames.len(), &r)?;
+        let mean = r.ms[1..].iter().sum::<f64>() / (r.ms.len() - 1) as f64;
+        println!(
+            "{head} gated, scale {scale} | {:.1} % | {:.1} | {f1:.4} | {} | {dense_ms:.2} / {mean:.2} | {:.2} |",
+            100.0 * r.work,
+            1.0 / r.work,
+            labelled(&r, &clip, &a.labels, &task)?,
+            (1.0 - mean / dense_ms) / (1.0 - r.work)
+        );
+    }
+    for k in [2, 3, 5, 8, 15] {
+        let f1 = agreement(&task, &dense, (0..clip.frames.len()).map(|i| i / k * k), &dense)?;
+        println!("{head} every {k}th frame, held | {:.1} % | {k}.0 | {f1:.4} | | | |", 100.0 / k as f64);
+    }
+    for limit in [0.5, 1.0, 2.0, 4.0, 8.0] {
+        let (mut last, mut shown, mut computed) = (0, Vec::new(), 0);
+        for i in 0..clip.frames.len() {
+            if i == 0 || mean_change(&clip.frames[i], &clip.frames[last]) > limit {
+                last = i;
+                computed += 1;
+            }
+            shown.push(last);
+        }
+        let f1 = agreement(&task, &dense, shown.into_iter(), &dense)?;
+        let work = (computed - 1) as f64 / (clip.frames.len() - 1) as f64;
+        println!("{head} frame skipped below mean change {limit} | {:.1} % | {:.1} | {f1:.4} | | | |", 100.0 * work, 1.0 / work.max(1e-9));
+    }
+    Ok(())
+}

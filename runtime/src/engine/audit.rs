@@ -1,0 +1,112 @@
+//! The no-drift law, checked in place: every step with a held output is recomputed whole from the held inputs, and each
+//! row is judged against the held one as the gate would.
+//!
+//! ```text
+//! for each step, in order:
+//!     scratch output   computed whole (scratch memory is free between frames)
+//!     held output      computed a tile at a time into the staging area, compared, thrown away
+//! ```
+//!
+//! Held tensors, masks and counters stay as they are. An audit costs a dense frame.
+
+use super::ops::{Target, address, row_bytes};
+use super::run::moves_nothing;
+use super::spread::grid;
+use super::tiles::{Cursor, Tile};
+use super::{Engine, Mode};
+use crate::format::{NONE, Step, TILE};
+use crate::gate::RowGate;
+
+/// How far the held rows of one step's output are from their recomputation.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Audit {
+    /// Index of the step.
+    pub step: usize,
+    /// Largest score of a row: the gate's sum of squares, or the number of differing bytes where there is no gate or
+    /// its threshold is 0.
+    pub worst: u32,
+    /// Largest score the gate lets stand at the scale in force.
+    pub limit: u32,
+    /// Rows compared: all but those a budget has put off.
+    pub rows: u32,
+}
+
+impl Engine<'_> {
+    /// Recomputes every held tensor from held inputs and reports, step by step, how far its rows are off. After every
+    /// frame `worst <= limit`, whatever came before. Empty before the first frame. Steps without a gate whose rows are
+    /// wider than the staging area are computed but not reported.
+    ///
+    /// Scratch tensors are computed on the way: take every item for the result to mean anything.
+    pub fn audit(&mut self) -> impl Iterator<Item = Audit> {
+        let end = if self.warm { self.model.steps.len() } else { 0 };
+        let engine: &Self = self;
+        (0..end).filter_map(move |i| engine.audit_step(i))
+    }
+
+    fn audit_step(&self, i: usize) -> Option<Audit> {
+        let step = self.model.steps.get(i)?;
+        if moves_nothing(step) {
+            return None;
+        }
+        if !self.model.tensors.get(step.output as usize)?.held() {
+            self.prepare(step);
+            self.run_rows(step, None);
+            return None;
+        }
+        self.compare(i, step)
+    }
+
+    fn compare(&self, i: usize, step: &Step) -> Option<Audit> {
+        let out = self.model.tensors.get(step.output as usize)?;
+        let bytes = row_bytes(out);
+        let tile_rows = TILE.min(self.layout.staging_len / bytes.max(1));
+        if tile_rows == 0 {
+            return None;
+        }
+        let scale = match self.mode {
+            Mode::Dense => 0.0,
+            Mode::Gated { scale } => scale,
+        };
+        let gate = (step.gate != NONE).then(|| self.model.gates.get(step.gate as usize)).flatten();
+        let gate = gate.map(|g| RowGate::new(self.kernels, g, self.array(g.weights, out.c as usize), scale));
+        let mut audit = Audit { step: i, worst: 0, limit: gate.as_ref().map_or(0, RowGate::limit), rows: 0 };
+        // SAFETY: the layout keeps this part for staging; nothing else is in use here.
+        let staging = unsafe { self.arena.bytes_mut(self.layout.staging, tile_rows * bytes) };
+        let mut rows_out = [0u32; TILE];
+        for (i, at) in rows_out.iter_mut().enumerate() {
+            *at = (i * bytes) as u32;
+        }
+        let pending = self.pending(step.output as usize);
+        let (mut cursor, mut tile) = (Cursor::new(grid(out)), Tile::new());
+        while cursor.next(None, &mut tile) {
+            for rows in tile.rows().chunks(tile_rows) {
+                self.tile(step, rows, &Target { start: staging.as_mut_ptr(), rows: &rows_out[..rows.len()] });
+                for (new, (y, x)) in staging.chunks_exact(bytes).zip(rows) {
+                    let (y, x) = (*y as usize, *x as usize);
+                    let word = pending.get(y * grid(out).words() + x / 64).copied().unwrap_or(0);
+                    if word >> (x % 64) & 1 != 0 {
+                        continue;
+                    }
+                    // SAFETY: a row of the output; staging lies outside all tensors (layout).
+                    let held = unsafe { self.arena.bytes(address(out, y, x), bytes) };
+                    let score = match &gate {
+                        Some(gate) => gate.score(new, held),
+                        None => crate::gate::differing(new, held),
+                    };
+                    audit.worst = audit.worst.max(score);
+                    audit.rows += 1;
+                }
+            }
+        }
+        Some(audit)
+    }
+
+    /// The rows of a held tensor in row-major pixel order, each the bytes of its channels; `None` for scratch.
+    pub fn held_rows(&self, tensor: usize) -> Option<impl Iterator<Item = &[u8]>> {
+        let t = self.model.tensors.get(tensor).filter(|t| t.held())?;
+        let at = move |y, x| address(t, y, x);
+        let rows = (0..t.h as usize).flat_map(move |y| (0..t.w as usize).map(move |x| at(y, x)));
+        // SAFETY: a row of the tensor; the engine is borrowed, so no step writes meanwhile.
+        Some(rows.map(move |at| unsafe { self.arena.bytes(at, row_bytes(t)) }))
+    }
+}

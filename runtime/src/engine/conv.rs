@@ -1,0 +1,153 @@
+//! Convolutions: what is the same for all tiles of a step is worked out once.
+
+use super::Engine;
+use super::ops::{Target, offsets};
+use crate::format::{Conv, Dtype, MAX_TAPS, NONE, Op, Step, TILE, Tensor};
+use crate::kernels::{ConvTile, Residual};
+
+/// Rows of a tile of a dense step: weights are read, and arranged, once for all.
+const ROWS: usize = 256;
+
+/// A convolution without its rows.
+pub(super) struct Prepared<'a> {
+    segments: [u32; MAX_TAPS],
+    taps: usize,
+    quads: usize,
+    weights: &'a [i8],
+    oc: usize,
+    m: &'a [f32],
+    b: &'a [f32],
+    /// Second input and its multipliers.
+    residual: Option<(&'a Tensor, &'a [f32])>,
+    lo: f32,
+    hi: f32,
+    table: Option<&'a [u8; 256]>,
+    real: bool,
+    depthwise: bool,
+    /// First tap of output pixel (0, 0); it may lie in the border, before pixel (0, 0).
+    corner: u32,
+    /// Bytes from the first tap of an output pixel to that of the one below, and to its right.
+    stride: [u32; 2],
+}
+
+impl<'a> Engine<'a> {
+    /// `None` if the step is no convolution of codes.
+    pub(super) fn prepare_conv(&self, step: &Step) -> Option<Prepared<'a>> {
+        let depthwise = step.op == Op::Depthwise as u16;
+        if !depthwise && step.op != Op::Conv as u16 {
+            return None;
+        }
+        let x = self.model.tensors.get(step.inputs[0] as usize)?;
+        let out = self.model.tensors.get(step.output as usize)?;
+        let conv = self.model.record::<Conv>(step.param)?;
+        let w = &conv.window;
+        let (kh, kw) = (w.kernel[0] as usize, w.kernel[1] as usize);
+        let (c, oc) = (x.c as usize, out.c as usize);
+        let blocks = oc.div_ceil(16);
+        let columns = if conv.merged != 0 { 1 } else { kw };
+        let taps = kh * columns;
+        let mut segments = [0u32; MAX_TAPS];
+        for (s, segment) in segments.get_mut(..taps)?.iter_mut().enumerate() {
+            *segment = (s / columns * w.dilation[0] as usize) as u32 * x.line
+                + (s % columns * w.dilation[1] as usize) as u32 * x.pixel;
+        }
+        let (quads, weights) = if depthwise {
+            let quads = taps.div_ceil(4);
+            (quads, blocks * quads * 64)
+        } else {
+            let quads = (c * if conv.merged != 0 { kw } else { 1 }).div_ceil(4);
+            (quads, blocks * taps * quads * 64)
+        };
+        let residual = match step.inputs_len {
+            2 => Some((self.model.tensors.get(step.inputs[1] as usize)?, self.array(conv.r, 16 * blocks))),
+            _ => None,
+        };
+        Some(Prepared {
+            segments,
+            taps,
+            quads,
+            weights: self.array(conv.weights, weights),
+            oc,
+            m: self.array(conv.m, 16 * blocks),
+            b: self.array(conv.b, 16 * blocks),
+            residual,
+            lo: conv.lo,
+            hi: conv.hi,
+            table: if conv.table == NONE { None } else { Some(self.table(conv.table)?) },
+            real: out.dtype() == Dtype::F32,
+            depthwise,
+            corner: x.origin.wrapping_sub(w.pad[0] as u32 * x.line).wrapping_sub(w.pad[1] as u32 * x.pixel),
+            stride: [w.stride[0] as u32 * x.line, w.stride[1] as u32 * x.pixel],
+        })
+    }
+
+    fn convolve(&self, p: &Prepared, rows_in: &[u32], rows_res: &[u32], target: &Target) {
+        let tile = ConvTile {
+            input: self.arena.start(),
+            rows_in,
+            segments: &p.segments[..p.taps],
+            quads: p.quads,
+            weights: p.weights,
+            oc: p.oc,
+            m: p.m,
+            b: p.b,
+            residual: p.residual.map(|(_, r)| Residual { input: self.arena.start().cast_const(), rows: rows_res, r }),
+            lo: p.lo,
+            hi: p.hi,
+            table: p.table,
+            output: target.start,
+            rows_out: target.rows,
+            real: p.real,
+        };
+        let kernel = if p.depthwise { self.kernels.depthwise } else { self.kernels.conv };
+        // SAFETY: the check proves the tile valid for every pixel of the output; the CPU has the set's features.
+        unsafe { kernel(&tile) };
+    }
+
+    /// The output pixels `rows`.
+    pub(super) fn conv(&self, p: &Prepared, rows: &[(u16, u16)], target: &Target) {
+        let (mut rows_in, mut rows_res) = ([0u32; TILE], [0u32; TILE]);
+        let n = rows.len().min(TILE);
+        offsets(&mut rows_in, rows, p.corner, p.stride[0], p.stride[1]);
+        if let Some((res, _)) = p.residual {
+            offsets(&mut rows_res, rows, res.origin, res.line, res.pixel);
+        }
+        self.convolve(p, &rows_in[..n], &rows_res[..n], target);
+    }
+
+    /// All output pixels.
+    pub(super) fn dense_conv(&self, p: &Prepared, out: &Tensor) {
+        let (mut rows_in, mut rows_res, mut rows_out) = ([0u32; ROWS], [0u32; ROWS], [0u32; ROWS]);
+        let (w, rows) = (out.w as usize, out.rows());
+        let (mut y, mut x, mut done) = (0, 0, 0);
+        while done < rows {
+            let n = ROWS.min(rows - done);
+            let mut at = 0;
+            while at < n {
+                let part = at..at + (w - x).min(n - at);
+                line(&mut rows_in[part.clone()], p.corner, [y, x], p.stride);
+                line(&mut rows_out[part.clone()], out.origin, [y, x], [out.line, out.pixel]);
+                if let Some((res, _)) = p.residual {
+                    line(&mut rows_res[part.clone()], res.origin, [y, x], [res.line, res.pixel]);
+                }
+                x += part.len();
+                at = part.end;
+                if x == w {
+                    (y, x) = (y + 1, 0);
+                }
+            }
+            let target = Target { start: self.arena.start(), rows: &rows_out[..n] };
+            self.convolve(p, &rows_in[..n], &rows_res[..n], &target);
+            done += n;
+        }
+    }
+}
+
+/// The bytes of pixels of a line from `(y, x)` on.
+fn line(at: &mut [u32], origin: u32, [y, x]: [usize; 2], [down, right]: [u32; 2]) {
+    let mut next = origin.wrapping_add((y as u32).wrapping_mul(down)).wrapping_add((x as u32).wrapping_mul(right));
+    for at in at {
+        *at = next;
+        next = next.wrapping_add(right);
+    }
+}
