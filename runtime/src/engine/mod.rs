@@ -3,11 +3,8 @@
 //! [`Engine::step`] is the main loop; [`run`](self) executes one step over its active rows, `spread` moves marks through
 //! operators, `ops` turns records into kernel calls.
 
-<<<<<<< HEAD
 mod audit;
-=======
 mod conv;
->>>>>>> perf
 mod elementwise;
 mod moves;
 mod ops;
