@@ -38,7 +38,7 @@ pub fn read(spec: &InputSpec, source: &Source) -> Result<Frames> {
             let path = assets().join(format!("video/{name}.mp4"));
             let options = clip::Options { frames: Some(count), start, step, noise: None };
             let feed = Feed::open(spec, &path.to_string_lossy(), &options)?;
-            let map = Feed::map(&feed);
+            let map = feed.fit_map();
             let records = feed
                 .enumerate()
                 .map(|(k, f)| Ok(Record { input: f?.input, label: None, frame: start + k * step }))
