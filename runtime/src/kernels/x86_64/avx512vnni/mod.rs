@@ -183,6 +183,7 @@ entries! {
         unsafe {
             match t.c {
                 ..=16 => rows::lerp::<Zmm, 4>(t),
+                ..=32 => rows::lerp::<Zmm, 2>(t),
                 _ => rows::lerp::<Zmm, 1>(t),
             }
         }
