@@ -36,7 +36,7 @@ const CARS: Source = Source::Clip("cars_overhead_static", 0, 18, 16);
 const SIGNER_LATE: Source = Source::Clip("webcam_signer_a_static", 130, 2, 60);
 const SIGNER_ALL: Source = Source::Clip("webcam_signer_a_static", 3, 4, 60);
 const PERSON_BETWEEN: Source = Source::Clip("person_gate_b_static", 9, 6, 48);
-const PETS: Source = Source::Clip("pets_pedestrians_static", 0, 5, 60);
+const PETS: Source = Source::Clip("pets_pedestrians_static", 4, 5, 59);
 const ROAD: Source = Source::Clip("highway_trees_static", 0, 8, 36);
 const DASH: Source = Source::Clip("dashcam_moving", 0, 6, 36);
 

@@ -8,7 +8,7 @@ use std::ops::{Deref, DerefMut};
 use std::time::Instant;
 
 use quiescent::format::{BinaryFn, MapFn};
-use quiescent::kernels::{self, Bin, ConvTile, Kernels, Operand, Row, Uni};
+use quiescent::kernels::{self, LerpTile, Bin, ConvTile, Kernels, Operand, Row, Uni};
 
 struct Layer {
     name: &'static str,
@@ -252,7 +252,16 @@ fn rows(set: &Kernels, c: usize) -> Vec<(&'static str, f64)> {
             ("sum", best(|| (set.sum)(black_box(&x), &mut sums))),
             (
                 "lerp",
-                best(|| (set.lerp)([black_box(&x), &y, &x, &y], [16384; 4], &mut codes)),
+                best(|| {
+                    (set.lerp)(&LerpTile {
+                        input: black_box(&x).as_ptr(),
+                        corners: &[[0; 4]],
+                        parts: &[[64, 192]],
+                        c,
+                        output: codes.as_mut_ptr(),
+                        rows_out: &[0],
+                    })
+                }),
             ),
             (
                 "add",

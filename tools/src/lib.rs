@@ -17,3 +17,8 @@ pub mod oracle;
 pub mod overlay;
 pub mod passes;
 pub mod task;
+
+/// The README's example compiles.
+#[cfg(doctest)]
+#[doc = include_str!("../../README.md")]
+pub struct Readme;

@@ -77,10 +77,11 @@ impl Engine<'_> {
             *at = (i * bytes) as u32;
         }
         let pending = self.pending(step.output as usize);
+        let conv = self.prepare_conv(step);
         let (mut cursor, mut tile) = (Cursor::new(grid(out)), Tile::new());
         while cursor.next(None, &mut tile) {
             for rows in tile.rows().chunks(tile_rows) {
-                self.tile(step, rows, &Target { start: staging.as_mut_ptr(), rows: &rows_out[..rows.len()] });
+                self.tile(step, conv.as_ref(), rows, &Target { start: staging.as_mut_ptr(), rows: &rows_out[..rows.len()] });
                 for (new, (y, x)) in staging.chunks_exact(bytes).zip(rows) {
                     let (y, x) = (*y as usize, *x as usize);
                     let word = pending.get(y * grid(out).words() + x / 64).copied().unwrap_or(0);

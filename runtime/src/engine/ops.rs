@@ -9,7 +9,7 @@ use crate::format::{
     Affine, Bilinear, BinaryFn, Block, Channels, ConvF32, Dtype, FILL, Global, Index, MapFn, Op, Pool,
     Reduce, Step, TILE, Tensor, Window,
 };
-use crate::kernels::{Operand, PoolTile, Real, Row};
+use crate::kernels::{LerpTile, Operand, PickTile, PoolTile, Real, Row};
 
 /// Where a tile's results go: `start + rows[i]`.
 pub(super) struct Target<'t> {
@@ -109,6 +109,21 @@ impl<'a> Engine<'a> {
             Op::Channels => {
                 let index = self.array::<u32>(model.record::<Channels>(step.param)?.index, out.c as usize);
                 let size = out.dtype().size();
+                if size == 1 {
+                    let mut rows_in = [0u32; TILE];
+                    offsets(&mut rows_in, rows, x.origin, x.line, x.pixel);
+                    let tile = PickTile {
+                        input: self.arena.start(),
+                        rows_in: &rows_in[..rows.len().min(TILE)],
+                        c: x.c as usize,
+                        index,
+                        output: target.start,
+                        rows_out: target.rows,
+                    };
+                    // SAFETY: rows of the input and the output, indices below `c` (check); the CPU has the set's features.
+                    unsafe { (self.kernels.pick)(&tile) };
+                    return Some(());
+                }
                 for (i, (y, col)) in rows.iter().enumerate() {
                     pick(self.row(x, *y as usize, *col as usize), self.result(target, i, out), index, size);
                 }
@@ -294,18 +309,35 @@ impl<'a> Engine<'a> {
         use crate::format::Lerp;
         let ys = self.array::<Lerp>(p.ys, out.h as usize);
         let xs = self.array::<Lerp>(p.xs, out.w as usize);
-        for (i, (y, col)) in rows.iter().enumerate() {
+        let (mut corners, mut parts) = ([[0u32; 4]; TILE], [[0u16; 2]; TILE]);
+        for ((corners, parts), (y, col)) in corners.iter_mut().zip(&mut parts).zip(rows) {
             let (ly, lx) = (ys.get(*y as usize)?, xs.get(*col as usize)?);
-            let four = [(ly.lo, lx.lo), (ly.lo, lx.hi), (ly.hi, lx.lo), (ly.hi, lx.hi)]
-                .map(|(y, x0)| self.row(x, y as usize, x0 as usize));
-            let weights = [(256 - ly.t) * (256 - lx.t), (256 - ly.t) * lx.t, ly.t * (256 - lx.t), ly.t * lx.t];
-            let result = self.result(target, i, out);
-            match out.dtype() {
-                // SAFETY: the CPU has the set's features.
-                Dtype::U8 => unsafe { (self.kernels.lerp)(four, weights, result) },
-                Dtype::F32 => {
-                    for (k, r) in result.as_chunks_mut::<4>().0.iter_mut().enumerate() {
-                        let at = |j: usize| f32::from_le_bytes(reals(four[j])[k]) * (weights[j] as f32 / 65536.0);
+            *corners = [(ly.lo, lx.lo), (ly.lo, lx.hi), (ly.hi, lx.lo), (ly.hi, lx.hi)]
+                .map(|(y, col)| address(x, y as usize, col as usize) as u32);
+            *parts = [ly.t as u16, lx.t as u16];
+        }
+        let n = rows.len().min(TILE);
+        match out.dtype() {
+            Dtype::U8 => {
+                let tile = LerpTile {
+                    input: self.arena.start(),
+                    corners: &corners[..n],
+                    parts: &parts[..n],
+                    c: out.c as usize,
+                    output: target.start,
+                    rows_out: target.rows,
+                };
+                // SAFETY: rows of the input and the output (check); the CPU has the set's features.
+                unsafe { (self.kernels.lerp)(&tile) }
+            }
+            Dtype::F32 => {
+                for (i, (corners, [ty, tx])) in corners[..n].iter().zip(&parts).enumerate() {
+                    // SAFETY: as for every row read.
+                    let four = corners.map(|at| reals(unsafe { self.arena.bytes(at as usize, row_bytes(x)) }));
+                    let (ty, tx) = (*ty as u32, *tx as u32);
+                    let weights = [(256 - ty) * (256 - tx), (256 - ty) * tx, ty * (256 - tx), ty * tx];
+                    for (k, r) in self.result(target, i, out).as_chunks_mut::<4>().0.iter_mut().enumerate() {
+                        let at = |j: usize| f32::from_le_bytes(four[j][k]) * (weights[j] as f32 / 65536.0);
                         *r = (at(0) + at(1) + at(2) + at(3)).to_le_bytes();
                     }
                 }

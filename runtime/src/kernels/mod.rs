@@ -93,6 +93,39 @@ pub struct PoolTile<'a> {
     pub rows_out: &'a [u32],
 }
 
+/// One tile of a linear interpolation of codes: with `[ty, tx] = parts[i]` of 256, row `i` is
+/// `((a (256 - tx) + b tx) (256 - ty) + (c (256 - tx) + d tx) ty + 2^15) >> 16`, exact, of the rows `[a, b, c, d]` at `corners[i]`.
+pub struct LerpTile<'a> {
+    /// Start of the arena.
+    pub input: *const u8,
+    /// Byte offsets of the four rows.
+    pub corners: &'a [[u32; 4]],
+    /// Weights of the second line and column, 0..=256.
+    pub parts: &'a [[u16; 2]],
+    /// Channels.
+    pub c: usize,
+    /// Start of the arena or of a staging buffer.
+    pub output: *mut u8,
+    /// Byte offset of each result row.
+    pub rows_out: &'a [u32],
+}
+
+/// One tile of a choice of channels: byte `k` of result row `i` is byte `index[k]` of the input row.
+pub struct PickTile<'a> {
+    /// Start of the arena.
+    pub input: *const u8,
+    /// Byte offset of each row.
+    pub rows_in: &'a [u32],
+    /// Bytes of an input row.
+    pub c: usize,
+    /// Indices below `c`.
+    pub index: &'a [u32],
+    /// Start of the arena or of a staging buffer.
+    pub output: *mut u8,
+    /// Byte offset of each result row, `index.len()` bytes.
+    pub rows_out: &'a [u32],
+}
+
 /// One set of kernels.
 pub struct Kernels {
     /// Name, as in `--kernels`.
@@ -132,8 +165,16 @@ pub struct Kernels {
     pub max: unsafe fn(&[u8], &mut [u8]),
     /// `sum[i] += in[i]`.
     pub sum: unsafe fn(&[u8], &mut [i32]),
-    /// `out[i] = (sum of p[j][i] * w[j] + 2^15) >> 16` over 4 rows.
-    pub lerp: unsafe fn(p: [&[u8]; 4], w: [u32; 4], out: &mut [u8]),
+    /// Linear interpolation.
+    ///
+    /// # Safety
+    /// The check proves rows readable, results writable and disjoint; the CPU has the set's features.
+    pub lerp: unsafe fn(&LerpTile),
+    /// Channels by index.
+    ///
+    /// # Safety
+    /// The check proves rows readable, results writable and disjoint; the CPU has the set's features.
+    pub pick: unsafe fn(&PickTile),
     /// Softmax of every `c` values of `a`, whose per-channel arrays and those of the result hold `c` entries.
     pub softmax: unsafe fn(a: &Operand, c: usize, &mut Row),
     /// A row of a two-operand function.

@@ -1,6 +1,6 @@
 //! The specification: plain loops, in the order of the formulas.
 
-use super::{Bin, ConvTile, DepthwiseTile, Kernels, Operand, PoolTile, Row, Uni, rows};
+use super::{Bin, ConvTile, DepthwiseTile, Kernels, LerpTile, Operand, PickTile, PoolTile, Row, Uni, rows};
 
 /// The scalar set.
 pub static KERNELS: Kernels = Kernels {
@@ -16,6 +16,7 @@ pub static KERNELS: Kernels = Kernels {
     max,
     sum,
     lerp,
+    pick,
     softmax,
     binary,
     map,
@@ -206,13 +207,29 @@ pub(super) fn sum(x: &[u8], out: &mut [i32]) {
     }
 }
 
+unsafe fn lerp(t: &LerpTile) {
+    for ((corners, parts), &out) in t.corners.iter().zip(t.parts).zip(t.rows_out) {
+        let [ty, tx] = parts.map(u32::from);
+        let w = [(256 - ty) * (256 - tx), (256 - ty) * tx, ty * (256 - tx), ty * tx];
+        for k in 0..t.c {
+            let mut y = 1 << 15;
+            for (at, w) in corners.iter().zip(w) {
+                // SAFETY: a row of the input (validity of the tile).
+                y += unsafe { *t.input.add(*at as usize + k) } as u32 * w;
+            }
+            // SAFETY: a row of the result.
+            unsafe { t.output.add(out as usize + k).write((y >> 16) as u8) };
+        }
+    }
+}
+
 #[inline(always)]
-pub(super) fn lerp(p: [&[u8]; 4], w: [u32; 4], out: &mut [u8]) {
-    let n = out.len();
-    let [a, b, c, d] = p.map(|p| &p[..n]);
-    for i in 0..n {
-        let y = a[i] as u32 * w[0] + b[i] as u32 * w[1] + c[i] as u32 * w[2] + d[i] as u32 * w[3];
-        out[i] = ((y + (1 << 15)) >> 16) as u8;
+pub(super) unsafe fn pick(t: &PickTile) {
+    for (&x, &out) in t.rows_in.iter().zip(t.rows_out) {
+        for (k, &from) in t.index.iter().enumerate() {
+            // SAFETY: a byte of the input row, a byte of the result row (validity of the tile).
+            unsafe { *t.output.add(out as usize + k) = *t.input.add(x as usize + from as usize) };
+        }
     }
 }
 

@@ -1,7 +1,7 @@
 //! The entries that work on one row.
 
 use quiescent::format::{BinaryFn, MapFn};
-use quiescent::kernels::{BEYOND, Bin, Kernels, Operand, Real, Row, Uni, scalar};
+use quiescent::kernels::{BEYOND, Bin, Kernels, LerpTile, Operand, PickTile, Real, Row, Uni, scalar};
 
 use super::guarded::{Against, Guarded};
 use super::{Random, sets};
@@ -158,21 +158,42 @@ fn sum() {
 }
 
 #[test]
-fn lerp() {
-    each(|set, len, against, random| {
-        let rows = [0; 4].map(|_| Guarded::new(&codes(random, len), against));
-        let (a, b) = (random.below(257) as u32, random.below(257) as u32);
-        let bilinear = [(256 - a) * (256 - b), a * (256 - b), (256 - a) * b, a * b];
-        // Weights beyond 1 keep the low byte.
-        let large = [0; 4].map(|_| random.below(1 << 21) as u32);
-        for w in [bilinear, large, [65536, 0, 0, 0]] {
-            let p = [&rows[0][..], &rows[1], &rows[2], &rows[3]];
-            // SAFETY: the set is available.
-            compare(set, "lerp", &vec![0; len], |set, out| unsafe {
-                (set.lerp)(p, w, out)
-            });
+fn lerp_and_pick() {
+    for c in (1..=150).chain([200, 256, 300]) {
+        for rows in [1, 2, 3, 4, 5, 9] {
+            for against in [Against::End, Against::Start] {
+                let random = &mut Random((1000 * c + rows) as u64);
+                let input = Guarded::new(&codes(random, 4 * c + 5), against);
+                let last = 3 * c + 5;
+                let mut at = || random.below(last + 1) as u32;
+                let mut corners: Vec<[u32; 4]> = (0..rows).map(|_| [at(), at(), at(), at()]).collect();
+                (corners[0][0], corners[rows - 1][3]) = (0, last as u32);
+                let parts: Vec<[u16; 2]> = (0..rows)
+                    .map(|_| [0; 2].map(|_| [0, 256, random.below(257) as u16, 128][random.below(4)]))
+                    .collect();
+                let rows_in: Vec<u32> = corners.iter().map(|c| c[3]).collect();
+                let rows_out: Vec<u32> = (0..rows).map(|i| (i * (c + 1)) as u32).collect();
+                let index: Vec<u32> = (0..c).map(|_| random.below(c) as u32).collect();
+                for set in sets() {
+                    compare(set, "lerp", &vec![0; rows * (c + 1)], |set, out| {
+                        let (input, output) = (input.as_ptr(), out.as_mut_ptr());
+                        let tile =
+                            LerpTile { input, corners: &corners, parts: &parts, c, output, rows_out: &rows_out };
+                        // SAFETY: all rows lie in their buffers; the set is available.
+                        unsafe { (set.lerp)(&tile) }
+                    });
+                    for n in [1, c.div_ceil(2), c] {
+                        compare(set, "pick", &vec![0; rows * (c + 1)], |set, out| {
+                            let (input, output) = (input.as_ptr(), out.as_mut_ptr());
+                            let (rows_in, rows_out, index) = (&rows_in[..], &rows_out[..], &index[..n]);
+                            // SAFETY: as above.
+                            unsafe { (set.pick)(&PickTile { input, rows_in, c, index, output, rows_out }) }
+                        });
+                    }
+                }
+            }
         }
-    });
+    }
 }
 
 const BINARY: [BinaryFn; 6] = [

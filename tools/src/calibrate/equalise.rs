@@ -18,8 +18,20 @@ use super::rules::Links;
 use super::{Quant, Stats, TensorStats};
 use crate::ir::{Conv, Graph, TensorId};
 
-/// No channel's range is narrowed more than this, so that a channel silent in calibration keeps some.
-const NARROWEST: f32 = 1.0 / 256.0;
+/// How far the ranges of channels follow what calibration saw.
+#[derive(Clone, Copy)]
+struct Trust {
+    /// No channel's range is narrowed more than this, so that a channel silent in calibration keeps some.
+    narrowest: f32,
+    /// A channel's range over what was seen of it.
+    headroom: f32,
+}
+
+/// For convolutions: what a channel shows on other scenes is often twice what a few clips showed, and clipping it costs
+/// far more than the precision gained; half the range is one bit.
+const READERS: Trust = Trust { narrowest: 0.5, headroom: 2.0 };
+/// For table functions, few and early channels that every scene excites.
+const TABLES: Trust = Trust { narrowest: 1.0 / 256.0, headroom: 1.0 };
 
 /// Codes for a tensor that convolutions alone read, starting from one scale for all channels. `None` where one scale
 /// is best or other nodes read it.
@@ -34,19 +46,19 @@ pub fn for_readers(g: &Graph, stats: &Stats, links: &Links, t: TensorId, q: &Qua
         let noise = |(conv, &y): (&&Conv, &TensorId)| noise(conv, q, &stats.tensors[t], &stats.tensors[y]);
         readers.iter().zip(&outputs).map(noise).sum()
     };
-    let candidates = [0.25, 0.5, 0.75, 1.0].map(|a| interpolated(&stats.tensors[t], q, a));
+    let candidates = [0.25, 0.5, 0.75, 1.0].map(|a| interpolated(&stats.tensors[t], q, a, READERS));
     let best = candidates.into_iter().map(|q| (cost(&q), q)).min_by(|a, b| a.0.total_cmp(&b.0))?;
     (best.0 < 0.9 * cost(q)).then_some(best.1)
 }
 
 /// Each channel's own range, within the range of `q`.
 pub fn own_ranges(stats: &TensorStats, q: &Quant) -> Quant {
-    interpolated(stats, q, 1.0)
+    interpolated(stats, q, 1.0, TABLES)
 }
 
-fn interpolated(stats: &TensorStats, q: &Quant, a: f32) -> Quant {
+fn interpolated(stats: &TensorStats, q: &Quant, a: f32, trust: Trust) -> Quant {
     let (lo, hi) = q.range(0);
-    let end = |whole: f32, channel: f32| whole * (channel / whole).clamp(NARROWEST, 1.0).powf(a);
+    let end = |whole: f32, channel: f32| whole * (trust.headroom * channel / whole).clamp(trust.narrowest, 1.0).powf(a);
     let each: Vec<Quant> = stats
         .channel_min
         .iter()

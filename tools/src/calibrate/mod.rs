@@ -77,7 +77,7 @@ pub struct Options {
     pub bias_correction: bool,
     /// Codes of the graph inputs, where the caller knows them (pixels: from mean, deviation and scale).
     pub input_codes: Vec<Option<Quant>>,
-    /// Frames simulated for the report and the bias correction, spread over the calibration frames.
+    /// Frames simulated for the bias correction, spread over the calibration frames; the report takes half of them.
     pub simulated_frames: usize,
 }
 
@@ -91,7 +91,7 @@ impl Default for Options {
             channel_tables: 16,
             bias_correction: true,
             input_codes: Vec::new(),
-            simulated_frames: 16,
+            simulated_frames: 8,
         }
     }
 }
@@ -193,17 +193,20 @@ pub fn calibrate(g: &Graph, frames: &[Vec<f32>], opts: &Options) -> Result<Plan>
     ensure!(!frames.is_empty(), "calibration needs at least one frame");
     let stats = observe(g, frames.iter().cloned(), opts)?;
     let mut plan = choose(g, &stats, opts)?;
-    let wanted = opts.simulated_frames.clamp(1, frames.len());
-    let some: Vec<Vec<f32>> = (0..wanted).map(|k| frames[k * frames.len() / wanted].clone()).collect();
-    let mut isolated = simulate(g, &plan, &some, true)?;
+    let spread = |n: usize| -> Vec<Vec<f32>> {
+        let n = n.clamp(1, frames.len());
+        (0..n).map(|k| frames[k * frames.len() / n].clone()).collect()
+    };
+    let (corrected, reported) = (spread(opts.simulated_frames), spread(opts.simulated_frames.div_ceil(2)));
     if opts.auto_float {
+        let isolated = simulate(g, &plan, &reported, true)?;
         report::keep_worst_float(g, &mut plan, &isolated);
     }
     if opts.bias_correction {
-        plan.bias_shift = corrected_biases(g, &plan, &some)?;
-        isolated = simulate(g, &plan, &some, true)?;
+        plan.bias_shift = corrected_biases(g, &plan, &corrected)?;
     }
-    let whole = simulate(g, &plan, &some, false)?;
+    let isolated = simulate(g, &plan, &reported, true)?;
+    let whole = simulate(g, &plan, &reported, false)?;
     report::fill(g, &mut plan, &stats, &isolated, &whole);
     Ok(plan)
 }

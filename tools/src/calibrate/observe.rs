@@ -10,6 +10,8 @@ use crate::ir::Graph;
 use anyhow::{Result, ensure};
 
 const BINS: usize = 2048;
+/// Values of one tensor of one frame that enter its histogram, about.
+const SAMPLES: usize = 1 << 16;
 
 /// Counts of the non-zero values of one tensor.
 #[derive(Clone, Debug, Default)]
@@ -104,26 +106,33 @@ impl TensorStats {
         self.count += values.len() as u64;
         self.min = self.channel_min.iter().copied().fold(f32::INFINITY, f32::min);
         self.max = self.channel_max.iter().copied().fold(f32::NEG_INFINITY, f32::max);
-        self.zeros += self.histogram.add(values, self.min, self.max);
+        // Ranges are those of every value; the histogram of a large map takes every n-th pixel.
+        let step = (values.len() / SAMPLES).max(1);
+        for row in values.chunks_exact(c).step_by(step) {
+            self.zeros += self.histogram.add(row, step as u64, self.min, self.max);
+        }
         true
     }
 }
 
 impl Histogram {
-    /// Adds the values, all within `lo..=hi`; returns how many were exactly zero.
-    pub fn add(&mut self, values: &[f32], lo: f32, hi: f32) -> u64 {
+    /// Adds the values, all within `lo..=hi`, each for `weight`; returns the weight of those exactly zero.
+    pub fn add(&mut self, values: &[f32], weight: u64, lo: f32, hi: f32) -> u64 {
         self.cover(lo.min(0.0), hi.max(0.0));
         if self.counts.is_empty() {
-            return values.len() as u64;
+            return values.len() as u64 * weight;
         }
         let (inverse, mut zeros) = (1.0 / self.width, 0);
         for &v in values {
             if v == 0.0 {
-                zeros += 1;
+                zeros += weight;
                 continue;
             }
-            let bin = (v * inverse).floor() as i64 - self.first;
-            self.counts[bin.clamp(0, BINS as i64 - 1) as usize] += 1;
+            // `floor` without a call to the mathematics library.
+            let at = v * inverse;
+            let whole = at as i64;
+            let bin = whole - i64::from(at < whole as f32) - self.first;
+            self.counts[bin.clamp(0, BINS as i64 - 1) as usize] += weight;
         }
         zeros
     }

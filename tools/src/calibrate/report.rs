@@ -12,7 +12,7 @@ use serde::Serialize;
 /// Channels above this multiple of the median channel are listed.
 pub const OUTLIER: f32 = 30.0;
 /// Convolutions whose own error is above this (signal to noise, dB) are candidates for f32.
-pub const POOR_DB: f32 = 10.0;
+pub const POOR_DB: f32 = 12.0;
 
 /// One computed tensor.
 #[derive(Clone, Debug, Default, Serialize)]

@@ -128,7 +128,7 @@ fn a_histogram_grows_without_losing_counts() {
         for &v in &values {
             (lo, hi) = (lo.min(v), hi.max(v));
         }
-        zeros += h.add(&values, lo, hi);
+        zeros += h.add(&values, 1, lo, hi);
         all.extend(values);
     }
     assert_eq!(zeros as usize, all.iter().filter(|v| **v == 0.0).count());

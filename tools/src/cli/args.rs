@@ -19,7 +19,7 @@ pub struct ClipArgs {
     #[arg(long, value_name = "N", value_parser = at_least_one)]
     pub frames: Option<usize>,
     /// Adds Gaussian noise of this sigma, in 8-bit steps, to every picture
-    #[arg(long, value_name = "SIGMA", value_parser = not_negative)]
+    #[arg(long, value_name = "SIGMA", allow_negative_numbers = true, value_parser = not_negative)]
     pub noise: Option<f32>,
 }
 
@@ -60,7 +60,7 @@ impl KernelArgs {
 /// The task given, else the artifact's own, else all outputs by their relative error.
 pub fn task_of(artifact: &Artifact, file: &Path, given: Option<&PathBuf>) -> Result<Task> {
     match (given, &artifact.meta.task) {
-        (Some(path), _) => Task::load(path),
+        (Some(path), _) => Task::load(path).context("--task"),
         (None, Some(text)) => Task::parse(&format!("the task within {}", file.display()), text),
         (None, None) => Ok(Task::default()),
     }
@@ -108,6 +108,9 @@ pub fn writable(path: &Path) -> Result<()> {
         Some(p) if !p.as_os_str().is_empty() => p,
         _ => Path::new("."),
     };
+    if !folder.is_dir() {
+        bail!("writing {}: there is no folder {}", path.display(), folder.display());
+    }
     tempfile::NamedTempFile::new_in(folder)
         .map(drop)
         .with_context(|| format!("writing {}: the folder {} does not take files", path.display(), folder.display()))

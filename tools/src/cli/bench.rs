@@ -30,10 +30,10 @@ pub struct Args {
     #[arg(long, value_name = "N", default_value_t = 10)]
     warmup: usize,
     /// Adds Gaussian noise of this sigma, in 8-bit steps, to every picture
-    #[arg(long, value_name = "SIGMA", value_parser = args::not_negative)]
+    #[arg(long, value_name = "SIGMA", allow_negative_numbers = true, value_parser = args::not_negative)]
     noise: Option<f32>,
     /// Factor of all gate thresholds: 0 exact, 1 as calibrated
-    #[arg(long, value_name = "S", default_value = "1", value_parser = args::not_negative)]
+    #[arg(long, value_name = "S", default_value = "1", allow_negative_numbers = true, value_parser = args::not_negative)]
     gate_scale: f32,
     #[command(flatten)]
     kernels: KernelArgs,

@@ -35,14 +35,14 @@ pub struct Args {
     /// The artifact to write
     #[arg(short, long, value_name = "FILE")]
     output: PathBuf,
-    /// Clips like those it will run on: for the ranges of the codes, and for the gates
-    #[arg(long, value_name = "CLIP", required = true, num_args = 1..)]
+    /// A clip like those it will run on, for the ranges of the codes and for the gates; may be given several times
+    #[arg(long, value_name = "CLIP", required = true)]
     calib: Vec<String>,
     /// How the outputs read and what the input expects
     #[arg(long, value_name = "TOML")]
     task: Option<PathBuf>,
     /// Loss of agreement with the float model that gates may add to that of dense int8
-    #[arg(long, value_name = "SHARE", default_value = "0.01", value_parser = args::not_negative)]
+    #[arg(long, value_name = "SHARE", allow_negative_numbers = true, default_value = "0.01", value_parser = args::not_negative)]
     max_drop: f32,
     /// auto: hold tensors and choose gates on the clips; off: dense execution only
     #[arg(long, value_enum, default_value = "auto")]
@@ -81,7 +81,7 @@ pub struct Args {
     #[arg(long, value_name = "N", default_value = "32", value_parser = args::at_least_one)]
     calib_frames: usize,
     /// Memory for held tensors: the arena may be this multiple of the dense one
-    #[arg(long, value_name = "R", default_value = "2.0", value_parser = args::positive)]
+    #[arg(long, value_name = "R", default_value = "2.0", allow_negative_numbers = true, value_parser = args::positive)]
     arena_ratio: f32,
     /// Time for the refinement of single gates
     #[arg(long, value_name = "SECONDS", default_value = "60", value_parser = args::not_negative)]
@@ -125,6 +125,20 @@ pub struct Job {
     pub recipe: serde_json::Value,
 }
 
+/// The file of `--report`.
+#[derive(Serialize)]
+struct Report<'a> {
+    model: &'a str,
+    recipe: &'a serde_json::Value,
+    /// The error table of the conversion.
+    layers: &'a [serde_json::Value],
+    notes: &'a [String],
+    search: &'a serde_json::Value,
+    /// Scale, agreement, work.
+    points: Vec<(f32, f32, f32)>,
+    steps: &'a [quiescent_tools::lower::StepInfo],
+}
+
 /// The result on standard output.
 #[derive(Serialize)]
 struct Done {
@@ -148,6 +162,7 @@ pub fn main(a: &Args, talk: &Talk) -> Result<()> {
     ensure!(a.max_drop <= 1.0, "--max-drop {}: a share of 1 at most (0.01 is one point)", a.max_drop);
     ensure!(a.arena_ratio >= 1.0, "--arena-ratio {}: 1 or more is needed", a.arena_ratio);
     ensure!(a.model.is_file(), "{}: no such model file", a.model.display());
+    ensure!(!a.calib.iter().any(|c| c == "-"), "--calib -: calibration reads its clips twice; give a file");
     let task = match &a.task {
         Some(path) => {
             let text = std::fs::read_to_string(path).with_context(|| format!("--task {}", path.display()))?;
@@ -185,10 +200,15 @@ pub fn main(a: &Args, talk: &Talk) -> Result<()> {
     artifact.save(&a.output)?;
     if let Some(path) = &a.report {
         let meta = &artifact.meta;
-        let report = json!({
-            "model": meta.model, "recipe": meta.recipe, "layers": meta.layers, "notes": meta.notes,
-            "search": meta.search, "points": triples(&points), "steps": meta.steps,
-        });
+        let report = Report {
+            model: &meta.model,
+            recipe: &meta.recipe,
+            layers: &meta.layers,
+            notes: &meta.notes,
+            search: &meta.search,
+            points: triples(&points),
+            steps: &meta.steps,
+        };
         write_whole(path, &serde_json::to_vec_pretty(&report)?).context("--report")?;
     }
     let header = artifact.header();

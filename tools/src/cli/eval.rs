@@ -38,7 +38,7 @@ pub struct Args {
     #[arg(long, value_name = "TOML")]
     task: Option<PathBuf>,
     /// Factor of all gate thresholds: 0 exact, 1 as calibrated
-    #[arg(long, value_name = "S", default_value = "1", value_parser = args::not_negative)]
+    #[arg(long, value_name = "S", default_value = "1", allow_negative_numbers = true, value_parser = args::not_negative)]
     gate_scale: f32,
     /// Judges dense execution only
     #[arg(long, conflicts_with = "gate_scale")]
@@ -160,7 +160,8 @@ fn reference(artifact: &Artifact, onnx: &Path) -> Result<Prepared> {
         frames: 1,
         calibrate: calibrate::Options::default(),
     };
-    let prepared = convert::prepare(&options, None).with_context(|| format!("--against {}", onnx.display()))?;
+    let prepared = convert::prepare(&options, None)
+        .with_context(|| format!("--against {} (the artifact was made from {})", onnx.display(), artifact.meta.model))?;
     ensure!(
         prepared.input.shape == spec.shape && prepared.input.kind == spec.kind,
         "--against {}: its input is {:?}, the artifact's is {:?}; is it the model the artifact was made from ({})?",

@@ -1,7 +1,7 @@
 //! Pictures of a run: the frame with what was found, and maps of what changed, layer by layer.
 //!
 //! The maps are masks of the engine after the frame. A tensor with a gate shows the rows that passed it (what its readers
-//! have to look at); one without a gate shows the rows that were recomputed. A frame computed whole shows every map full.
+//! have to look at); a scratch tensor shows the rows that were recomputed. A frame computed whole shows every map full.
 
 use std::path::{Path, PathBuf};
 
@@ -10,10 +10,11 @@ use quiescent::Engine;
 use quiescent::format::{NONE, Tensor};
 use quiescent_tools::artifact::{Artifact, OutputData, as_task};
 use quiescent_tools::clip::{FitMap, Frame};
-use quiescent_tools::overlay::{self, Layer};
+use quiescent_tools::overlay::{self, First, Layer};
 use quiescent_tools::task::{Kind, Prediction, Task};
 
 use super::args;
+use super::talk::percent;
 
 /// Maps beside that of the input.
 const LAYERS: usize = 4;
@@ -42,11 +43,11 @@ impl Pictures {
     /// `frame%05d.png`.
     pub fn write(&mut self, index: usize, frame: &Frame, outputs: &[OutputData], engine: &Engine) -> Result<PathBuf> {
         let path = self.dir.join(format!("frame{index:05}.png"));
-        overlay::save(&path, &self.draw(frame, outputs, engine)?)?;
+        overlay::save(&path, &self.draw(index, frame, outputs, engine)?)?;
         Ok(path)
     }
 
-    pub fn draw(&self, frame: &Frame, outputs: &[OutputData], engine: &Engine) -> Result<Frame> {
+    fn draw(&self, index: usize, frame: &Frame, outputs: &[OutputData], engine: &Engine) -> Result<Frame> {
         let shown = self.prediction(frame, outputs)?;
         let maps: Vec<Vec<u8>> = self.layers.iter().map(|l| active(engine, l)).collect();
         let layers: Vec<Layer> = self
@@ -55,7 +56,9 @@ impl Pictures {
             .zip(&maps)
             .map(|(l, map)| Layer { name: &l.title, h: l.h, w: l.w, active: map })
             .collect();
-        overlay::heat_beside(frame, &shown, &layers)
+        let dense = engine.model().header.cost.macs.get().max(1);
+        let share = format!("work {}", percent(engine.stats().macs as f64 / dense as f64).replace(' ', ""));
+        overlay::heat_beside(frame, &First { picture: &shown, title: &format!("frame {index}"), share: &share }, &layers)
     }
 
     fn prediction(&self, frame: &Frame, outputs: &[OutputData]) -> Result<Frame> {

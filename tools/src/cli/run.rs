@@ -21,7 +21,7 @@ pub struct Args {
     #[command(flatten)]
     clip: ClipArgs,
     /// Factor of all gate thresholds: 0 exact, 1 as calibrated
-    #[arg(long, value_name = "S", default_value = "1", value_parser = args::not_negative)]
+    #[arg(long, value_name = "S", default_value = "1", allow_negative_numbers = true, value_parser = args::not_negative)]
     gate_scale: f32,
     /// Computes every frame whole
     #[arg(long, conflicts_with_all = ["gate_scale", "budget_macs"])]

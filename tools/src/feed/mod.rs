@@ -87,7 +87,7 @@ impl Iterator for Feed {
             Source::Tensors(clip) => {
                 let frame = clip.next()?;
                 let spec = &self.spec;
-                Some(frame.and_then(|t| {
+                let input = frame.and_then(|t| {
                     let input = match t.data {
                         TensorData::U8(v) => Input::Pixels(to_map(spec, &v)?),
                         TensorData::I8(v) => {
@@ -96,14 +96,12 @@ impl Iterator for Feed {
                         }
                         TensorData::F32(v) => Input::Values(to_map(spec, &v)?),
                     };
-                    let input = match (input, spec.kind) {
-                        (Input::Pixels(v), InputKind::Values) => {
-                            Input::Values(v.iter().map(|v| *v as f32).collect())
-                        }
+                    Ok(match (input, spec.kind) {
+                        (Input::Pixels(v), InputKind::Values) => Input::Values(v.iter().map(|v| *v as f32).collect()),
                         (input, _) => input,
-                    };
-                    Ok(Fed { picture: None, input })
-                }))
+                    })
+                });
+                Some(input.with_context(|| clip.name.clone()).map(|input| Fed { picture: None, input }))
             }
         }
     }

@@ -98,18 +98,28 @@ pub fn mask(frame: &Frame, h: usize, w: usize, classes: &[u16]) -> Result<Frame>
 /// assert!(picture.w >= 2 * 320);
 /// ```
 pub fn heat(frame: &Frame, layers: &[Layer]) -> Result<Frame> {
-    heat_beside(frame, frame, layers)
+    heat_beside(frame, &First { picture: frame, title: "frame", share: "" }, layers)
 }
 
-/// Like [`heat`], with `first` (the frame after [`detections`] or [`mask`]) as the first panel.
-pub fn heat_beside(frame: &Frame, first: &Frame, layers: &[Layer]) -> Result<Frame> {
+/// First panel of [`heat_beside`].
+#[derive(Clone, Copy, Debug)]
+pub struct First<'a> {
+    /// The frame, as it is or after [`detections`] or [`mask`].
+    pub picture: &'a Frame,
+    pub title: &'a str,
+    /// At the right of the title.
+    pub share: &'a str,
+}
+
+/// Like [`heat`], with another first panel.
+pub fn heat_beside(frame: &Frame, first: &First, layers: &[Layer]) -> Result<Frame> {
     for l in layers {
         check_map(l.name, l.h, l.w, l.active.len())?;
     }
     let picture = Canvas::enlarged(frame, MIN_WIDTH)?;
-    let first = Canvas::enlarged(first, MIN_WIDTH)?;
-    if (first.w, first.h) != (picture.w, picture.h) {
-        bail!("a first panel of {}x{} does not fit a frame shown at {}x{}", first.w, first.h, picture.w, picture.h);
+    let shown = Canvas::enlarged(first.picture, MIN_WIDTH)?;
+    if (shown.w, shown.h) != (picture.w, picture.h) {
+        bail!("a first panel of {}x{} does not fit a frame shown at {}x{}", shown.w, shown.h, picture.w, picture.h);
     }
     let scale = (picture.w / 240).clamp(1, 4);
     let header = TEXT_HEIGHT * scale + GAP;
@@ -120,7 +130,7 @@ pub fn heat_beside(frame: &Frame, first: &Frame, layers: &[Layer]) -> Result<Fra
     for k in 0..=layers.len() {
         let (x, y) = (GAP + k % columns * step_x, GAP + k / columns * step_y);
         let (panel, name, share) = match k.checked_sub(1).map(|k| &layers[k]) {
-            None => (first.clone(), "frame", String::new()),
+            None => (shown.clone(), first.title, first.share.to_string()),
             Some(l) => (activity(&picture, l), l.name, share(l)),
         };
         let share_width = text_width(&share, scale);

@@ -3,6 +3,7 @@
 //! Each loop takes whole vectors and then one part, so that rows of 24 or 48 channels cost no scalar loop.
 
 use super::vector::Vector;
+use crate::kernels::LerpTile;
 
 /// See [`Kernels::exceed`](super::super::Kernels::exceed).
 ///
@@ -115,30 +116,72 @@ pub(super) unsafe fn sum<V: Vector>(x: &[u8], out: &mut [i32]) {
     }
 }
 
+/// See [`LerpTile`]. Lines are mixed first: `v = a (256 - ty) + c ty` fits 16 bits unsigned. `vpmaddwd` takes signed ones, so
+/// columns are mixed from `v - 2^15`, which takes `2^15 * 256` from the sum. `ROWS` rows share a vector.
 #[inline(always)]
-pub(super) unsafe fn lerp<V: Vector>(p: [&[u8]; 4], w: [u32; 4], out: &mut [u8]) {
-    let len = out.len();
-    let p = [&p[0][..len], &p[1][..len], &p[2][..len], &p[3][..len]];
-    let mut at = 0;
-    while at < len {
-        let n = V::BYTES.min(len - at);
-        // SAFETY: `at + n <= len`, the length of the four rows.
-        unsafe {
-            let (zero, half) = (V::zero(), V::splat_u32(1 << 15));
-            let mut y = [half; 4];
-            for (p, w) in p.iter().zip(w) {
-                let x = V::load_part(p.as_ptr().add(at), n);
-                let (lo, hi) = (x.unpack_lo8(zero), x.unpack_hi8(zero));
-                let w = V::splat_u32(w);
-                y[0] = y[0].add_i32(lo.unpack_lo16(zero).mul_i32(w));
-                y[1] = y[1].add_i32(lo.unpack_hi16(zero).mul_i32(w));
-                y[2] = y[2].add_i32(hi.unpack_lo16(zero).mul_i32(w));
-                y[3] = y[3].add_i32(hi.unpack_hi16(zero).mul_i32(w));
-            }
-            let lo = y[0].third_byte_u32().pack32(y[1].third_byte_u32());
-            let hi = y[2].third_byte_u32().pack32(y[3].third_byte_u32());
-            lo.pack16(hi).store_part(out.as_mut_ptr().add(at), n);
+pub(super) unsafe fn lerp<V: Vector, const ROWS: usize>(t: &LerpTile) {
+    let part = V::BYTES / ROWS;
+    let mut row = 0;
+    while row < t.corners.len() {
+        let count = ROWS.min(t.corners.len() - row);
+        // Weights of each lane: of the two lines, each as pairs of 16 bits, and of the two columns as a pair.
+        let mut weights = [[[0u32; 4]; 4]; 3];
+        let mut p = [[t.input; 4]; 4];
+        let mut out = [t.output; 4];
+        for lane in 0..V::LANES {
+            let i = row + (lane * ROWS / V::LANES).min(count - 1);
+            let [ty, tx] = [t.parts[i][0] as u32, t.parts[i][1] as u32];
+            weights[0][lane] = [(256 - ty) * 0x1_0001; 4];
+            weights[1][lane] = [ty * 0x1_0001; 4];
+            weights[2][lane] = [(256 - tx) | tx << 16; 4];
         }
-        at += n;
+        for r in 0..ROWS {
+            let i = row + r.min(count - 1);
+            for j in 0..4 {
+                p[j][r] = t.input.wrapping_add(t.corners[i][j] as usize);
+            }
+            out[r] = t.output.wrapping_add(t.rows_out[i] as usize);
+        }
+        let mut at = 0;
+        // SAFETY: `at + n <= c` bytes of every row; features: the caller.
+        unsafe {
+            let mut lanes = [[t.input; 4]; 3];
+            for (lanes, weights) in lanes.iter_mut().zip(&weights) {
+                for (lane, weights) in lanes.iter_mut().zip(weights) {
+                    *lane = weights.as_ptr().cast();
+                }
+            }
+            let [top, bottom, columns] = [V::load_lanes(&lanes[0]), V::load_lanes(&lanes[1]), V::load_lanes(&lanes[2])];
+            let (zero, sign, half) = (V::zero(), V::splat_u16(1 << 15), V::splat_u32((1 << 23) + (1 << 15)));
+            while at < t.c {
+                let n = part.min(t.c - at);
+                let mut x = [zero; 4];
+                for j in 0..4 {
+                    x[j] = V::load_rows::<ROWS, false>(&p[j], at, n);
+                }
+                macro_rules! mixed {
+                    ($unpack:ident, $a:expr, $c:expr) => {
+                        // The sum of 16-bit elements stays below 2^16: no carry.
+                        $a.$unpack(zero).mul_u16(top).add_i32($c.$unpack(zero).mul_u16(bottom)).xor(sign)
+                    };
+                }
+                let (left_lo, left_hi) = (mixed!(unpack_lo8, x[0], x[2]), mixed!(unpack_hi8, x[0], x[2]));
+                let (right_lo, right_hi) = (mixed!(unpack_lo8, x[1], x[3]), mixed!(unpack_hi8, x[1], x[3]));
+                macro_rules! across {
+                    ($unpack:ident, $l:expr, $r:expr) => {
+                        $l.$unpack($r).mul_add_pairs_i16(columns).add_i32(half).third_byte_u32()
+                    };
+                }
+                let lo = across!(unpack_lo16, left_lo, right_lo).pack32(across!(unpack_hi16, left_lo, right_lo));
+                let hi = across!(unpack_lo16, left_hi, right_hi).pack32(across!(unpack_hi16, left_hi, right_hi));
+                let mut to = out;
+                for to in &mut to {
+                    *to = to.wrapping_add(at);
+                }
+                lo.pack16(hi).store_rows::<ROWS>(&to, count, n);
+                at += n;
+            }
+        }
+        row += ROWS;
     }
 }

@@ -83,6 +83,7 @@ pub(super) unsafe trait Vector: Copy {
     unsafe fn choose(self, a: Self, b: Self) -> Self;
 
     // Wider integers.
+    unsafe fn xor(self, b: Self) -> Self;
     unsafe fn mul_u16(self, b: Self) -> Self;
     unsafe fn shr4_u16(self) -> Self;
     unsafe fn min_u16(self, b: Self) -> Self;

@@ -3,7 +3,7 @@
 pub(super) mod table;
 mod vector;
 
-use super::super::{Bin, ConvTile, DepthwiseTile, Kernels, Operand, PoolTile, Row, Uni};
+use super::super::{Bin, ConvTile, DepthwiseTile, Kernels, LerpTile, Operand, PoolTile, Row, Uni};
 use super::detect::Avx2;
 use super::{conv as convolution, depthwise as channelwise, pool, rows};
 use vector::Ymm;
@@ -23,6 +23,7 @@ pub(super) fn kernels(_: Avx2) -> &'static Kernels {
         max,
         sum,
         lerp,
+        pick: super::super::scalar::pick,
         softmax,
         binary,
         map,
@@ -127,9 +128,14 @@ entries! {
         // SAFETY: features.
         unsafe { rows::sum::<Ymm>(x, out) }
     }
-    fn lerp(p: [&[u8]; 4], w: [u32; 4], out: &mut [u8]) {
-        // SAFETY: features.
-        unsafe { rows::lerp::<Ymm>(p, w, out) }
+    fn lerp(t: &LerpTile) {
+        // SAFETY: the caller's; the features are this function's.
+        unsafe {
+            match t.c {
+                ..=16 => rows::lerp::<Ymm, 2>(t),
+                _ => rows::lerp::<Ymm, 1>(t),
+            }
+        }
     }
     fn table(x: &[u8], out: &mut [u8], table: &[u8; 256]) {
         // SAFETY: within both slices, which do not overlap; the features are this function's.

@@ -283,6 +283,9 @@ unsafe impl Vector for Ymm {
             Ymm(_mm256_blendv_epi8(a.0, b.0, _mm256_cmpeq_epi8(self.0, _mm256_setzero_si256())))
         }
 
+        fn xor(self, b: Self) -> Self {
+            Ymm(_mm256_xor_si256(self.0, b.0))
+        }
         fn mul_u16(self, b: Self) -> Self {
             Ymm(_mm256_mullo_epi16(self.0, b.0))
         }

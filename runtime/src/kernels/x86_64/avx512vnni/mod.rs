@@ -2,7 +2,7 @@
 
 mod vector;
 
-use super::super::{Bin, ConvTile, DepthwiseTile, Kernels, Operand, PoolTile, Row, Uni};
+use super::super::{Bin, ConvTile, DepthwiseTile, Kernels, LerpTile, Operand, PoolTile, Row, Uni};
 use super::detect::{Avx512Vbmi, Avx512Vnni};
 use super::{avx2, conv as convolution, depthwise as channelwise, pool, rows};
 use vector::Zmm;
@@ -28,6 +28,7 @@ const fn set<const VBMI: bool>() -> Kernels {
         max,
         sum,
         lerp,
+        pick: if VBMI { vector::pick_vbmi } else { super::super::scalar::pick },
         softmax,
         binary,
         map,
@@ -177,9 +178,15 @@ entries! {
         // SAFETY: features.
         unsafe { rows::sum::<Zmm>(x, out) }
     }
-    fn lerp(p: [&[u8]; 4], w: [u32; 4], out: &mut [u8]) {
-        // SAFETY: features.
-        unsafe { rows::lerp::<Zmm>(p, w, out) }
+    fn lerp(t: &LerpTile) {
+        // SAFETY: the caller's; the features are this function's.
+        unsafe {
+            match t.c {
+                ..=16 => rows::lerp::<Zmm, 4>(t),
+                ..=32 => rows::lerp::<Zmm, 2>(t),
+                _ => rows::lerp::<Zmm, 1>(t),
+            }
+        }
     }
     fn table(x: &[u8], out: &mut [u8], table: &[u8; 256]) {
         // SAFETY: within both slices, which do not overlap; AVX2 is part of the set's proof.

@@ -6,7 +6,7 @@
 use core::arch::x86_64::*;
 
 use super::super::{conv, vector::Vector};
-use crate::kernels::ConvTile;
+use crate::kernels::{ConvTile, PickTile, scalar};
 
 /// A 512-bit register.
 #[derive(Clone, Copy)]
@@ -220,6 +220,9 @@ unsafe impl Vector for Zmm {
             Zmm(_mm512_mask_blend_epi8(_mm512_test_epi8_mask(self.0, self.0), b.0, a.0))
         }
 
+        fn xor(self, b: Self) -> Self {
+            Zmm(_mm512_xor_si512(self.0, b.0))
+        }
         fn mul_u16(self, b: Self) -> Self {
             Zmm(_mm512_mullo_epi16(self.0, b.0))
         }
@@ -350,6 +353,41 @@ pub(super) unsafe fn apply_table_vbmi(t: &ConvTile) {
         for (run, n) in runs {
             // SAFETY: the run holds `n` codes, now written (validity of the tile).
             unsafe { table.look_up(run, run, n) }
+        }
+    }
+}
+
+/// The entry `pick`: rows of up to 256 bytes are tables.
+#[target_feature(enable = "avx512f,avx512bw,avx512vl,avx512vbmi")]
+pub(super) unsafe fn pick_vbmi(t: &PickTile) {
+    if t.c > 256 {
+        // SAFETY: the caller's.
+        return unsafe { scalar::pick(t) };
+    }
+    for (part, index) in t.index.chunks(64).enumerate() {
+        let mut bytes = [0u8; 64];
+        for (byte, k) in bytes.iter_mut().zip(index) {
+            *byte = *k as u8;
+        }
+        // SAFETY: 64 bytes; rows of `c` bytes are read, of `index.len()` written (validity of the tile).
+        unsafe {
+            let index_bytes = _mm512_loadu_si512(bytes.as_ptr().cast());
+            for (&x, &out) in t.rows_in.iter().zip(t.rows_out) {
+                let x = t.input.add(x as usize);
+                let y = if t.c <= 64 {
+                    _mm512_permutexvar_epi8(index_bytes, Zmm::load_part(x, t.c).0)
+                } else if t.c <= 128 {
+                    let hi = Zmm::load_part(x.add(64), t.c - 64).0;
+                    _mm512_permutex2var_epi8(_mm512_loadu_si512(x.cast()), index_bytes, hi)
+                } else {
+                    let mut table = [Zmm::zero().0; 4];
+                    for (i, table) in table.iter_mut().enumerate() {
+                        *table = Zmm::load_part(x.wrapping_add(64 * i), t.c.saturating_sub(64 * i).min(64)).0;
+                    }
+                    Table(table).get(index_bytes)
+                };
+                Zmm(y).store_part(t.output.add(out as usize + 64 * part), index.len());
+            }
         }
     }
 }

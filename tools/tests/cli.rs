@@ -1,0 +1,341 @@
+//! The command itself: what it prints, where, with which exit status, and what it leaves behind.
+//!
+//! Everything runs on the shipped model in `models/patrol`; frames are kept few.
+
+use std::path::{Path, PathBuf};
+use std::process::{Command, Output, Stdio};
+use std::sync::OnceLock;
+
+use serde_json::Value;
+
+fn patrol(name: &str) -> String {
+    let root = Path::new(env!("CARGO_MANIFEST_DIR")).join("../models/patrol");
+    root.join(name).display().to_string()
+}
+
+fn quiescent(args: &[&str]) -> Output {
+    let mut command = Command::new(env!("CARGO_BIN_EXE_quiescent"));
+    command.args(args).stdin(Stdio::null()).output().unwrap()
+}
+
+fn text(bytes: &[u8]) -> String {
+    String::from_utf8_lossy(bytes).into_owned()
+}
+
+/// Succeeds, with exactly one JSON object on standard output.
+fn json(args: &[&str]) -> Value {
+    let out = quiescent(&[args, &["--json"]].concat());
+    assert!(out.status.success(), "{args:?}: {}", text(&out.stderr));
+    let stdout = text(&out.stdout);
+    assert_eq!(stdout.lines().count(), 1, "{stdout}");
+    serde_json::from_str(&stdout).unwrap()
+}
+
+/// Fails with a message that holds every word, and nothing on standard output.
+fn fails(args: &[&str], words: &[&str]) {
+    let out = quiescent(args);
+    let stderr = text(&out.stderr);
+    assert!(!out.status.success(), "{args:?} succeeded: {}", text(&out.stdout));
+    assert!(out.stdout.is_empty(), "{args:?}: {}", text(&out.stdout));
+    assert!(stderr.contains("error: "), "{args:?}: {stderr}");
+    assert!(!stderr.contains("panicked") && !stderr.contains("defect"), "{args:?}: {stderr}");
+    for word in words {
+        assert!(stderr.contains(word), "{args:?}: {word:?} is not in: {stderr}");
+    }
+}
+
+/// A folder for this process, with the artifact in it (gates on a short search).
+fn folder() -> &'static Path {
+    static FOLDER: OnceLock<PathBuf> = OnceLock::new();
+    FOLDER.get_or_init(|| {
+        let path = Path::new(env!("CARGO_TARGET_TMPDIR")).join("cli");
+        let _ = std::fs::remove_dir_all(&path);
+        std::fs::create_dir_all(&path).unwrap();
+        let (model, calib, task) = (patrol("patrol.onnx"), patrol("calibration.y4m"), patrol("task.toml"));
+        let (qsc, report) = (path.join("patrol.qsc"), path.join("report.json"));
+        let done = json(&[
+            "convert", &model, "-o", qsc.to_str().unwrap(), "--calib", &calib, "--task", &task, "--refine", "1",
+            "--calib-frames", "8", "--report", report.to_str().unwrap(),
+        ]);
+        assert_eq!(done["macs_dense"], 29421312);
+        assert!(done["gates"].as_u64().unwrap() > 5, "{done}");
+        path
+    })
+}
+
+fn in_folder(name: &str) -> String {
+    folder().join(name).display().to_string()
+}
+
+#[test]
+fn convert_writes_artifact_and_report() {
+    let qsc = in_folder("patrol.qsc");
+    let report: Value = serde_json::from_slice(&std::fs::read(in_folder("report.json")).unwrap()).unwrap();
+    assert!(report["layers"].as_array().unwrap().len() > 30);
+    assert!(report["search"].is_object());
+    let seen = json(&["inspect", &qsc, "--self-test"]);
+    assert_eq!(seen["macs_dense"], 29421312);
+    assert_eq!(seen["input"]["shape"], serde_json::json!([96, 128, 3]));
+    let tests = seen["self_test"].as_array().unwrap();
+    assert_eq!(tests.len(), quiescent::kernels::available().count());
+    assert!(tests.iter().all(|t| t["passed"] == true), "{tests:?}");
+    assert_eq!(seen["golden"].as_array().unwrap().len(), 4);
+    assert_eq!(seen["points"], report["points"]);
+    // No file but those asked for.
+    let left: Vec<_> = std::fs::read_dir(folder()).unwrap().map(|e| e.unwrap().file_name()).collect();
+    assert!(left.iter().all(|n| !n.to_string_lossy().starts_with('.')), "{left:?}");
+}
+
+#[test]
+fn self_test_notices_other_results() {
+    // Another golden sum, resealed: as if the kernels computed something else.
+    let artifact = quiescent_tools::artifact::Artifact::load(Path::new(&in_folder("patrol.qsc"))).unwrap();
+    let points = artifact.model().points.to_vec();
+    let mut meta = artifact.meta.clone();
+    meta.golden[2] ^= 1;
+    let file = tempfile::tempdir().unwrap();
+    let path = file.path().join("other.qsc");
+    artifact.finish(&points, meta).unwrap().save(&path).unwrap();
+    let out = quiescent(&["inspect", path.to_str().unwrap(), "--self-test"]);
+    assert!(!out.status.success());
+    assert!(text(&out.stderr).contains("self-test failed"), "{}", text(&out.stderr));
+}
+
+#[test]
+fn run_dumps_and_draws() {
+    let qsc = in_folder("patrol.qsc");
+    let dir = tempfile::tempdir().unwrap();
+    let (dump, overlay) = (dir.path().join("dump"), dir.path().join("overlay"));
+    let clip = patrol("evaluation.y4m");
+    let stats = json(&[
+        "run", &qsc, "--input", &clip, "--frames", "5", "--dump", dump.to_str().unwrap(), "--overlay", overlay.to_str().unwrap(),
+    ]);
+    assert_eq!(stats["frames"], 5);
+    for key in [
+        "macs_dense", "macs_done_mean", "mac_fraction", "ms_dense_p50", "ms_dense_p99", "ms_gated_p50", "ms_gated_p99",
+        "ms_gated_worst", "ms_first", "arena_bytes", "arena_dense_bytes", "artifact_bytes", "threads",
+    ] {
+        assert!(stats[key].is_number(), "{key} in {stats}");
+    }
+    let (shape, values) = quiescent_tools::clip::npy::read(&dump.join("frame00004_detections.npy")).unwrap();
+    assert_eq!(shape, [1, 240, 8]);
+    assert!(values.iter().all(|v| v.is_finite()) && values.iter().any(|v| *v != values[0]));
+    assert_eq!(std::fs::read_dir(&dump).unwrap().count(), 5);
+    let png = image::open(overlay.join("frame00004.png")).unwrap();
+    assert!(png.width() >= 640 && png.height() >= 240);
+    assert_eq!(std::fs::read_dir(&overlay).unwrap().count(), 5);
+}
+
+#[test]
+fn exact_gates_give_the_dense_outputs_on_every_kernel_set() {
+    let (qsc, clip) = (in_folder("patrol.qsc"), patrol("evaluation.y4m"));
+    let dir = tempfile::tempdir().unwrap();
+    let dump = |name: &str, flags: &[&str]| -> Vec<Vec<f32>> {
+        let out = dir.path().join(name);
+        let base = ["run", &qsc, "--input", &clip, "--frames", "4", "--dump", out.to_str().unwrap()];
+        json(&[&base, flags].concat());
+        (0..4).map(|i| quiescent_tools::clip::npy::read(&out.join(format!("frame{i:05}_detections.npy"))).unwrap().1).collect()
+    };
+    let dense = dump("dense", &["--dense", "--kernels", "scalar"]);
+    assert!(dense[0] != dense[3]);
+    for k in quiescent::kernels::available() {
+        assert_eq!(dump(k.name, &["--gate-scale", "0", "--kernels", k.name]), dense, "{}", k.name);
+    }
+}
+
+#[test]
+fn standard_input_reads_as_the_file_does() {
+    let (qsc, clip) = (in_folder("patrol.qsc"), patrol("evaluation.y4m"));
+    let command = Command::new(env!("CARGO_BIN_EXE_quiescent"))
+        .args(["run", &qsc, "--input", "-", "--frames", "6", "--json"])
+        .stdin(std::fs::File::open(&clip).unwrap())
+        .output()
+        .unwrap();
+    assert!(command.status.success(), "{}", text(&command.stderr));
+    let piped: Value = serde_json::from_slice(&command.stdout).unwrap();
+    let read = json(&["run", &qsc, "--input", &clip, "--frames", "6"]);
+    assert_eq!(piped["macs_done_mean"], read["macs_done_mean"]);
+    assert_eq!(piped["frames"], 6);
+}
+
+#[test]
+fn bench_and_eval_report() {
+    let (qsc, clip) = (in_folder("patrol.qsc"), patrol("evaluation.y4m"));
+    let bench = json(&["bench", &qsc, "--input", &clip, "--frames", "12", "--warmup", "2"]);
+    assert_eq!(bench["frames"], 12);
+    // The quiet start of the clip: less work, and the same work as run counts.
+    assert!(bench["mac_fraction"].as_f64().unwrap() < 0.8, "{bench}");
+    let run = json(&["run", &qsc, "--input", &clip, "--frames", "12"]);
+    assert_eq!(bench["mac_fraction"], run["mac_fraction"]);
+    let eval = json(&[
+        "eval", &qsc, "--against", &patrol("patrol.onnx"), "--input", &clip, "--frames", "20", "--labels", &patrol("evaluation.csv"),
+    ]);
+    assert!(eval["dense"]["score"].as_f64().unwrap() > 0.97, "{eval}");
+    assert!(eval["gated"]["score"].as_f64().unwrap() > 0.8, "{eval}");
+    assert!(eval["reference_against_tract"].as_f64().unwrap() < 1e-4, "{eval}");
+    assert!(eval["ap50_float"].as_f64().unwrap() > 0.7, "{eval}");
+    assert!(eval["dense"]["relative_error"][0][1].as_f64().unwrap() < 0.15, "{eval}");
+}
+
+#[test]
+fn noise_raises_the_work_of_exact_gates() {
+    let (qsc, clip) = (in_folder("patrol.qsc"), patrol("evaluation.y4m"));
+    let base = ["run", &qsc, "--input", &clip, "--frames", "6"];
+    let clean = json(&base)["mac_fraction"].as_f64().unwrap();
+    let noisy = json(&[&base[..], &["--noise", "12"]].concat())["mac_fraction"].as_f64().unwrap();
+    assert!(noisy > clean, "{noisy} {clean}");
+}
+
+#[test]
+fn a_budget_bounds_gated_frames() {
+    let (qsc, clip) = (in_folder("patrol.qsc"), patrol("evaluation.y4m"));
+    let free = json(&["run", &qsc, "--input", &clip, "--frames", "40"]);
+    let bound = json(&["run", &qsc, "--input", &clip, "--frames", "40", "--budget-macs", "3000000"]);
+    assert!(bound["macs_done_mean"].as_f64().unwrap() < free["macs_done_mean"].as_f64().unwrap());
+    assert!(bound["macs_done_mean"].as_f64().unwrap() <= 3_000_000.0);
+}
+
+#[test]
+fn without_gates_the_arena_is_dense() {
+    let dir = tempfile::tempdir().unwrap();
+    let qsc = dir.path().join("dense.qsc");
+    let out = quiescent(&[
+        "convert", &patrol("patrol.onnx"), "-o", qsc.to_str().unwrap(), "--calib", &patrol("calibration.y4m"), "--gates", "off",
+        "--calib-frames", "2", "--target", "any",
+    ]);
+    assert!(out.status.success(), "{}", text(&out.stderr));
+    assert!(text(&out.stderr).contains("warning: ") && text(&out.stderr).contains("--scale"), "{}", text(&out.stderr));
+    let seen = json(&["inspect", qsc.to_str().unwrap()]);
+    assert_eq!(seen["profile"], "any");
+    assert_eq!(seen["gates"].as_array().unwrap().len(), 0);
+    assert!(seen["arena_bytes"].as_u64() < seen["arena_dense_bytes"].as_u64().map(|n| n + n / 2));
+}
+
+#[test]
+fn wrong_models_and_artifacts_are_refused() {
+    let (qsc, clip, calib) = (in_folder("patrol.qsc"), patrol("evaluation.y4m"), patrol("calibration.y4m"));
+    let dir = tempfile::tempdir().unwrap();
+    let file = |name: &str, bytes: &[u8]| {
+        let path = dir.path().join(name);
+        std::fs::write(&path, bytes).unwrap();
+        path.display().to_string()
+    };
+    let good = std::fs::read(&qsc).unwrap();
+    fails(&["run", "absent.qsc", "--input", &clip], &["absent.qsc"]);
+    for len in [0, 3, 100, good.len() / 2, good.len() - 1] {
+        let cut = file("cut.qsc", &good[..len]);
+        fails(&["inspect", &cut], &["cut.qsc", "convert the model again"]);
+    }
+    for at in [0, 4, 40, 1000, good.len() / 2, good.len() - 1] {
+        let mut bytes = good.clone();
+        bytes[at] ^= 0x20;
+        let bad = file("bad.qsc", &bytes);
+        fails(&["run", &bad, "--input", &clip], &["bad.qsc"]);
+    }
+    let out = dir.path().join("out.qsc");
+    let out = out.to_str().unwrap();
+    let junk = file("junk.onnx", b"not a protobuf at all");
+    fails(&["convert", &junk, "-o", out, "--calib", &calib], &["junk.onnx", "not an ONNX model"]);
+    fails(&["convert", "absent.onnx", "-o", out, "--calib", &calib], &["absent.onnx"]);
+    fails(&["convert", &qsc, "-o", out, "--calib", &calib], &["not an ONNX model"]);
+    assert!(!Path::new(out).exists());
+    fails(&["eval", &qsc, "--against", &junk, "--input", &clip], &["--against", "junk.onnx"]);
+}
+
+/// A graph of one node: field 1 of a NodeProto is an input, 2 an output, 3 the name, 4 the operator.
+#[test]
+fn unsupported_operators_are_named() {
+    fn field(number: u8, bytes: &[u8]) -> Vec<u8> {
+        assert!(bytes.len() < 128);
+        [&[number << 3 | 2, bytes.len() as u8], bytes].concat()
+    }
+    let extents: Vec<u8> = [1u8, 3, 16, 16].iter().flat_map(|n| field(1, &[0x08, *n])).collect();
+    let tensor = |name: &str| {
+        let kind = [vec![0x08, 1], field(2, &extents)].concat();
+        [field(1, name.as_bytes()), field(2, &field(1, &kind))].concat()
+    };
+    let node = [field(1, b"x"), field(2, b"y"), field(3, b"my/node"), field(4, b"Mystery")].concat();
+    let graph = [field(1, &node), field(2, b"g"), field(11, &tensor("x")), field(12, &tensor("y"))].concat();
+    let mut model = vec![0x08, 8, 7 << 3 | 2, graph.len() as u8];
+    assert!(graph.len() < 128);
+    model.extend(graph);
+    model.extend(field(8, &[0x10, 13]));
+    let dir = tempfile::tempdir().unwrap();
+    let path = dir.path().join("odd.onnx");
+    std::fs::write(&path, model).unwrap();
+    let out = dir.path().join("out.qsc");
+    fails(
+        &["convert", path.to_str().unwrap(), "-o", out.to_str().unwrap(), "--calib", &patrol("calibration.y4m")],
+        &["odd.onnx", "Mystery", "my/node"],
+    );
+    assert!(!out.exists());
+}
+
+#[test]
+fn wrong_clips_are_refused() {
+    let qsc = in_folder("patrol.qsc");
+    let dir = tempfile::tempdir().unwrap();
+    let file = |name: &str, bytes: &[u8]| {
+        let path = dir.path().join(name);
+        std::fs::write(&path, bytes).unwrap();
+        path.display().to_string()
+    };
+    fails(&["run", &qsc, "--input", "absent.mp4"], &["--input", "absent.mp4"]);
+    let good = std::fs::read(patrol("evaluation.y4m")).unwrap();
+    let header = good.iter().position(|b| *b == b'\n').unwrap() + 1;
+    let empty = file("empty.y4m", &good[..header]);
+    fails(&["run", &qsc, "--input", &empty], &["empty.y4m", "no frames"]);
+    let cut = file("cut.y4m", &good[..60_000]);
+    fails(&["run", &qsc, "--input", &cut], &["cut.y4m", "cut off"]);
+    std::fs::create_dir(dir.path().join("nothing")).unwrap();
+    fails(&["run", &qsc, "--input", dir.path().join("nothing").to_str().unwrap()], &["nothing"]);
+    let wrong = dir.path().join("wrong.npy");
+    quiescent_tools::clip::npy::write(&wrong, &[2, 3, 10, 10], &[0.0; 600]).unwrap();
+    fails(&["run", &qsc, "--input", wrong.to_str().unwrap()], &["wrong.npy", "300", "36864"]);
+    fails(&["bench", &qsc, "--input", wrong.to_str().unwrap()], &["wrong.npy"]);
+}
+
+#[test]
+fn wrong_flags_are_refused() {
+    let (qsc, clip, calib, model) = (in_folder("patrol.qsc"), patrol("evaluation.y4m"), patrol("calibration.y4m"), patrol("patrol.onnx"));
+    let run = |flags: &[&str], words: &[&str]| fails(&[&["run", &qsc, "--input", &clip], flags].concat(), words);
+    run(&["--gate-scale", "-1"], &["--gate-scale"]);
+    run(&["--gate-scale", "NaN"], &["--gate-scale"]);
+    run(&["--noise", "-2"], &["--noise"]);
+    run(&["--frames", "0"], &["--frames"]);
+    run(&["--dense", "--gate-scale", "2"], &["--dense"]);
+    run(&["--kernels", "neon"], &["--kernels neon", "scalar"]);
+    if quiescent::kernels::select("avx512vnni").is_none() {
+        run(&["--kernels", "avx512vnni"], &["--kernels avx512vnni"]);
+    }
+    run(&["--task", "absent.toml"], &["absent.toml"]);
+    let dir = tempfile::tempdir().unwrap();
+    let blocked = dir.path().join("file");
+    std::fs::write(&blocked, b"x").unwrap();
+    run(&["--dump", blocked.to_str().unwrap()], &["--dump"]);
+    run(&["--overlay", blocked.join("below").to_str().unwrap()], &["--overlay"]);
+    let out = dir.path().join("out.qsc").display().to_string();
+    let convert = |out: &str, flags: &[&str], words: &[&str]| {
+        fails(&[&["convert", &model, "-o", out, "--calib", &calib], flags].concat(), words);
+        assert!(!Path::new(out).is_file());
+    };
+    convert(&out, &["--range", "percentile:3"], &["--range"]);
+    convert(&out, &["--std", "0"], &["--std"]);
+    convert(&out, &["--mean", "1,2", "--gates", "off"], &["mean"]);
+    convert(&out, &["--target", "vax"], &["--target"]);
+    convert(&out, &["--keep-float", "nix", "--gates", "off"], &["--keep-float nix"]);
+    convert(&out, &["--input-shape", "1,3,7,7", "--gates", "off"], &["--input-shape"]);
+    convert(&out, &["--calib", "-"], &["--calib -"]);
+    convert(&out, &["--report", "/no/such/place.json"], &["/no/such"]);
+    convert("/no/such/place.qsc", &[], &["/no/such"]);
+    convert(dir.path().to_str().unwrap(), &[], &["folder"]);
+    fails(&["convert", &model, "-o", &out], &["--calib"]);
+}
+
+#[test]
+fn help_and_version_succeed() {
+    for args in [&["--help"][..], &["--version"], &["convert", "--help"], &["run", "--help"]] {
+        let out = quiescent(args);
+        assert!(out.status.success() && !out.stdout.is_empty(), "{args:?}");
+    }
+}
