@@ -24,7 +24,18 @@ pub struct Artifact {
 }
 
 impl Artifact {
-    pub fn new(mut builder: Builder, meta: Meta) -> Result<Self> {
+    /// A fresh artifact; its header states the dense arena as bytes of tensors, to which masks and blocks are added here.
+    pub fn new(builder: Builder, meta: Meta) -> Result<Self> {
+        let mut artifact = Self::assemble(builder, meta)?;
+        let header = size_of::<Header>();
+        if let Ok(h) = Header::mut_from_bytes(&mut artifact.bytes[..header]) {
+            h.arena_dense_len += h.arena_len - h.tensors_end;
+        }
+        format::seal(&mut artifact.bytes);
+        Ok(artifact)
+    }
+
+    fn assemble(mut builder: Builder, meta: Meta) -> Result<Self> {
         builder.cold = serde_json::to_vec(&meta)?;
         let bytes = AlignedBytes::from(builder.finish());
         format::check(&bytes).map_err(|e| anyhow!("the converter made an artifact that fails its own check: {e}"))?;
@@ -111,7 +122,7 @@ impl Artifact {
         }
         // Offsets stay as they are: the section is one blob.
         b.data.put_bytes(model.data.as_bytes(), format::ALIGN);
-        Self::new(b, meta)
+        Self::assemble(b, meta)
     }
 }
 

@@ -147,22 +147,21 @@ impl Search<'_> {
         m.agreement >= self.trial.dense - self.budget.max_drop
     }
 
-    /// Step 1. The agreement falls with tau, if not strictly: from the largest down, the first that fits.
+    /// Step 1. The agreement falls with tau, if not strictly: from the largest down, the first that fits; larger
+    /// work than the best so far ends the search as well.
     fn uniform(&mut self, mut artifact: Artifact, pixels: &[u16]) -> Result<(Artifact, InputGate, f32)> {
         let mut best: Option<(Measure, u16, f32)> = None;
         for &pixel in pixels {
-            let (mut lo, mut hi) = (0, TAUS.len());
-            while lo < hi {
-                let mid = (lo + hi) / 2;
-                set_uniform(&mut artifact, input_gate(pixel), TAUS[mid]);
+            for tau in TAUS.into_iter().rev() {
+                set_uniform(&mut artifact, input_gate(pixel), tau);
                 let m = self.run(&artifact)?;
-                if self.fits(&m) {
-                    lo = mid + 1;
-                    if best.as_ref().is_none_or(|(b, ..)| m.work < b.work) {
-                        best = Some((m, pixel, TAUS[mid]));
-                    }
-                } else {
-                    hi = mid;
+                let cheaper = best.as_ref().is_none_or(|(b, ..)| m.work < b.work);
+                if self.fits(&m) && cheaper {
+                    best = Some((m, pixel, tau));
+                    break;
+                }
+                if !cheaper {
+                    break;
                 }
             }
             (self.progress)(&match &best {
