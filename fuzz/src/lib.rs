@@ -17,12 +17,50 @@ pub fn artifact(data: &[u8]) {
     }
     format::seal(&mut bytes);
     let Ok(model) = format::check(&bytes) else { return };
+    // What stands where packed weights are padded multiplies bytes behind a row: no harm, but no exactness either.
+    let pads = padding(&model);
+    for at in pads {
+        bytes[at] = 0;
+    }
+    format::seal(&mut bytes);
+    let Ok(model) = format::check(&bytes) else { return };
     if model.header.arena_len > 1 << 18 || work(&model) > PATIENCE {
         return;
     }
     let sets = [kernels::available().next(), kernels::available().last()].into_iter().flatten();
     let bits: Vec<Vec<u32>> = sets.map(|set| run(&bytes, set, data)).collect();
-    assert_eq!(bits.first(), bits.last(), "kernel sets differ");
+    same(&bits[0], &bits[bits.len() - 1], "kernel sets differ");
+}
+
+/// Equal bits, or the first place where they differ.
+fn same(a: &[u32], b: &[u32], what: &str) {
+    let at = a.iter().zip(b).position(|(a, b)| a != b && !(f32::from_bits(*a).is_nan() && f32::from_bits(*b).is_nan()));
+    assert!(at.is_none() && a.len() == b.len(), "{what}: element {at:?}");
+}
+
+/// File offsets of the padding of every convolution's weights.
+fn padding(m: &Model) -> Vec<usize> {
+    let mut all = Vec::new();
+    for s in m.steps {
+        let Some(Op::Conv) = Op::new(s.op) else { continue };
+        let Some(conv) = m.record::<format::Conv>(s.param) else { continue };
+        let (x, y) = (&m.tensors[s.inputs[0] as usize], &m.tensors[s.output as usize]);
+        let [kh, kw] = conv.window.kernel.map(usize::from);
+        let (segments, run) = match conv.merged {
+            0 => (kh * kw, x.c as usize),
+            _ => (kh, kw * x.c as usize),
+        };
+        let quads = run.div_ceil(4);
+        for line in 0..(y.c as usize).div_ceil(16) * segments {
+            for j in run..4 * quads {
+                for o in 0..16 {
+                    let at = ((line * quads + j / 4) * 16 + o) * 4 + j % 4;
+                    all.push(m.header.data.offset as usize + conv.weights as usize + at);
+                }
+            }
+        }
+    }
+    all
 }
 
 /// A rough count of a dense frame's work; the header's own count may lie.
@@ -68,7 +106,7 @@ fn run(bytes: &[u8], set: &kernels::Kernels, data: &[u8]) -> Vec<u32> {
         let now = read(&gated);
         if scale == 0.0 && k <= 3 {
             dense.step(Frame::Pixels(&frame)).unwrap();
-            assert_eq!(now, read(&dense), "scale 0 is not exact in frame {k}");
+            same(&now, &read(&dense), "scale 0 is not exact");
         }
         bits.extend(now);
         gated.audit().for_each(drop);

@@ -1,6 +1,6 @@
 //! Writes the first corpus: small artifacts of every operator, small ONNX models.
 //!
-//! `cargo run --release --features tools --bin seeds -- corpus`
+//! `cargo run --release --no-default-features --features tools --bin seeds -- corpus`, in this folder.
 
 #[allow(dead_code)]
 #[path = "../../tools/tests/laws/graphs.rs"]

@@ -142,7 +142,7 @@ fn fuse(l: &Lowering, item: &mut Item, follower: &Node, readers: &HashMap<usize,
     let between = item.output;
     let codes = |t: usize| l.plan.quant(t);
     match (&mut item.kind, &follower.op) {
-        (Kind::Conv { clamp: None, table: None, .. }, Op::Binary(Binary::Add)) if item.inputs.len() == 1 => {
+        (Kind::Conv { depthwise: false, clamp: None, table: None, .. }, Op::Binary(Binary::Add)) if item.inputs.len() == 1 => {
             let Some(other) = follower.inputs.iter().copied().find(|t| *t != between) else { return Ok(false) };
             let same = |t: usize| l.values[t].as_ref().map(|v| v.shape);
             let fits = same(other).is_some() && same(other) == same(follower.output)
