@@ -21,7 +21,7 @@
 pub mod input;
 
 use crate::format::Gate;
-use crate::kernels::Kernels;
+use crate::kernels::{JudgeTile, Kernels};
 
 /// An output gate at the scale in force.
 pub(crate) struct RowGate<'a> {
@@ -53,23 +53,15 @@ impl<'a> RowGate<'a> {
         }
     }
 
-    /// Judges a recomputed row; takes it over and answers `true` if it is to be passed on.
-    pub fn pass(&self, new: &[u8], held: &mut [u8]) -> bool {
-        match self.limit {
-            None if new == held => false,
-            None => {
-                held.copy_from_slice(new);
-                true
-            }
-            // SAFETY: the CPU has the set's features (chosen by `kernels::select`).
-            Some(limit) => unsafe {
-                let pass = (self.kernels.score)(new, held, self.weights, self.dead) > limit;
-                if pass {
-                    (self.kernels.settle)(new, held, self.dead);
-                }
-                pass
-            },
-        }
+    /// Judges recomputed rows, one after another in `new`, against those at `held + rows[i]`; takes over those that are to be
+    /// passed on and answers with their bits.
+    ///
+    /// # Safety
+    /// The rows are valid as [`JudgeTile`] says.
+    pub unsafe fn judge(&self, new: &[u8], held: *mut u8, rows: &[u32]) -> u64 {
+        let tile = JudgeTile { new, held, rows, weights: self.weights, dead: self.dead, limit: self.limit };
+        // SAFETY: the caller's; the CPU has the set's features (chosen by `kernels::select`).
+        unsafe { (self.kernels.judge)(&tile) }
     }
 }
 

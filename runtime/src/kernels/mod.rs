@@ -126,6 +126,26 @@ pub struct PickTile<'a> {
     pub rows_out: &'a [u32],
 }
 
+/// Up to 64 recomputed rows before a gate (see [`crate::format::Gate`]).
+///
+/// # Validity
+/// Row `i` of `new` has `weights.len()` bytes from `i * weights.len()`; `held + rows[i]` begins as many writable bytes,
+/// disjoint for different rows and from `new`.
+pub struct JudgeTile<'a> {
+    /// Recomputed rows, one after another.
+    pub new: &'a [u8],
+    /// Start of the arena.
+    pub held: *mut u8,
+    /// Byte offset of each held row.
+    pub rows: &'a [u32],
+    /// Weight of each channel.
+    pub weights: &'a [u8],
+    /// Dead zone in codes.
+    pub dead: u8,
+    /// Largest score that is not passed on; `None`: pass on if any code differs.
+    pub limit: Option<u32>,
+}
+
 /// One set of kernels.
 pub struct Kernels {
     /// Name, as in `--kernels`.
@@ -159,6 +179,11 @@ pub struct Kernels {
     pub score: unsafe fn(new: &[u8], held: &[u8], weights: &[u8], dead: u8) -> u32,
     /// `held[i] = new[i]` where they differ by more than `dead`.
     pub settle: unsafe fn(new: &[u8], held: &mut [u8], dead: u8),
+    /// Judges rows: bit i set where row i is passed on; its held row has then been settled (or copied, without a limit).
+    ///
+    /// # Safety
+    /// The tile is valid as [`JudgeTile`] says.
+    pub judge: unsafe fn(&JudgeTile) -> u64,
     /// `out[i] = table[in[i]]`.
     pub table: unsafe fn(&[u8], &mut [u8], &[u8; 256]),
     /// `out[i] = max(out[i], in[i])`.

@@ -1,6 +1,6 @@
 //! The specification: plain loops, in the order of the formulas.
 
-use super::{Bin, ConvTile, DepthwiseTile, Kernels, LerpTile, Operand, PickTile, PoolTile, Row, Uni, rows};
+use super::{Bin, ConvTile, DepthwiseTile, JudgeTile, Kernels, LerpTile, Operand, PickTile, PoolTile, Row, Uni, rows};
 
 /// The scalar set.
 pub static KERNELS: Kernels = Kernels {
@@ -12,6 +12,7 @@ pub static KERNELS: Kernels = Kernels {
     exceed,
     score,
     settle,
+    judge,
     table,
     max,
     sum,
@@ -243,4 +244,25 @@ fn binary(bin: &Bin, row: &mut Row) {
 
 fn map(uni: &Uni, row: &mut Row) {
     rows::map(uni, row);
+}
+
+/// See [`Kernels::judge`](super::Kernels::judge).
+///
+/// # Safety
+/// The tile is valid.
+#[inline(always)]
+pub(super) unsafe fn judge(t: &JudgeTile) -> u64 {
+    let bytes = t.weights.len();
+    let mut passed = 0;
+    for (i, (new, at)) in t.new.chunks_exact(bytes.max(1)).zip(t.rows).take(64).enumerate() {
+        // SAFETY: the held row is writable and touched by nothing else (validity of the tile).
+        let held = unsafe { core::slice::from_raw_parts_mut(t.held.add(*at as usize), bytes) };
+        match t.limit {
+            None if new != held => held.copy_from_slice(new),
+            Some(limit) if score(new, held, t.weights, t.dead) > limit => settle(new, held, t.dead),
+            _ => continue,
+        }
+        passed |= 1 << i;
+    }
+    passed
 }

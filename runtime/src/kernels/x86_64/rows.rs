@@ -2,6 +2,7 @@
 //!
 //! Each loop takes whole vectors and then one part, so that rows of 24 or 48 channels cost no scalar loop.
 
+use super::super::JudgeTile;
 use super::vector::Vector;
 use crate::kernels::LerpTile;
 
@@ -184,4 +185,26 @@ pub(super) unsafe fn lerp<V: Vector, const ROWS: usize>(t: &LerpTile) {
         }
         row += ROWS;
     }
+}
+
+/// See [`Kernels::judge`](super::super::Kernels::judge).
+///
+/// # Safety
+/// The tile is valid; the CPU has the features of `V`.
+#[inline(always)]
+pub(super) unsafe fn judge<V: Vector>(t: &JudgeTile) -> u64 {
+    let bytes = t.weights.len();
+    let mut passed = 0;
+    for (i, (new, at)) in t.new.chunks_exact(bytes.max(1)).zip(t.rows).take(64).enumerate() {
+        // SAFETY: the held row is writable and touched by nothing else (validity of the tile).
+        let held = unsafe { core::slice::from_raw_parts_mut(t.held.add(*at as usize), bytes) };
+        match t.limit {
+            None if new != held => held.copy_from_slice(new),
+            // SAFETY: the features are the caller's.
+            Some(limit) if unsafe { score::<V>(new, held, t.weights, t.dead) } > limit => unsafe { settle::<V>(new, held, t.dead) },
+            _ => continue,
+        }
+        passed |= 1 << i;
+    }
+    passed
 }

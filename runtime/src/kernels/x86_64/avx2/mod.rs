@@ -3,7 +3,7 @@
 pub(super) mod table;
 mod vector;
 
-use super::super::{Bin, ConvTile, DepthwiseTile, Kernels, LerpTile, Operand, PoolTile, Row, Uni};
+use super::super::{Bin, ConvTile, DepthwiseTile, JudgeTile, Kernels, LerpTile, Operand, PoolTile, Row, Uni};
 use super::detect::Avx2;
 use super::{conv as convolution, depthwise as channelwise, pool, rows};
 use vector::Ymm;
@@ -19,6 +19,7 @@ pub(super) fn kernels(_: Avx2) -> &'static Kernels {
         exceed,
         score,
         settle,
+        judge,
         table,
         max,
         sum,
@@ -116,6 +117,11 @@ entries! {
         // SAFETY: features.
         unsafe { rows::score::<Ymm>(new, held, weights, dead) }
     }
+    fn judge(t: &JudgeTile) -> u64 {
+        // SAFETY: the caller's; the features are this function's.
+        unsafe { rows::judge::<Ymm>(t) }
+    }
+
     fn settle(new: &[u8], held: &mut [u8], dead: u8) {
         // SAFETY: features.
         unsafe { rows::settle::<Ymm>(new, held, dead) }

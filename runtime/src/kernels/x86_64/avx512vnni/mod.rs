@@ -2,7 +2,7 @@
 
 mod vector;
 
-use super::super::{Bin, ConvTile, DepthwiseTile, Kernels, LerpTile, Operand, PoolTile, Row, Uni};
+use super::super::{Bin, ConvTile, DepthwiseTile, JudgeTile, Kernels, LerpTile, Operand, PoolTile, Row, Uni};
 use super::detect::{Avx512Vbmi, Avx512Vnni};
 use super::{avx2, conv as convolution, depthwise as channelwise, pool, rows};
 use vector::Zmm;
@@ -24,6 +24,7 @@ const fn set<const VBMI: bool>() -> Kernels {
         exceed,
         score,
         settle,
+        judge,
         table: if VBMI { vector::table_vbmi } else { table },
         max,
         sum,
@@ -166,6 +167,11 @@ entries! {
         // SAFETY: features.
         unsafe { rows::score::<Zmm>(new, held, weights, dead) }
     }
+    fn judge(t: &JudgeTile) -> u64 {
+        // SAFETY: the caller's; the features are this function's.
+        unsafe { rows::judge::<Zmm>(t) }
+    }
+
     fn settle(new: &[u8], held: &mut [u8], dead: u8) {
         // SAFETY: features.
         unsafe { rows::settle::<Zmm>(new, held, dead) }
