@@ -6,7 +6,7 @@
 use core::mem::MaybeUninit;
 
 use super::Engine;
-use super::moves::copy_pieces;
+use super::moves::{copy_piece, copy_pieces};
 use super::ops::{BINARY, MAP, Target, address, reals, row_bytes};
 use crate::format::{Affine, Binary, Dtype, Map, MapFn, NONE, Op, Reduce, Step, Table, Tensor};
 use crate::kernels::{BEYOND, BLOCK, Bin, Operand, Real, Row, Uni};
@@ -19,14 +19,13 @@ type Room = [MaybeUninit<f32>; REPEATED + BEYOND];
 
 const ROOM: Room = [MaybeUninit::uninit(); REPEATED + BEYOND];
 
-/// `n` pixels from pixel `row` of the map on.
+/// `n` pixels without gaps.
 struct Run {
     /// The first operand's first row.
     a: *const u8,
     /// The second operand's first row.
     b: *const u8,
     out: *mut u8,
-    row: usize,
     n: usize,
 }
 
@@ -52,14 +51,21 @@ fn array<'r>(room: &'r mut Room, values: &'r [f32], n: usize) -> &'r [f32] {
 /// Bytes of the pieces in which pixels with gaps between them are worked on.
 const PIECE: usize = 1024;
 
-/// Bytes from a pixel to the next.
-fn step_of(t: &Tensor) -> usize {
-    if t.w == 1 { t.line as usize } else { t.pixel as usize }
+/// The rows of a map, or of a constant as large as one.
+#[derive(Clone, Copy)]
+struct Source {
+    /// Pixel (0, 0).
+    at: *const u8,
+    line: usize,
+    pixel: usize,
+    /// Bytes of a row.
+    size: usize,
 }
 
-/// Whether the pixels of a line follow one another without gaps.
-fn packed(t: &Tensor) -> bool {
-    t.pixel as usize == row_bytes(t)
+impl Source {
+    fn row(&self, (y, x): (u16, u16)) -> *const u8 {
+        self.at.wrapping_add(y as usize * self.line + x as usize * self.pixel)
+    }
 }
 
 impl<'a> Engine<'a> {
@@ -68,105 +74,128 @@ impl<'a> Engine<'a> {
         matches!(op, Op::Copy | Op::Table | Op::Map | Op::Binary | Op::Softmax)
     }
 
-    /// The second operand, if it has a row for every result row.
-    fn second(&self, step: &Step) -> Option<&'a Tensor> {
-        if step.op != Op::Binary as u16 || step.inputs_len < 2 {
-            return None;
+    fn source(&self, t: &Tensor) -> Source {
+        Source {
+            at: self.arena.start().wrapping_add(t.origin as usize),
+            line: t.line as usize,
+            pixel: t.pixel as usize,
+            size: row_bytes(t),
         }
-        let p = self.model.record::<Binary>(step.param)?;
-        if p.broadcast & 1 != 0 { None } else { self.model.tensors.get(step.inputs[1] as usize) }
     }
 
-    /// The first operand, unless one row serves all.
-    fn first(&self, step: &Step) -> Option<&'a Tensor> {
-        let one = step.op == Op::Binary as u16 && self.model.record::<Binary>(step.param)?.broadcast & 4 != 0;
-        if one { None } else { self.model.tensors.get(step.inputs[0] as usize) }
+    /// The operands that have a row for every result row.
+    fn sources(&self, step: &Step, out: &Tensor) -> Option<[Option<Source>; 2]> {
+        let a = self.source(self.model.tensors.get(step.inputs[0] as usize)?);
+        if step.op != Op::Binary as u16 {
+            return Some([Some(a), None]);
+        }
+        let p = self.model.record::<Binary>(step.param)?;
+        let b = match (p.broadcast & 1 != 0, step.inputs_len) {
+            (true, _) => None,
+            (false, 2) => Some(self.source(self.model.tensors.get(step.inputs[1] as usize)?)),
+            (false, _) => {
+                let c = if p.broadcast & 2 != 0 { 1 } else { out.c as usize };
+                let at = self.array::<Real>(p.constant, out.rows() * c).as_ptr().cast();
+                let pixel = c * size_of::<Real>();
+                Some(Source { at, line: out.w as usize * pixel, pixel, size: pixel })
+            }
+        };
+        Some([if p.broadcast & 4 != 0 { None } else { Some(a) }, b])
     }
 
     /// A whole step.
     pub(super) fn dense_elementwise(&self, step: &Step) -> Option<()> {
         let out = self.model.tensors.get(step.output as usize)?;
-        let (a, b) = (self.first(step), self.second(step));
-        let all = [Some(out), a, b];
+        let [a, b] = self.sources(step, out)?;
+        let result = self.source(out);
         let (h, w) = (out.h as usize, out.w as usize);
-        let even = all.iter().flatten().all(|t| t.w == 1 || t.line == t.w * t.pixel);
+        let even = [Some(result), a, b].iter().flatten().all(|s| w == 1 || s.line == w * s.pixel);
         let (count, n) = if even { (1, h * w) } else { (h, w) };
-        for i in 0..count {
-            let row = i * n;
-            let at = |t: Option<&Tensor>| self.arena.start().wrapping_add(t.map_or(0, |t| address(t, row / w, row % w)));
-            self.run(step, all, &Run { a: at(a), b: at(b), out: at(Some(out)), row, n })?;
+        // A column is a line with other steps.
+        let across = |s: Source| Source { pixel: if w == 1 { s.line } else { s.pixel }, ..s };
+        for y in 0..count {
+            let line = |s: Source| Source { at: s.at.wrapping_add(y * s.line), ..across(s) };
+            self.line(step, [a.map(line), b.map(line)], line(result), n)?;
         }
         Some(())
     }
 
-    /// Some rows.
-    pub(super) fn rows_elementwise(&self, step: &Step, rows: &[(u16, u16)], target: &Target) -> Option<()> {
-        let out = self.model.tensors.get(step.output as usize)?;
-        let (a, b) = (self.first(step), self.second(step));
-        let bytes = row_bytes(out) as u32;
-        let lines = [a, b].iter().flatten().all(|t| packed(t));
-        let mut i = 0;
-        while i < rows.len() {
-            let (y, x) = rows[i];
-            let mut n = 1;
-            while lines
-                && i + n < rows.len()
-                && rows[i + n] == (y, x + n as u16)
-                && target.rows[i + n] == target.rows[i] + n as u32 * bytes
-            {
-                n += 1;
-            }
-            let (y, x) = (y as usize, x as usize);
-            let at = |t: Option<&Tensor>| self.arena.start().wrapping_add(t.map_or(0, |t| address(t, y, x)));
-            let out_at = target.start.wrapping_add(target.rows[i] as usize);
-            self.run_packed(step, &Run { a: at(a), b: at(b), out: out_at, row: y * out.w as usize + x, n })?;
-            i += n;
-        }
-        Some(())
-    }
-
-    /// A run of pixels with gaps between them, in the result and the operands `[out, a, b]`.
-    fn run(&self, step: &Step, [out, a, b]: [Option<&Tensor>; 3], run: &Run) -> Option<()> {
-        let Some(out) = out else { return None };
-        let (to, size) = (step_of(out), row_bytes(out));
+    /// `n` pixels a step apart each.
+    fn line(&self, step: &Step, [a, b]: [Option<Source>; 2], out: Source, n: usize) -> Option<()> {
+        let target = out.at.cast_mut();
         if let (Some(a), true) = (a, step.op == Op::Copy as u16) {
             // SAFETY: rows of the input and of the output, which do not overlap (check).
-            unsafe { copy_pieces(run.a, step_of(a), run.out, to, size, run.n) };
+            unsafe { copy_pieces(a.at, a.pixel, target, out.pixel, out.size, n) };
             return Some(());
         }
-        let gaps = |t: Option<&Tensor>| t.is_some_and(|t| step_of(t) != row_bytes(t));
-        let most = [Some(out), a, b].iter().flatten().map(|t| row_bytes(t)).max()?;
-        if run.n == 1 || !(gaps(Some(out)) || gaps(a) || gaps(b)) {
-            return self.run_packed(step, run);
+        let gaps = |s: Source| s.pixel != s.size;
+        let all = [Some(out), a, b];
+        let start = |s: Option<Source>| s.map_or(core::ptr::null(), |s| s.at);
+        let most = all.iter().flatten().map(|s| s.size).max()?;
+        if n == 1 || !all.iter().flatten().any(|s| gaps(*s)) {
+            return self.run_packed(step, &Run { a: start(a), b: start(b), out: target, n });
         }
         let mut rooms = [[MaybeUninit::<u8>::uninit(); PIECE]; 3];
         let [room_a, room_b, room_out] = rooms.each_mut().map(|room| room.as_mut_ptr().cast::<u8>());
         let side = (PIECE / most).max(1);
-        let mut first = 0;
-        while first < run.n {
-            let n = side.min(run.n - first);
+        for first in (0..n).step_by(side) {
+            let n = side.min(n - first);
             // Pixels wider than a piece are taken where they are.
             let fits = n * most <= PIECE;
-            let operand = |t: Option<&Tensor>, at: *const u8, room: *mut u8| match t {
-                Some(t) if fits && gaps(Some(t)) => {
-                    let from = at.wrapping_add(first * step_of(t));
-                    // SAFETY: `n` rows of an operand; the room holds them.
-                    unsafe { copy_pieces(from, step_of(t), room, row_bytes(t), row_bytes(t), n) };
-                    room.cast_const()
+            let operand = |s: Option<Source>, room: *mut u8| {
+                let Some(s) = s else { return core::ptr::null() };
+                let from = s.at.wrapping_add(first * s.pixel);
+                if !(fits && gaps(s)) {
+                    return from;
                 }
-                Some(t) => at.wrapping_add(first * step_of(t)),
-                None => at,
+                // SAFETY: `n` rows of an operand; the room holds them.
+                unsafe { copy_pieces(from, s.pixel, room, s.size, s.size, n) };
+                room.cast_const()
             };
-            let (a, b) = (operand(a, run.a, room_a), operand(b, run.b, room_b));
-            let target = run.out.wrapping_add(first * to);
-            let staged = fits && gaps(Some(out));
-            let part = Run { a, b, out: if staged { room_out } else { target }, row: run.row + first, n };
-            self.run_packed(step, &part)?;
+            let target = target.wrapping_add(first * out.pixel);
+            let staged = fits && gaps(out);
+            let (a, b) = (operand(a, room_a), operand(b, room_b));
+            self.run_packed(step, &Run { a, b, out: if staged { room_out } else { target }, n })?;
             if staged {
                 // SAFETY: `n` rows of the output, now in the room.
-                unsafe { copy_pieces(room_out, size, target, to, size, n) };
+                unsafe { copy_pieces(room_out, out.size, target, out.pixel, out.size, n) };
             }
-            first += n;
+        }
+        Some(())
+    }
+
+    /// Some rows: gathered where they do not follow one another, done together, and scattered.
+    pub(super) fn rows_elementwise(&self, step: &Step, rows: &[(u16, u16)], target: &Target) -> Option<()> {
+        let out = self.model.tensors.get(step.output as usize)?;
+        let [a, b] = self.sources(step, out)?;
+        let size = row_bytes(out);
+        let most = [a, b].iter().flatten().map(|s| s.size).fold(size, usize::max);
+        let side = (PIECE / most).max(1);
+        let mut rooms = [[MaybeUninit::<u8>::uninit(); PIECE]; 3];
+        let [room_a, room_b, room_out] = rooms.each_mut().map(|room| room.as_mut_ptr().cast::<u8>());
+        for (rows, targets) in rows.chunks(side).zip(target.rows.chunks(side)) {
+            let n = rows.len().min(targets.len());
+            let operand = |s: Option<Source>, room: *mut u8| {
+                let (Some(s), Some(first)) = (s, rows.first()) else { return core::ptr::null() };
+                let from = s.row(*first);
+                if rows.iter().enumerate().all(|(i, row)| s.row(*row) == from.wrapping_add(i * s.size)) {
+                    return from;
+                }
+                for (i, row) in rows.iter().enumerate() {
+                    // SAFETY: a row of an operand; the room holds `side` of them.
+                    unsafe { copy_piece(s.row(*row), room.add(i * s.size), s.size) };
+                }
+                room.cast_const()
+            };
+            let (a, b) = (operand(a, room_a), operand(b, room_b));
+            let first = target.start.wrapping_add(*targets.first()? as usize);
+            let follows = |(i, at): (usize, &u32)| *at as usize == targets[0] as usize + i * size;
+            let staged = !targets.iter().enumerate().all(follows);
+            self.run_packed(step, &Run { a, b, out: if staged { room_out } else { first }, n })?;
+            for (i, at) in targets.iter().enumerate().filter(|_| staged) {
+                // SAFETY: a row of the result, now in the room.
+                unsafe { copy_piece(room_out.add(i * size), target.start.add(*at as usize), size) };
+            }
         }
         Some(())
     }
@@ -225,7 +254,7 @@ impl<'a> Engine<'a> {
         for i in 0..run.n {
             let out = run.out.wrapping_add(i * row_bytes(out));
             let (a, b) = (run.a.wrapping_add(i * row_bytes(a)), run.b.wrapping_add(i * row_bytes(b)));
-            self.run_packed(step, &Run { a, b, out, row: run.row + i, n: 1 })?;
+            self.run_packed(step, &Run { a, b, out, n: 1 })?;
         }
         Some(())
     }
@@ -281,12 +310,12 @@ impl<'a> Engine<'a> {
         let long = c > REPEATED && (shared || !c.is_multiple_of(BLOCK));
         if run.n > 1 && (bit(1) && !bit(0) || bit(3) && !bit(2) || long) {
             for i in 0..run.n {
-                let at = |t: Option<&Tensor>, at: *const u8, one| {
-                    at.wrapping_add(if one { 0 } else { i * t.map_or(0, row_bytes) })
-                };
-                let (a, b) = (at(Some(x), run.a, bit(2)), at(y, run.b, bit(0)));
+                let constant = if bit(1) { 1 } else { c } * size_of::<Real>();
+                let (a, b) = (i * row_bytes(x), i * y.map_or(constant, row_bytes));
+                let a = if bit(2) { run.a } else { run.a.wrapping_add(a) };
+                let b = if bit(0) { run.b } else { run.b.wrapping_add(b) };
                 let out_at = run.out.wrapping_add(i * row_bytes(out));
-                let one = Run { a, b, out: out_at, row: run.row + i, n: 1 };
+                let one = Run { a, b, out: out_at, n: 1 };
                 self.binary(step, p, x, out, &one)?;
             }
             return Some(());
@@ -298,8 +327,11 @@ impl<'a> Engine<'a> {
             Some(y) => self.side(y, &p.b, run.b, run.n, bit(0), bit(1), [r2, r3]),
             None => {
                 let c = if bit(1) { 1 } else { c };
-                let (at, n) = if bit(0) { (0, 1) } else { (run.row, run.n) };
-                let row = self.array::<Real>(p.constant, (at + n) * c).get(at * c..)?;
+                let row = match bit(0) {
+                    true => self.array::<Real>(p.constant, c),
+                    // SAFETY: rows of the constant or copies of them.
+                    false => unsafe { core::slice::from_raw_parts(run.b.cast::<Real>(), run.n * c) },
+                };
                 match (bit(1), bit(0) && run.n > 1) {
                     (true, _) => Operand::One(f32::from_le_bytes(*row.first()?)),
                     (false, true) => Operand::Repeat(repeat(r2, c, |k| f32::from_le_bytes(row[k]))),

@@ -4,6 +4,26 @@ use super::Engine;
 use super::ops::{address, row_bytes};
 use crate::format::{Block, Channels, FILL, Index, Op, Step};
 
+/// `size` bytes.
+///
+/// # Safety
+/// They are readable at `from`, writable at `to`, and do not overlap.
+#[inline(always)]
+pub(super) unsafe fn copy_piece(from: *const u8, to: *mut u8, size: usize) {
+    // SAFETY: the caller's. A call for a few bytes would cost more than they.
+    unsafe {
+        match size {
+            1 => *to = *from,
+            2 => to.cast::<[u8; 2]>().write(from.cast::<[u8; 2]>().read()),
+            4 => to.cast::<[u8; 4]>().write(from.cast::<[u8; 4]>().read()),
+            8 => to.cast::<[u8; 8]>().write(from.cast::<[u8; 8]>().read()),
+            16 => to.cast::<[u8; 16]>().write(from.cast::<[u8; 16]>().read()),
+            32 => to.cast::<[u8; 32]>().write(from.cast::<[u8; 32]>().read()),
+            _ => to.copy_from_nonoverlapping(from, size),
+        }
+    }
+}
+
 /// `n` pieces of `size` bytes, `from_step` and `to_step` bytes apart.
 ///
 /// # Safety

@@ -46,6 +46,7 @@ impl<'a> Engine<'a> {
                 continue;
             }
             match step.gate {
+                NONE if rows == self.model.tensors[out].rows() => self.run_rows(step, None),
                 NONE => self.run_rows(step, Some(self.mask(out))),
                 _ => self.run_judged(step),
             }

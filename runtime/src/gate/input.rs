@@ -84,6 +84,9 @@ impl Input<'_> {
         let (kernels, c, words) = (self.kernels, self.tensor.c as usize, grid.words());
         for y in 0..grid.h {
             let (new, held) = self.lines(frame, y);
+            if new == held {
+                continue;
+            }
             let (weak, strong) = (&mut marked[y * words..][..words], &mut strong[y * words..][..words]);
             for (i, (new, held)) in new.chunks(64).zip(held.chunks(64)).enumerate() {
                 // SAFETY: the CPU has the set's features (chosen by `kernels::select`).
@@ -113,17 +116,41 @@ impl Input<'_> {
 
     /// Marks blocks whose mean signed change exceeds `limit` / 16 codes.
     fn blocks(&self, pixels: &[u8], limit: i64, marked: &mut [u64], grid: Grid) {
+        /// Columns summed at a time.
+        const COLUMNS: usize = 256;
         let (c, width) = (self.tensor.c as usize, self.width());
-        let total = |line: &[u8]| line.iter().map(|v| *v as u32).sum::<u32>() as i64;
+        // Whole blocks; of more than 32 channels one at a time, its channels in turn.
+        let part = (COLUMNS / c / BLOCK).max(1) * BLOCK;
         for y0 in (0..grid.h).step_by(BLOCK) {
             let y1 = grid.h.min(y0 + BLOCK);
+            let (mut first, mut columns) = (0, [0i32; COLUMNS]);
             for x0 in (0..grid.w).step_by(BLOCK) {
                 let x1 = grid.w.min(x0 + BLOCK);
-                let mut sum = 0;
-                for y in y0..y1 {
-                    let new = &pixels[y * width..][x0 * c..x1 * c];
-                    let held = &self.held[y * self.tensor.line as usize..][x0 * c..x1 * c];
-                    sum += total(new) - total(held);
+                let mut sum = 0i64;
+                if part * c > COLUMNS {
+                    let total = |line: &[u8]| line.iter().map(|v| *v as u32).sum::<u32>() as i64;
+                    for y in y0..y1 {
+                        let held = &self.held[y * self.tensor.line as usize..][x0 * c..x1 * c];
+                        sum += total(&pixels[y * width..][x0 * c..x1 * c]) - total(held);
+                    }
+                } else {
+                    if x0 % part == 0 {
+                        first = x0;
+                        let bytes = x0 * c..grid.w.min(x0 + part) * c;
+                        let n = bytes.len();
+                        columns[..n].fill(0);
+                        for y in y0..y1 {
+                            let held = &self.held[y * self.tensor.line as usize..][bytes.clone()];
+                            // SAFETY: the CPU has the set's features (chosen by `kernels::select`).
+                            unsafe { (self.kernels.sum)(held, &mut columns[..n]) };
+                        }
+                        columns[..n].iter_mut().for_each(|sum| *sum = -*sum);
+                        for y in y0..y1 {
+                            // SAFETY: as above.
+                            unsafe { (self.kernels.sum)(&pixels[y * width..][bytes.clone()], &mut columns[..n]) };
+                        }
+                    }
+                    sum = columns[(x0 - first) * c..(x1 - first) * c].iter().sum::<i32>() as i64;
                 }
                 if 16 * sum.abs() > limit * ((y1 - y0) * (x1 - x0) * c) as i64 {
                     // A block never straddles a word: 64 is a multiple of its edge.
@@ -132,6 +159,71 @@ impl Input<'_> {
                         marked[y * grid.words() + x0 / 64] |= bits;
                     }
                 }
+            }
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    extern crate std;
+    use std::vec;
+
+    use super::*;
+    use crate::kernels;
+
+    /// Blocks by the formula, against every set.
+    #[test]
+    fn blocks_are_means_of_signed_changes() {
+        for (h, w, c) in [(9, 70, 3), (16, 200, 1), (8, 9, 4), (17, 33, 40), (5, 5, 3), (8, 64, 32)] {
+            let (mut held, mut pixels) = (vec![0u8; h * w * c], vec![0u8; h * w * c]);
+            let mut state = 7u32;
+            for (i, (h, p)) in held.iter_mut().zip(&mut pixels).enumerate() {
+                state = state.wrapping_mul(1_664_525).wrapping_add(1_013_904_223);
+                (*h, *p) = ((state >> 24) as u8, (state >> 16) as u8);
+                // Some blocks shift as a whole.
+                if i / 97 % 3 == 0 {
+                    *p = h.saturating_add(3);
+                }
+            }
+            let grid = Grid { h, w };
+            let limit = 30;
+            let mut expected = vec![0u64; h * grid.words()];
+            for y in 0..h {
+                for x in 0..w {
+                    let (y0, x0) = (y / 8 * 8, x / 8 * 8);
+                    let (mut sum, mut n) = (0i64, 0i64);
+                    for y in y0..h.min(y0 + 8) {
+                        for i in (y * w + x0) * c..(y * w + w.min(x0 + 8)) * c {
+                            sum += pixels[i] as i64 - held[i] as i64;
+                            n += 1;
+                        }
+                    }
+                    if 16 * sum.abs() > limit * n {
+                        mask::set(&mut expected, grid, y, x);
+                    }
+                }
+            }
+            let tensor = Tensor {
+                pixel: c as u32,
+                line: (w * c) as u32,
+                h: h as u32,
+                w: w as u32,
+                c: c as u32,
+                ..Default::default()
+            };
+            for set in kernels::available() {
+                let input = Input {
+                    kernels: set,
+                    tensor: &tensor,
+                    held: &mut held.clone(),
+                    scale: &[],
+                    zero: &[],
+                    line: &mut [],
+                };
+                let mut marked = vec![0u64; h * grid.words()];
+                input.blocks(&pixels, limit, &mut marked, grid);
+                assert_eq!(marked, expected, "{}: {h} x {w} x {c}", set.name);
             }
         }
     }

@@ -24,7 +24,18 @@ pub struct Artifact {
 }
 
 impl Artifact {
-    pub fn new(mut builder: Builder, meta: Meta) -> Result<Self> {
+    /// A fresh artifact; its header states the dense arena as bytes of tensors, to which masks and blocks are added here.
+    pub fn new(builder: Builder, meta: Meta) -> Result<Self> {
+        let mut artifact = Self::assemble(builder, meta)?;
+        let header = size_of::<Header>();
+        if let Ok(h) = Header::mut_from_bytes(&mut artifact.bytes[..header]) {
+            h.arena_dense_len += h.arena_len - h.tensors_end;
+        }
+        format::seal(&mut artifact.bytes);
+        Ok(artifact)
+    }
+
+    fn assemble(mut builder: Builder, meta: Meta) -> Result<Self> {
         builder.cold = serde_json::to_vec(&meta)?;
         let bytes = AlignedBytes::from(builder.finish());
         format::check(&bytes).map_err(|e| anyhow!("the converter made an artifact that fails its own check: {e}"))?;
@@ -106,10 +117,37 @@ impl Artifact {
             cold: Vec::new(),
             data: Default::default(),
         };
+        for (gate, bound) in b.gates.iter_mut().zip(bounds(&model)) {
+            gate.bound = bound;
+        }
         // Offsets stay as they are: the section is one blob.
         b.data.put_bytes(model.data.as_bytes(), format::ALIGN);
-        Self::new(b, meta)
+        Self::assemble(b, meta)
     }
+}
+
+/// For each gate, the most a held value can be away from its recomputation, in real units at scale 1. A row is kept
+/// while the sum of squares stays within the threshold, so one channel alone may use all of it:
+/// `(weight * (|d| - dead)) >> 4 <= sqrt(threshold)`, or any `|d|` where the capped square of 255 fits as well.
+fn bounds(model: &format::Model) -> Vec<f32> {
+    let mut bounds = vec![0f32; model.gates.len()];
+    for step in model.steps.iter().filter(|s| s.gate != format::NONE) {
+        let (gate, out) = (&model.gates[step.gate as usize], &model.tensors[step.output as usize]);
+        let weights = model.array::<u8>(gate.weights, out.c as usize).unwrap_or(&[]);
+        let scales = model.array::<f32>(out.scale, out.quant_len as usize).unwrap_or(&[]);
+        let root = gate.threshold.isqrt();
+        let worst = weights.iter().enumerate().map(|(c, w)| {
+            let scale = scales.get(c).or(scales.first()).copied().unwrap_or(0.0);
+            let codes = match gate.threshold {
+                0 => 0,
+                _ if root >= 255 || *w == 0 => 255,
+                _ => ((16 * (root + 1) - 1) / u32::from(*w) + gate.dead).min(255),
+            };
+            scale * codes as f32
+        });
+        bounds[step.gate as usize] = worst.fold(0.0, f32::max);
+    }
+    bounds
 }
 
 /// Runs one frame.

@@ -147,22 +147,21 @@ impl Search<'_> {
         m.agreement >= self.trial.dense - self.budget.max_drop
     }
 
-    /// Step 1. The agreement falls with tau, if not strictly: from the largest down, the first that fits.
+    /// Step 1. The agreement falls with tau, if not strictly: from the largest down, the first that fits; larger
+    /// work than the best so far ends the search as well.
     fn uniform(&mut self, mut artifact: Artifact, pixels: &[u16]) -> Result<(Artifact, InputGate, f32)> {
         let mut best: Option<(Measure, u16, f32)> = None;
         for &pixel in pixels {
-            let (mut lo, mut hi) = (0, TAUS.len());
-            while lo < hi {
-                let mid = (lo + hi) / 2;
-                set_uniform(&mut artifact, input_gate(pixel), TAUS[mid]);
+            for tau in TAUS.into_iter().rev() {
+                set_uniform(&mut artifact, input_gate(pixel), tau);
                 let m = self.run(&artifact)?;
-                if self.fits(&m) {
-                    lo = mid + 1;
-                    if best.as_ref().is_none_or(|(b, ..)| m.work < b.work) {
-                        best = Some((m, pixel, TAUS[mid]));
-                    }
-                } else {
-                    hi = mid;
+                let cheaper = best.as_ref().is_none_or(|(b, ..)| m.work < b.work);
+                if self.fits(&m) && cheaper {
+                    best = Some((m, pixel, tau));
+                    break;
+                }
+                if !cheaper {
+                    break;
                 }
             }
             (self.progress)(&match &best {
@@ -183,54 +182,42 @@ impl Search<'_> {
     /// Step 2.
     fn let_go(&mut self, all: Artifact, pieces: &[(usize, usize)], input: InputGate, tau: f32) -> Result<Artifact> {
         let limit = self.budget.arena_ratio * all.header().arena_dense_len as f32;
+        let lower = self.lower;
         let make = |gone: &BTreeSet<usize>| -> Result<Artifact> {
-            let mut a = (self.lower)(&Hold::Without(gone.clone()))?;
+            let mut a = lower(&Hold::Without(gone.clone()))?;
             set_uniform(&mut a, input, tau);
             Ok(a)
         };
         let mut gone = BTreeSet::new();
-        let mut artifact = all;
+        // The largest piece makes the scratch memory that the others then share.
+        gone.extend(pieces.iter().max_by_key(|(_, b)| *b).map(|(t, _)| *t));
+        let mut artifact = make(&gone)?;
         let mut base = self.trial.all(&artifact, MARGIN)?.work;
-        // Rounds: the price of a tensor depends on its neighbours, so prices are measured again after each third.
-        for round in 0.. {
-            let excess = artifact.header().arena_len as f32 - limit;
-            if excess <= 0.0 || gone.len() == pieces.len() {
-                break;
-            }
-            let mut prices = Vec::new();
-            // Small tensors cannot pay for a round of their own.
-            let floor = (excess / 64.0) as usize;
-            for &(t, bytes) in pieces.iter().filter(|(t, b)| !gone.contains(t) && *b >= floor) {
-                let mut without = gone.clone();
-                without.insert(t);
-                let a = make(&without)?;
-                let saved = artifact.header().arena_len as f32 - a.header().arena_len as f32;
-                if saved <= 0.0 {
-                    continue;
-                }
-                self.found.runs += 1;
-                let price = (self.trial.all(&a, MARGIN)?.work - base).max(1e-6) / f64::from(saved.max(bytes as f32 / 8.0));
-                prices.push((price, t));
-            }
-            if prices.is_empty() {
-                // Memory that only pays when several go together: the largest first.
-                let Some((t, _)) = pieces.iter().filter(|(t, _)| !gone.contains(t)).max_by_key(|(_, b)| *b) else { break };
-                gone.insert(*t);
-                artifact = make(&gone)?;
+        let price = |search: &mut Self, gone: &BTreeSet<usize>, base: f64, t: usize, bytes: usize| -> Result<f64> {
+            let mut without = gone.clone();
+            without.insert(t);
+            search.found.runs += 1;
+            let work = search.trial.all(&make(&without)?, MARGIN)?.work;
+            Ok((work - base).max(1e-6) / bytes as f64)
+        };
+        let mut queue = Vec::new();
+        for &(t, bytes) in pieces.iter().filter(|(t, _)| !gone.contains(t)) {
+            queue.push((price(self, &gone, base, t, bytes)?, t, bytes));
+        }
+        // A price mostly rises as neighbours go: the cheapest is priced again, and goes if it still is the cheapest.
+        while artifact.header().arena_len as f32 > limit && !queue.is_empty() {
+            queue.sort_by(|a, b| b.0.total_cmp(&a.0));
+            let Some((_, t, bytes)) = queue.pop() else { break };
+            let now = price(self, &gone, base, t, bytes)?;
+            if queue.last().is_some_and(|next| next.0 * 1.1 < now) {
+                queue.push((now, t, bytes));
                 continue;
             }
-            prices.sort_by(|a, b| a.0.total_cmp(&b.0));
-            let third = (prices.len() / 3).max(1);
-            for (_, t) in prices.into_iter().take(third) {
-                gone.insert(t);
-                artifact = make(&gone)?;
-                if artifact.header().arena_len as f32 <= limit {
-                    break;
-                }
-            }
-            base = self.trial.all(&artifact, MARGIN)?.work;
+            gone.insert(t);
+            artifact = make(&gone)?;
+            base += now * bytes as f64;
             (self.progress)(&format!(
-                "memory round {round}: {} tensors let go, arena {:.2}x dense, work {:.1} %",
+                "{} tensors let go, arena {:.2}x dense, work {:.1} %",
                 gone.len(),
                 artifact.header().arena_len as f32 / artifact.header().arena_dense_len as f32,
                 100.0 * base

@@ -213,15 +213,15 @@ fn flatten_and_gemm_read_the_map_in_its_own_order() {
 
 #[test]
 fn a_shuffle_becomes_one_channel_order() {
-    let x = ramp(6 * 2 * 2);
-    let model = Model::new(&[1, 6, 2, 2])
-        .ints("apart", &[1, 2, 3, 2, 2])
-        .ints("again", &[1, 6, 2, 2])
+    let x = ramp(6 * 8 * 8);
+    let model = Model::new(&[1, 6, 8, 8])
+        .ints("apart", &[1, 2, 3, 8, 8])
+        .ints("again", &[1, 6, 8, 8])
         .node("Reshape", &["x", "apart"], "a", vec![])
         .node("Transpose", &["a"], "b", vec![ints("perm", &[0, 2, 1, 3, 4])])
         .node("Reshape", &["b", "again"], "c", vec![])
         .node("MaxPool", &["c"], "y", vec![ints("kernel_shape", &[1, 1])]);
-    let expected: Vec<f32> = [0, 3, 1, 4, 2, 5].iter().flat_map(|c| x[c * 4..c * 4 + 4].to_vec()).collect();
+    let expected: Vec<f32> = [0, 3, 1, 4, 2, 5].iter().flat_map(|c| x[c * 64..c * 64 + 64].to_vec()).collect();
     close(&model.run(&x), &expected);
     let graph = model.import();
     assert!(matches!(&graph.nodes[0].op, Op::Channels { index } if index[..] == [0, 3, 1, 4, 2, 5]), "{graph}");

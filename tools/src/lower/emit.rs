@@ -411,7 +411,7 @@ impl Emit<'_, '_> {
         let mut shape = |t: crate::ir::Shape, rows: u32, channels: u32| -> Result<()> {
             let one_row = t.rows() == 1 && out_shape.rows() > 1;
             ensure!(
-                one_row || (t.h, t.w) == (out_shape.h, out_shape.w),
+                one_row || t.rows() == out_shape.rows(),
                 "broadcast of one line or column is not supported"
             );
             broadcast |= (one_row as u32) << rows | ((t.c == 1 && out_shape.c > 1) as u32) << channels;

@@ -30,6 +30,7 @@ pub(crate) fn assign(l: &mut Lowering) -> Result<()> {
     borders(l);
     reshapes(l)?;
     rows(l)?;
+    lay_down(l);
     share_borders(l);
     Ok(())
 }
@@ -116,6 +117,61 @@ fn rows(l: &mut Lowering) -> Result<()> {
     }
     l.items = out;
     Ok(())
+}
+
+/// Columns become lines: a mask keeps whole words for every line, so `T x 1` would cost 64 times what `1 x T` does. Rows keep
+/// their order, so nothing but the shape changes; only tensors that no window or index sees can be turned.
+fn lay_down(l: &mut Lowering) {
+    let column = |l: &Lowering, t: usize| {
+        l.values[t].as_ref().is_some_and(|v| v.shape.w == 1 && v.shape.h > 1) && l.borders[t] == Pad::default()
+    };
+    let plain = |l: &Lowering, item: &Item| match &item.kind {
+        Kind::Unary(_) | Kind::PRelu { .. } | Kind::Binary { .. } | Kind::Convert | Kind::Copy => true,
+        Kind::Join { .. } | Kind::Reshape => true,
+        Kind::Node(n) => matches!(
+            l.graph.nodes[*n].op,
+            Op::Softmax | Op::ReduceChannels { .. } | Op::Channels { .. } | Op::Permute { .. }
+        ),
+        Kind::Conv { .. } | Kind::ConvF32 { .. } => false,
+    };
+    let inputs: Vec<usize> = l.graph.inputs.iter().map(|i| i.tensor).collect();
+    let mut turn: Vec<bool> = (0..l.values.len()).map(|t| column(l, t) && !inputs.contains(&t)).collect();
+    loop {
+        let mut changed = false;
+        for item in &l.items {
+            // Reshape and Permute see rows in order only; the others want all their maps alike.
+            let free = matches!(&item.kind, Kind::Reshape)
+                || matches!(&item.kind, Kind::Node(n) if matches!(l.graph.nodes[*n].op, Op::Permute { .. }));
+            let touched: Vec<usize> = item.inputs.iter().copied().chain([item.output]).collect();
+            let wide = |t: usize| l.values[t].as_ref().is_some_and(|v| v.shape.rows() > 1);
+            let refused = !plain(l, item) || (!free && touched.iter().any(|t| wide(*t) && !turn[*t]));
+            if refused {
+                for t in touched {
+                    changed |= std::mem::replace(&mut turn[t], false);
+                }
+            }
+        }
+        if !changed {
+            break;
+        }
+    }
+    for (value, turn) in l.values.iter_mut().zip(&turn) {
+        if let (Some(v), true) = (value, turn) {
+            std::mem::swap(&mut v.shape.h, &mut v.shape.w);
+        }
+    }
+    for item in &mut l.items {
+        if let Kind::Join { y0, x0, .. } = &mut item.kind
+            && turn[item.output]
+        {
+            std::mem::swap(y0, x0);
+        }
+    }
+    for (t, home) in l.homes.iter_mut() {
+        if let (Home::Part { y0, x0, .. }, true) = (home, turn[*t]) {
+            std::mem::swap(y0, x0);
+        }
+    }
 }
 
 /// Tensors side by side in one memory have one border.

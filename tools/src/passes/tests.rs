@@ -231,5 +231,6 @@ fn whole_pools_concats_identities_and_constants() {
     let y = b.node(Op::Binary(Binary::Mul), &[q, k], (3, 4, 2));
     let (graph, text) = b.passed(y);
     assert_eq!(text, ["Mul"]);
-    assert_eq!(graph.to_string().lines().nth(1), Some("%1 [3, 4, 2] = Mul (%0, -2)  # n6"));
+    let text = graph.to_string();
+    assert!(text.lines().nth(1).is_some_and(|l| l.contains("[3, 4, 2] = Mul (%0, -2)")), "{text}");
 }
