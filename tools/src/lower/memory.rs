@@ -245,7 +245,9 @@ fn place(
         }
         Some(Home::Part { parent, c0, y0, x0 }) => {
             let p = place(l, *parent, offsets, places)?;
-            Place { origin: p.origin + y0 * p.line + x0 * p.pixel + c0 * size, ..p }
+            // A single line has no next one; contiguous, it can be reshaped.
+            let line = if shape.h == 1 { shape.w * p.pixel } else { p.line };
+            Place { origin: p.origin + y0 * p.line + x0 * p.pixel + c0 * size, line, ..p }
         }
         Some(Home::Same { parent }) => {
             let p = place(l, *parent, offsets, places)?;
