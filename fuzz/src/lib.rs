@@ -5,7 +5,7 @@ use quiescent::{Engine, Frame, Mode, kernels};
 use zerocopy::FromBytes;
 
 /// Elementary operations of one dense frame that a fuzz run is willing to wait for.
-const PATIENCE: u64 = 1 << 22;
+const PATIENCE: u64 = 1 << 20;
 
 /// Any bytes as an artifact: what identifies the file is put right, so that mutations reach the records behind it.
 /// What the check accepts is executed, and at scale 0 must equal dense execution; bits must not depend on the kernels.
