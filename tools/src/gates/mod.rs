@@ -80,6 +80,8 @@ struct Search<'a> {
     budget: &'a Budget,
     progress: &'a dyn Fn(&str),
     found: Found,
+    /// Least agreement to keep: what the budget leaves, or the best that was found where nothing is within it.
+    floor: f64,
 }
 
 /// What the search works on.
@@ -100,7 +102,8 @@ pub fn search(m: &Material, budget: &Budget, progress: &dyn Fn(&str)) -> Result<
     let all = lower(&Hold::All)?;
     let trial = Trial::new(&all, m.clips, m.task, m.float)?;
     let found = Found { agreement_dense: trial.dense, ..Default::default() };
-    let mut s = Search { lower, trial, budget, progress, found };
+    let floor = trial.dense - budget.max_drop;
+    let mut s = Search { lower, trial, budget, progress, found, floor };
     let (mut artifact, input, tau) = s.uniform(all, &PIXELS)?;
     if artifact.header().arena_len as f32 > budget.arena_ratio * artifact.header().arena_dense_len as f32 {
         artifact = s.let_go(artifact, pieces, input, tau)?;
@@ -144,17 +147,23 @@ impl Search<'_> {
     }
 
     fn fits(&self, m: &Measure) -> bool {
-        m.agreement >= self.trial.dense - self.budget.max_drop
+        m.agreement >= self.floor
     }
 
     /// Step 1. The agreement falls with tau, if not strictly: from the largest down, the first that fits; larger
     /// work than the best so far ends the search as well.
     fn uniform(&mut self, mut artifact: Artifact, pixels: &[u16]) -> Result<(Artifact, InputGate, f32)> {
         let mut best: Option<(Measure, u16, f32)> = None;
+        // Few boxes make a coarse measure: perhaps no setting is within the budget. Then the closest is taken.
+        let mut closest: Option<(Measure, u16, f32)> = None;
         for &pixel in pixels {
             for tau in TAUS.into_iter().rev() {
                 set_uniform(&mut artifact, input_gate(pixel), tau);
                 let m = self.run(&artifact)?;
+                let closer = closest.as_ref().is_none_or(|(b, ..)| m.agreement > b.agreement);
+                if closer {
+                    closest = Some((m.clone(), pixel, tau));
+                }
                 let cheaper = best.as_ref().is_none_or(|(b, ..)| m.work < b.work);
                 if self.fits(&m) && cheaper {
                     best = Some((m, pixel, tau));
@@ -169,7 +178,13 @@ impl Search<'_> {
                 None => format!("input {pixel}: nothing fits yet"),
             });
         }
-        let (work, pixel, tau) = best.map_or((1.0, 0, 0.0), |(m, p, t)| (m.work, p, t));
+        if best.is_none()
+            && let Some((m, ..)) = &closest
+        {
+            self.floor = m.agreement;
+            (self.progress)(&format!("no setting is within the budget; the closest has agreement {:.4}", m.agreement));
+        }
+        let (work, pixel, tau) = best.or(closest).map_or((1.0, 0, 0.0), |(m, p, t)| (m.work, p, t));
         set_uniform(&mut artifact, input_gate(pixel), tau);
         self.found.input = [pixel, 2 * pixel];
         self.found.tau = tau;
