@@ -221,9 +221,10 @@ pub fn select(name: &str) -> Option<&'static Kernels> {
 /// All sets this CPU can run, slowest first.
 pub fn available() -> impl Iterator<Item = &'static Kernels> {
     let scalar = core::iter::once(&scalar::KERNELS);
-    #[cfg(target_arch = "x86_64")]
+    // Miri has no CPUID.
+    #[cfg(all(target_arch = "x86_64", not(miri)))]
     return scalar.chain(x86_64::available());
-    #[cfg(not(target_arch = "x86_64"))]
+    #[cfg(any(not(target_arch = "x86_64"), miri))]
     scalar
 }
 
