@@ -28,8 +28,8 @@ struct Trust {
 }
 
 /// For convolutions: what a channel shows on other scenes is often twice what a few clips showed, and clipping it costs
-/// far more than the precision gained; half the range is one bit.
-const READERS: Trust = Trust { narrowest: 0.5, headroom: 2.0 };
+/// far more than the precision gained; what was hardly seen keeps a thirty-second of the range.
+const READERS: Trust = Trust { narrowest: 1.0 / 32.0, headroom: 2.0 };
 /// For table functions, few and early channels that every scene excites.
 const TABLES: Trust = Trust { narrowest: 1.0 / 256.0, headroom: 1.0 };
 

@@ -76,6 +76,17 @@ impl<'t> Trial<'t> {
         Ok(Self { clips: references, task, size: (w, h), dense })
     }
 
+    /// What two wrong boxes cost in F1: differences below say nothing. 0 for other tasks.
+    pub fn resolution(&self) -> f64 {
+        let Kind::Detections(kind) = &self.task.kind else { return 0.0 };
+        let strong = |p: &Prediction| match p {
+            Prediction::Detections(d) => d.iter().filter(|d| d.score >= kind.threshold).count(),
+            _ => 0,
+        };
+        let boxes: usize = self.clips.iter().flat_map(|c| &c.predictions).map(strong).sum();
+        1.0 / boxes.max(4) as f64
+    }
+
     /// Number of clips.
     pub fn len(&self) -> usize {
         self.clips.len()

@@ -102,7 +102,8 @@ pub fn search(m: &Material, budget: &Budget, progress: &dyn Fn(&str)) -> Result<
     let all = lower(&Hold::All)?;
     let trial = Trial::new(&all, m.clips, m.task, m.float)?;
     let found = Found { agreement_dense: trial.dense, ..Default::default() };
-    let floor = trial.dense - budget.max_drop;
+    // Two boxes more or less are no evidence, however tight the budget.
+    let floor = trial.dense - budget.max_drop.max(trial.resolution());
     let mut s = Search { lower, trial, budget, progress, found, floor };
     let (mut artifact, input, tau) = s.uniform(all, &PIXELS)?;
     if artifact.header().arena_len as f32 > budget.arena_ratio * artifact.header().arena_dense_len as f32 {
