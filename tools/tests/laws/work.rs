@@ -84,7 +84,7 @@ fn largest_segment(engine: &Engine) -> u64 {
 #[test]
 fn budgets_hold_and_converge() {
     let cases = graphs::all().into_iter().chain((400..430).map(graphs::random));
-    let (mut converged, mut tried) = (0, 0);
+    let (mut converged, mut tried, mut small) = (0, 0, 0);
     for case in cases {
         let plan = plan(&case);
         for (hold_name, hold) in holds() {
@@ -121,12 +121,14 @@ fn budgets_hold_and_converge() {
                     converged += 1;
                     assert_eq!(engine.stats().macs, 0, "{name}: still working");
                     assert_same(&engine, &dense, || name.clone());
+                } else {
+                    small += usize::from(crate::outputs(&engine) == crate::outputs(&dense));
                 }
             }
         }
     }
-    println!("{converged} of {tried} budgets were large enough to converge");
-    assert!(converged > tried / 3, "{converged} of {tried}");
+    println!("{converged} of {tried} budgets had room for the dearest segment; of the others {small} converged");
+    assert!(converged >= 60, "{converged} of {tried}");
 }
 
 /// Budget and thresholds together: what is put off is the only thing out of bounds.
