@@ -72,8 +72,7 @@ fn a_cut_runs_dense() {
     }
 }
 
-/// The least a frame must be allowed so that every segment can make progress: one row of each of its held tensors,
-/// at most the whole segment.
+/// Multiply-accumulates of the dearest segment: a frame that may spend as much can always finish one.
 fn largest_segment(engine: &Engine) -> u64 {
     let m = engine.model();
     let cost = |s: &quiescent::format::Step| u64::from(s.macs) * m.tensors[s.output as usize].rows() as u64;
@@ -85,6 +84,7 @@ fn largest_segment(engine: &Engine) -> u64 {
 #[test]
 fn budgets_hold_and_converge() {
     let cases = graphs::all().into_iter().chain((400..430).map(graphs::random));
+    let (mut converged, mut tried, mut small) = (0, 0, 0);
     for case in cases {
         let plan = plan(&case);
         for (hold_name, hold) in holds() {
@@ -116,13 +116,19 @@ fn budgets_hold_and_converge() {
                     step(&mut engine, scene.frame());
                     assert!(engine.stats().macs <= budget, "{name}");
                 }
+                tried += 1;
                 if enough {
+                    converged += 1;
                     assert_eq!(engine.stats().macs, 0, "{name}: still working");
                     assert_same(&engine, &dense, || name.clone());
+                } else {
+                    small += usize::from(crate::outputs(&engine) == crate::outputs(&dense));
                 }
             }
         }
     }
+    println!("{converged} of {tried} budgets had room for the dearest segment; of the others {small} converged");
+    assert!(converged >= 60, "{converged} of {tried}");
 }
 
 /// Budget and thresholds together: what is put off is the only thing out of bounds.
