@@ -33,6 +33,8 @@ const HOPELESS: f32 = 0.9;
 /// Share of recomputed work above which a gated frame is taken to cost as much as a dense one: listing rows, judging
 /// them and scattered access have their price.
 const UNPROFITABLE: f32 = 0.75;
+/// The same for a run of frames (a mean over about 8): what a moving camera costs.
+const UNPROFITABLE_MEAN: f32 = 0.4;
 /// Most frames that run densely on the word of an unprofitable one before gating is tried again.
 const LONGEST_PAUSE: u32 = 15;
 
@@ -134,6 +136,8 @@ pub struct Engine<'a> {
     possible: u64,
     /// Frames still to be run densely because gating did not pay, and how many it were the last time.
     pause: (u32, u32),
+    /// Running mean of the share of work gated frames did.
+    mean_share: f32,
     /// Told after each step.
     observer: Option<&'a dyn Fn(usize)>,
 }
@@ -165,6 +169,7 @@ impl<'a> Engine<'a> {
             macs_per_pixel: 0.0,
             possible: 0,
             pause: (0, 0),
+            mean_share: 0.0,
             observer: None,
         };
         engine.reset();
@@ -175,6 +180,7 @@ impl<'a> Engine<'a> {
     pub fn reset(&mut self) {
         self.warm = false;
         self.pause = (0, 0);
+        self.mean_share = 0.0;
         self.stats = Stats::default();
         self.macs_per_pixel = 0.0;
         for i in 0..self.model.tensors.len() {
@@ -269,8 +275,9 @@ impl<'a> Engine<'a> {
         if self.stats.pixels == 0 {
             return;
         }
-        let total = self.model.header.cost.macs.get() as f32;
-        let pays = self.stats.macs as f32 <= UNPROFITABLE * total;
+        let share = self.stats.macs as f32 / (self.model.header.cost.macs.get() as f32).max(1.0);
+        self.mean_share += (share - self.mean_share) / 8.0;
+        let pays = share <= UNPROFITABLE && self.mean_share <= UNPROFITABLE_MEAN;
         let longer = if pays { 0 } else { (2 * self.pause.1 + 1).min(LONGEST_PAUSE) };
         self.pause = (longer, longer);
     }
