@@ -30,14 +30,6 @@ use crate::mask;
 
 /// Share of recomputed work in the first part of a network above which the rest is run densely.
 const HOPELESS: f32 = 0.9;
-/// Share of recomputed work above which a gated frame is taken to cost as much as a dense one: listing rows, judging
-/// them and scattered access have their price.
-const UNPROFITABLE: f32 = 0.75;
-/// The same for a run of frames (a mean over about 8): what a moving camera costs.
-const UNPROFITABLE_MEAN: f32 = 0.4;
-/// Most frames that run densely on the word of an unprofitable one before gating is tried again.
-const LONGEST_PAUSE: u32 = 15;
-
 /// One frame in the input's shape, row-major `[h, w, c]`.
 #[derive(Clone, Copy, Debug)]
 pub enum Frame<'f> {
@@ -134,10 +126,6 @@ pub struct Engine<'a> {
     macs_per_pixel: f32,
     /// Multiply-accumulates a dense run of the segments passed so far in this frame would have done.
     possible: u64,
-    /// Frames still to be run densely because gating did not pay, and how many it were the last time.
-    pause: (u32, u32),
-    /// Running mean of the share of work gated frames did.
-    mean_share: f32,
     /// Told after each step.
     observer: Option<&'a dyn Fn(usize)>,
 }
@@ -168,8 +156,6 @@ impl<'a> Engine<'a> {
             stats: Stats::default(),
             macs_per_pixel: 0.0,
             possible: 0,
-            pause: (0, 0),
-            mean_share: 0.0,
             observer: None,
         };
         engine.reset();
@@ -179,8 +165,6 @@ impl<'a> Engine<'a> {
     /// Forgets all frames: the next one is computed whole.
     pub fn reset(&mut self) {
         self.warm = false;
-        self.pause = (0, 0);
-        self.mean_share = 0.0;
         self.stats = Stats::default();
         self.macs_per_pixel = 0.0;
         for i in 0..self.model.tensors.len() {
@@ -232,7 +216,6 @@ impl<'a> Engine<'a> {
                 }
             }
         }
-        self.consider();
         self.stats.end();
         Ok(self.outputs())
     }
@@ -268,18 +251,6 @@ impl<'a> Engine<'a> {
     fn hopeless(&self) -> bool {
         let total = self.model.header.cost.macs.get();
         self.budget.is_none() && self.possible > total / 8 && self.stats.macs as f32 > HOPELESS * self.possible as f32
-    }
-
-    /// After a gated frame that did not pay, pauses gating: 1 frame, then 3, 7, 15 while it keeps not paying.
-    fn consider(&mut self) {
-        if self.stats.pixels == 0 {
-            return;
-        }
-        let share = self.stats.macs as f32 / (self.model.header.cost.macs.get() as f32).max(1.0);
-        self.mean_share += (share - self.mean_share) / 8.0;
-        let pays = share <= UNPROFITABLE && self.mean_share <= UNPROFITABLE_MEAN;
-        let longer = if pays { 0 } else { (2 * self.pause.1 + 1).min(LONGEST_PAUSE) };
-        self.pause = (longer, longer);
     }
 
     fn dense_cost(&self, segment: &Segment) -> u64 {
