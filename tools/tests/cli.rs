@@ -339,3 +339,55 @@ fn help_and_version_succeed() {
         assert!(out.status.success() && !out.stdout.is_empty(), "{args:?}");
     }
 }
+
+#[test]
+fn bake_writes_sources_that_state_the_artifact() {
+    let qsc = in_folder("patrol.qsc");
+    let dir = tempfile::tempdir().unwrap();
+    let out = dir.path().display().to_string();
+    let clip = patrol("evaluation.y4m");
+    let done = json(&["bake", &qsc, "-o", &out, "--input", &clip, "--frames", "3"]);
+    let file = |name: &str| std::fs::read(dir.path().join(name)).unwrap();
+    let (bare, whole) = (file("patrol.qsc"), std::fs::read(&qsc).unwrap());
+    assert!(bare.len() + 1000 < whole.len(), "{} of {}", bare.len(), whole.len());
+    assert_eq!(done["artifact_bytes"], bare.len());
+    assert_eq!(done["macs_per_frame"], 29421312);
+    let bare = quiescent::format::AlignedBytes::from(bare);
+    let header = *quiescent::format::check(&bare).unwrap().header;
+    let module = String::from_utf8(file("patrol.rs")).unwrap();
+    for line in [
+        format!("ARENA_BYTES: usize = {};", header.arena_len),
+        format!("== {:#010x}", header.checksum),
+        "INPUT: [usize; 3] = [96, 128, 3];".into(),
+        "INPUT_CODES: bool = true;".into(),
+        "TEST_FRAMES: usize = 3;".into(),
+    ] {
+        assert!(module.contains(&line), "{line:?} is not in {module}");
+    }
+    assert_eq!(file("patrol.frames").len(), 3 * 96 * 128 * 3);
+    let (dense, gated) = (file("patrol.dense"), file("patrol.gated"));
+    assert_eq!((dense.len(), gated.len()), (3 * 240 * 8 * 4, 3 * 240 * 8 * 4));
+    // The first gated frame is computed whole, the third one is not.
+    assert_eq!(dense[..240 * 32], gated[..240 * 32]);
+    assert_ne!(dense[2 * 240 * 32..], gated[2 * 240 * 32..]);
+    // Without its description it runs, and says so where the description is asked for.
+    fails(&["inspect", dir.path().join("patrol.qsc").to_str().unwrap()], &["patrol.qsc"]);
+    fails(&["bake", &qsc, "-o", &out, "--name", "a-b"], &["--name", "a-b"]);
+
+    // The C header holds the same bytes: a program that includes it writes them out.
+    let main = dir.path().join("main.c");
+    std::fs::write(
+        &main,
+        "#include <stdio.h>\n#include \"patrol.h\"\nint main(void) { return fwrite(patrol_artifact, 1, PATROL_BYTES, stdout) != PATROL_BYTES; }\n",
+    )
+    .unwrap();
+    let program = dir.path().join("main");
+    let built = Command::new("cc").args(["-std=c11", "-Wall", "-Werror", "-o"]).arg(&program).arg(&main).output();
+    let Ok(built) = built else { return println!("skipped: no C compiler") };
+    assert!(built.status.success(), "{}", text(&built.stderr));
+    assert_eq!(Command::new(&program).output().unwrap().stdout, bare[..]);
+    // Another length than the stated one does not compile.
+    let header = String::from_utf8(file("patrol.h")).unwrap();
+    std::fs::write(dir.path().join("patrol.h"), header.replacen("= {\n", "= {\n0,", 1)).unwrap();
+    assert!(!Command::new("cc").args(["-std=c11", "-fsyntax-only"]).arg(&main).output().unwrap().status.success());
+}

@@ -106,24 +106,38 @@ impl Artifact {
     /// The same artifact with other operating points and description.
     pub fn finish(self, points: &[Point], meta: Meta) -> Result<Self> {
         let model = self.model();
-        let mut b = Builder {
-            header: *model.header,
-            tensors: model.tensors.to_vec(),
-            segments: model.segments.to_vec(),
-            steps: model.steps.to_vec(),
-            gates: model.gates.to_vec(),
-            outputs: model.outputs.to_vec(),
-            points: points.to_vec(),
-            cold: Vec::new(),
-            data: Default::default(),
-        };
+        let mut b = rebuild(&model);
+        b.points = points.to_vec();
         for (gate, bound) in b.gates.iter_mut().zip(bounds(&model)) {
             gate.bound = bound;
         }
-        // Offsets stay as they are: the section is one blob.
-        b.data.put_bytes(model.data.as_bytes(), format::ALIGN);
         Self::assemble(b, meta)
     }
+
+    /// The bytes without the description, which only people and tools read: what a device needs to carry.
+    pub fn bare(&self) -> Result<AlignedBytes> {
+        let bytes = AlignedBytes::from(rebuild(&self.model()).finish());
+        format::check(&bytes).map_err(|e| anyhow!("the artifact without its description fails the check: {e}"))?;
+        Ok(bytes)
+    }
+}
+
+/// The parts of an artifact, without its description.
+fn rebuild(model: &format::Model) -> Builder {
+    let mut b = Builder {
+        header: *model.header,
+        tensors: model.tensors.to_vec(),
+        segments: model.segments.to_vec(),
+        steps: model.steps.to_vec(),
+        gates: model.gates.to_vec(),
+        outputs: model.outputs.to_vec(),
+        points: model.points.to_vec(),
+        cold: Vec::new(),
+        data: Default::default(),
+    };
+    // Offsets stay as they are: the section is one blob.
+    b.data.put_bytes(model.data.as_bytes(), format::ALIGN);
+    b
 }
 
 /// For each gate, the most a held value can be away from its recomputation, in real units at scale 1. A row is kept

@@ -4,12 +4,14 @@
 //! convert   ONNX model + calibration clips -> artifact        inspect   what an artifact holds
 //! run       artifact over a clip -> outputs, pictures         eval      agreement with the float model
 //! bench     dense and gated, frame by frame -> times          demo      all of it on the shipped model
+//! bake      artifact -> source code for firmware
 //! ```
 //!
 //! A command gathers its result in one serialisable value and prints it once, at the end: as text, or as one JSON object
 //! with `--json`. Errors are one line, `error: what: why`, and exit status 1 (2 for a wrong flag).
 
 mod args;
+mod bake;
 mod bench;
 mod convert;
 mod demo;
@@ -46,6 +48,7 @@ enum Command {
     Run(run::Args),
     Eval(eval::Args),
     Bench(bench::Args),
+    Bake(bake::Args),
     Demo(demo::Args),
 }
 
@@ -68,6 +71,7 @@ fn dispatch(command: &Command, talk: &Talk) -> Result<()> {
         Command::Run(a) => run::main(a, talk),
         Command::Eval(a) => eval::main(a, talk),
         Command::Bench(a) => bench::main(a, talk),
+        Command::Bake(a) => bake::main(a, talk),
         Command::Demo(a) => demo::main(a, talk),
     }
 }
