@@ -13,6 +13,7 @@ mod run;
 mod spread;
 mod stats;
 mod tiles;
+mod whole;
 
 pub use audit::Audit;
 pub use output::{Output, Outputs};
@@ -28,8 +29,6 @@ use crate::gate::input::Input;
 use crate::kernels::Kernels;
 use crate::mask;
 
-/// Share of recomputed work in the first part of a network above which the rest is run densely.
-const HOPELESS: f32 = 0.9;
 /// One frame in the input's shape, row-major `[h, w, c]`.
 #[derive(Clone, Copy, Debug)]
 pub enum Frame<'f> {
@@ -124,8 +123,7 @@ pub struct Engine<'a> {
     stats: Stats,
     /// Multiply-accumulates a marked input pixel has cost lately.
     macs_per_pixel: f32,
-    /// Multiply-accumulates a dense run of the segments passed so far in this frame would have done.
-    possible: u64,
+    ledger: whole::Ledger,
     /// Told after each step.
     observer: Option<&'a dyn Fn(usize)>,
 }
@@ -155,7 +153,7 @@ impl<'a> Engine<'a> {
             loosest: 0.0,
             stats: Stats::default(),
             macs_per_pixel: 0.0,
-            possible: 0,
+            ledger: Default::default(),
             observer: None,
         };
         engine.reset();
@@ -167,6 +165,7 @@ impl<'a> Engine<'a> {
         self.warm = false;
         self.stats = Stats::default();
         self.macs_per_pixel = 0.0;
+        self.ledger = Default::default();
         for i in 0..self.model.tensors.len() {
             self.mask(i).fill(0);
             self.pending(i).fill(0);
@@ -196,10 +195,9 @@ impl<'a> Engine<'a> {
     pub fn step(&mut self, frame: Frame<'_>) -> Result<Outputs<'_>, StepError> {
         self.check(&frame)?;
         self.stats.begin();
-        self.possible = 0;
         self.counters().fill(0);
-        if !self.detect(&frame) {
-            // First frame, dense mode, scene cut.
+        if self.refresh_due() || !self.detect(&frame) {
+            // First frame, dense mode, scene cut, refresh.
             self.input().take_all(&frame);
             self.run_dense(0);
         } else {
@@ -210,12 +208,14 @@ impl<'a> Engine<'a> {
                     self.run_dense(segment.first as usize);
                     break;
                 }
-                self.possible += self.dense_cost(segment);
+                let before = self.stats.macs;
                 if self.candidates(segment) {
                     self.run_gated(segment);
                 }
+                self.book(segment, self.stats.macs - before);
             }
         }
+        self.settle();
         self.stats.end();
         Ok(self.outputs())
     }
@@ -237,20 +237,13 @@ impl<'a> Engine<'a> {
             let fits = self.budget.is_none_or(|b| changed as f32 * self.macs_per_pixel <= b as f32);
             if fits || raise > 64.0 {
                 strong.fill(0);
-                let dense = changed as f32 > self.model.header.cost.dense_above * rows as f32;
-                let gated = !dense || self.budget.is_some();
+                let gated = self.budget.is_some() || !self.is_cut(frame, changed as f32 / rows as f32);
                 self.loosest = self.loosest.max(scale);
                 return gated;
             }
             // Larger changes first; what is left out is found again in the next frame.
             raise *= 1.5;
         }
-    }
-
-    /// Whether almost everything so far had to be recomputed: a scene cut, a moving camera.
-    fn hopeless(&self) -> bool {
-        let total = self.model.header.cost.macs.get();
-        self.budget.is_none() && self.possible > total / 8 && self.stats.macs as f32 > HOPELESS * self.possible as f32
     }
 
     fn dense_cost(&self, segment: &Segment) -> u64 {

@@ -109,8 +109,9 @@ pub struct InputGate {
     pub pixel: u16,
     /// Mean signed change of an 8 x 8 block, in 1/16 codes, above which the whole block is replaced; 0: no block test.
     pub block: u16,
-    /// Noise multiple: the pixel threshold is at least this many sixteenths of the estimated noise sigma; 0: fixed.
-    pub sigma16: u16,
+    /// Gated work, in sixteenths of a dense frame's, after which a scene at rest is computed whole once (one that does not
+    /// come to rest after four times as much); 0: never.
+    pub refresh: u16,
     /// Zero.
     pub reserved: u16,
 }
@@ -119,7 +120,7 @@ pub struct InputGate {
 #[derive(Clone, Copy, Debug, Default, FromBytes, IntoBytes, Immutable, KnownLayout)]
 #[repr(C)]
 pub struct Cost {
-    /// Share of changed input pixels above which a frame is run densely.
+    /// Share of changed input pixels above which a frame may be a scene cut, which runs densely.
     pub dense_above: f32,
     /// Multiply-accumulates of a dense frame.
     pub macs: u64Le,

@@ -59,6 +59,17 @@ impl Input<'_> {
         }
     }
 
+    /// Mean absolute change against the held input, in codes.
+    pub fn mean_change(&mut self, frame: &Frame) -> f32 {
+        let (h, width) = (self.tensor.h as usize, self.width());
+        let mut sum = 0u64;
+        for y in 0..h {
+            let (new, held) = self.lines(frame, y);
+            sum += new.iter().zip(&*held).map(|(n, h)| n.abs_diff(*h) as u32).sum::<u32>() as u64;
+        }
+        sum as f32 / (h * width) as f32
+    }
+
     /// Replaces the marked pixels.
     pub fn take(&mut self, frame: &Frame, marked: &[u64], grid: Grid) {
         let c = self.tensor.c as usize;

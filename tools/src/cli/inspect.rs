@@ -78,8 +78,8 @@ struct InputGate {
     pixel: u16,
     /// Mean change of a block, in codes; 0: no block test.
     block: f32,
-    /// Noise multiple; 0: fixed.
-    sigma: f32,
+    /// Dense frames' worth of gated work after which a scene at rest is computed whole; 0: never.
+    refresh: f32,
 }
 
 #[derive(Serialize)]
@@ -190,7 +190,7 @@ fn report(file: &str, artifact: &Artifact) -> Report {
         input_gate: InputGate {
             pixel: header.input_gate.pixel,
             block: header.input_gate.block as f32 / 16.0,
-            sigma: header.input_gate.sigma16 as f32 / 16.0,
+            refresh: header.input_gate.refresh as f32 / 16.0,
         },
         dense_above: header.cost.dense_above,
         gates: gates.collect(),
@@ -236,13 +236,13 @@ impl Report {
         }
         let g = &self.input_gate;
         t += &format!("input gate pixels above {} codes", g.pixel);
-        if g.sigma > 0.0 {
-            t += &format!(" and {} noise sigma", g.sigma);
-        }
         if g.block > 0.0 {
             t += &format!(", blocks above {} codes in the mean", g.block);
         }
-        t += &format!("; dense above {} changed\n", percent(self.dense_above as f64));
+        t += &match g.refresh {
+            0.0 => "\n".into(),
+            n => format!("; a scene at rest is computed whole after {n} frames' work\n"),
+        };
         let open = self.gates.iter().filter(|g| g.threshold == 0).count();
         t += &format!("gates      {} ({open} pass every change on)\n", self.gates.len());
         if layers {

@@ -12,10 +12,14 @@ struct Reference {
     frames: Vec<Input>,
     /// The reference answers.
     predictions: Vec<Prediction>,
-    /// The dense network's answers.
-    dense: Vec<Prediction>,
+    /// The dense network's answers: faint detections as well, and raw.
+    faint: Vec<Vec<Detection>>,
     outputs: Vec<Vec<OutputData>>,
 }
+
+/// Detections down to this share of the task's threshold are compared by [`Measure::error`]: near misses say more than the few
+/// boxes that count.
+const FAINT: f32 = 0.4;
 
 /// Clips to try settings on.
 pub struct Trial<'t> {
@@ -34,8 +38,8 @@ pub struct Measure {
     pub work: f64,
     /// The task's score against the reference predictions, 0..=1.
     pub agreement: f64,
-    /// A smooth measure of the same for the search to follow: see [`distance`], and a tenth of the relative
-    /// difference of the outputs.
+    /// A smooth measure of the same for the search to follow: [`distance`] of the faint detections, and a tenth of the
+    /// relative difference of the outputs.
     pub error: f64,
     /// Share of the work of each step.
     pub steps: Vec<f64>,
@@ -54,13 +58,13 @@ impl<'t> Trial<'t> {
         let mut references = Vec::new();
         let mut dense = 0.0;
         for (k, frames) in clips.iter().enumerate() {
-            let (mut predictions, mut outputs) = (Vec::new(), Vec::new());
+            let (mut predictions, mut outputs, mut faint) = (Vec::new(), Vec::new(), Vec::new());
             for frame in frames {
                 let out = artifact::read_outputs(&artifact::step(&mut engine, frame)?);
                 predictions.push(task.decode(&artifact::as_task(&out), (w, h))?);
+                faint.push(faint_of(task, &out, (w, h))?);
                 outputs.push(out);
             }
-            let own = predictions.clone();
             let mut agreement = Agreement::new(task);
             if let Some(float) = float.and_then(|f| f.get(k)) {
                 for (a, b) in float.iter().zip(&predictions) {
@@ -71,7 +75,7 @@ impl<'t> Trial<'t> {
             } else {
                 dense += 1.0 / clips.len() as f64;
             }
-            references.push(Reference { frames: frames.clone(), predictions, dense: own, outputs });
+            references.push(Reference { frames: frames.clone(), predictions, faint, outputs });
         }
         Ok(Self { clips: references, task, size: (w, h), dense })
     }
@@ -99,6 +103,11 @@ impl<'t> Trial<'t> {
 
     /// Runs the gated network over clip `clip` from its first frame.
     pub fn clip(&self, artifact: &Artifact, clip: usize, scale: f32) -> Result<Measure> {
+        self.every(artifact, clip, scale, 1)
+    }
+
+    /// The same over every `stride`-th frame.
+    fn every(&self, artifact: &Artifact, clip: usize, scale: f32, stride: usize) -> Result<Measure> {
         let reference = self.clips.get(clip).context("no such clip")?;
         let mut arena = artifact.arena();
         let mut engine = artifact.engine(&mut arena, kernels::best())?;
@@ -107,12 +116,12 @@ impl<'t> Trial<'t> {
         let mut agreement = Agreement::new(self.task);
         let (mut macs, mut counted, mut off, mut all, mut apart) = (0.0, 0usize, 0.0, 0.0, 0.0);
         let mut steps = vec![0.0; artifact.meta.steps.len()];
-        for (i, frame) in reference.frames.iter().enumerate() {
+        for (i, frame) in reference.frames.iter().enumerate().step_by(stride) {
             artifact::step(&mut engine, frame)?;
             let out = artifact::read_outputs(&engine.outputs());
             let prediction = self.task.decode(&artifact::as_task(&out), self.size)?;
             agreement.add(&reference.predictions[i], &prediction)?;
-            apart += distance(&reference.dense[i], &prediction, self.task);
+            apart += distance(&reference.faint[i], &faint_of(self.task, &out, self.size)?, self.task);
             if i == 0 {
                 continue;
             }
@@ -133,17 +142,26 @@ impl<'t> Trial<'t> {
         Ok(Measure {
             work: macs / total,
             agreement: agreement.score(),
-            error: (apart / reference.frames.len() as f64).sqrt() + 0.1 * (off / f64::max(all, 1e-30)).sqrt(),
+            error: (apart / (counted + 1) as f64).sqrt() + 0.1 * (off / f64::max(all, 1e-30)).sqrt(),
             steps,
         })
     }
 
     /// The mean over all clips.
     pub fn all(&self, artifact: &Artifact, scale: f32) -> Result<Measure> {
+        self.mean(artifact, scale, |_| 1)
+    }
+
+    /// The mean over about `frames` frames of each clip.
+    pub fn glance(&self, artifact: &Artifact, scale: f32, frames: usize) -> Result<Measure> {
+        self.mean(artifact, scale, |len| (len / frames).max(1))
+    }
+
+    fn mean(&self, artifact: &Artifact, scale: f32, stride: impl Fn(usize) -> usize) -> Result<Measure> {
         let mut mean = Measure { steps: vec![0.0; artifact.meta.steps.len()], ..Default::default() };
         let n = self.clips.len().max(1) as f64;
         for clip in 0..self.clips.len() {
-            let m = self.clip(artifact, clip, scale)?;
+            let m = self.every(artifact, clip, scale, stride(self.clips[clip].frames.len()))?;
             mean.work += m.work / n;
             mean.agreement += m.agreement / n;
             mean.error += m.error / n;
@@ -153,15 +171,20 @@ impl<'t> Trial<'t> {
     }
 }
 
-/// How far two answers are apart, quadratically: boxes by overlap and score, a missing or extra box as much as two codes
-/// of 0.2 in score; other answers by the outputs alone.
-fn distance(dense: &Prediction, ours: &Prediction, task: &Task) -> f64 {
-    let (Prediction::Detections(a), Prediction::Detections(b)) = (dense, ours) else { return 0.0 };
+/// Detections down to a part of the task's threshold; none for other tasks.
+fn faint_of(task: &Task, out: &[OutputData], size: (usize, usize)) -> Result<Vec<Detection>> {
+    let Kind::Detections(kind) = &task.kind else { return Ok(Vec::new()) };
+    task.detections(&artifact::as_task(out), size, FAINT * kind.threshold)
+}
+
+/// How far two answers are apart, quadratically: boxes by overlap and score, a missing or extra box by its score, at most as
+/// much as two codes of 0.2 in score; other answers by the outputs alone. Faint boxes of one side are looked for among all of the other.
+fn distance(a: &[Detection], b: &[Detection], task: &Task) -> f64 {
     let Kind::Detections(kind) = &task.kind else { return 0.0 };
     const MISSING: f64 = 4.0;
+    let floor = FAINT * kind.threshold;
     let one_way = |from: &[Detection], to: &[Detection]| -> f64 {
-        let strong = from.iter().filter(|d| d.score >= kind.threshold);
-        strong
+        from.iter()
             .map(|d| {
                 let same = to.iter().filter(|e| e.class == d.class);
                 let best = same.map(|e| (iou(d.corners(), e.corners()), e)).max_by(|x, y| x.0.total_cmp(&y.0));
@@ -170,7 +193,8 @@ fn distance(dense: &Prediction, ours: &Prediction, task: &Task) -> f64 {
                         let (shift, score) = (2.0 * (1.0 - f64::from(overlap)), f64::from(d.score - e.score) / 0.1);
                         (shift * shift + score * score).min(MISSING)
                     }
-                    _ => MISSING,
+                    // Its partner may lie just below the floor.
+                    _ => (f64::from(d.score - floor) / 0.1 + 0.25).powi(2).min(MISSING),
                 }
             })
             .sum()

@@ -1,8 +1,8 @@
 //! Where to gate and how hard: held tensors and thresholds chosen on calibration clips under a stated budget.
 //!
 //! ```text
-//! 1. everything held, every computed map gated, one threshold tau for all: the input test and the largest tau that
-//!    together leave the least work while the agreement with the dense network stays in the budget
+//! 1. everything held, every computed map gated, thresholds spread by sensitivity and scaled by one tau: the input test and
+//!    the largest tau that together leave the least work while the agreement with the dense network stays in the budget
 //! 2. which tensors to hold: those go first whose loss costs least work per byte, measured by running without each
 //! 3. thresholds gate by gate: doubled where that saves most work per lost agreement, halved where the reverse holds,
 //!    accepted only if a joint run stays in the budget and is cheaper
@@ -13,6 +13,7 @@
 //! which few carry the change. Measured, jointly, with the engine that runs on the device; nothing is predicted.
 
 mod measure;
+mod sensitivity;
 
 pub use measure::{Measure, Trial};
 
@@ -49,6 +50,7 @@ impl Default for Budget {
 #[derive(Clone, Debug, Default, Serialize)]
 pub struct Found {
     pub input: [u16; 2],
+    pub refresh: u16,
     pub tau: f32,
     /// Work and agreement with everything held, under the arena limit, and after refinement.
     pub work_all_held: f64,
@@ -72,7 +74,10 @@ const EXCHANGE: f64 = 0.7;
 
 const SCALES: [f32; 6] = [0.0, 0.5, 0.7, 1.0, 1.4, 2.0];
 const TAUS: [f32; 10] = [2.0, 3.0, 4.0, 6.0, 8.0, 11.0, 16.0, 22.0, 32.0, 45.0];
-const PIXELS: [u16; 5] = [2, 4, 6, 8, 12];
+/// Input tests tried: codes, and sixteenths of a code for the mean of a block.
+const INPUTS: [(u16, u16); 8] = [(4, 12), (4, 24), (8, 16), (8, 32), (8, 64), (12, 24), (12, 48), (16, 64)];
+/// In sixteenths of a dense frame.
+const REFRESH: u16 = 16;
 
 struct Search<'a> {
     lower: &'a Lower<'a>,
@@ -82,6 +87,8 @@ struct Search<'a> {
     found: Found,
     /// Least agreement to keep: what the budget leaves, or the best that was found where nothing is within it.
     floor: f64,
+    /// Of each step's gate: see [`sensitivity`].
+    factors: Vec<f32>,
 }
 
 /// What the search works on.
@@ -104,41 +111,57 @@ pub fn search(m: &Material, budget: &Budget, progress: &dyn Fn(&str)) -> Result<
     let found = Found { agreement_dense: trial.dense, ..Default::default() };
     // Two boxes more or less are no evidence, however tight the budget.
     let floor = trial.dense - budget.max_drop.max(trial.resolution());
-    let mut s = Search { lower, trial, budget, progress, found, floor };
-    let (mut artifact, input, tau) = s.uniform(all, &PIXELS)?;
+    let mut all = all;
+    progress("measuring how much each gate hurts");
+    let factors = sensitivity::factors(&trial, &mut all)?;
+    let mut s = Search { lower, trial, budget, progress, found, floor, factors };
+    let (mut artifact, mut setting) = s.spread(all)?;
     if artifact.header().arena_len as f32 > budget.arena_ratio * artifact.header().arena_dense_len as f32 {
-        artifact = s.let_go(artifact, pieces, input, tau)?;
+        artifact = s.let_go(artifact, pieces, setting)?;
         // Fewer gates make fewer errors: the rest may be coarser.
-        artifact = s.uniform(artifact, &[input.pixel])?.0;
+        (artifact, setting) = s.start(artifact, &[setting.input])?;
     }
+    s.without_refresh(&mut artifact, setting)?;
     s.found.work_limited = s.run(&artifact)?.work;
     s.refine(&mut artifact)?;
     let points = s.points(&artifact)?;
     Ok((artifact, points, s.found))
 }
 
-/// Channels of each gate.
-fn channels(artifact: &Artifact) -> Vec<f32> {
+/// Sets each gate to `tau` times its step's factor (see the module's words on units); 0 passes every change on.
+pub fn set_thresholds(artifact: &mut Artifact, input: InputGate, tau: f32, factors: &[f32]) {
     let model = artifact.model();
-    let mut c = vec![1.0; model.gates.len()];
-    for step in model.steps.iter().filter(|s| s.gate != NONE) {
-        c[step.gate as usize] = model.tensors[step.output as usize].c as f32;
+    let mut units = vec![(1.0, 1.0); model.gates.len()];
+    for (i, step) in model.steps.iter().enumerate().filter(|(_, s)| s.gate != NONE) {
+        units[step.gate as usize] = (model.tensors[step.output as usize].c as f32, factors.get(i).copied().unwrap_or(1.0));
     }
-    c
-}
-
-/// One `tau` for all gates.
-pub fn set_uniform(artifact: &mut Artifact, input: InputGate, tau: f32) {
-    let channels = channels(artifact);
     artifact.set_gates(input, |gates| {
-        for (gate, c) in gates.iter_mut().zip(&channels) {
-            gate.threshold = (tau * tau * (c / 48.0).powf(0.7)).round().max(1.0) as u32;
+        for (gate, (c, factor)) in gates.iter_mut().zip(&units) {
+            let threshold = ((tau * factor).powi(2) * (c / 48.0).powf(0.7)).round();
+            gate.threshold = if *factor > 0.0 { threshold.max(1.0) as u32 } else { 0 };
         }
     });
 }
 
-fn input_gate(pixel: u16) -> InputGate {
-    InputGate { pixel, block: 2 * pixel, ..Default::default() }
+fn input_gate(pixel: u16, block: u16, refresh: u16) -> InputGate {
+    InputGate { pixel, block, refresh, ..Default::default() }
+}
+
+fn gate_text(input: &InputGate) -> String {
+    format!("{}/{}", input.pixel, input.block)
+}
+
+/// Where all gates stand: one scale for all thresholds, and the input test.
+#[derive(Clone, Copy, Default)]
+struct Setting {
+    input: InputGate,
+    tau: f32,
+}
+
+impl std::fmt::Display for Setting {
+    fn fmt(&self, f: &mut std::fmt::Formatter) -> std::fmt::Result {
+        write!(f, "input {}, tau {}", gate_text(&self.input), self.tau)
+    }
 }
 
 impl Search<'_> {
@@ -151,23 +174,41 @@ impl Search<'_> {
         m.agreement >= self.floor
     }
 
-    /// Step 1. The agreement falls with tau, if not strictly: from the largest down, the first that fits; larger
+    /// Step 1: the better of thresholds spread by sensitivity and of one for all.
+    fn spread(&mut self, all: Artifact) -> Result<(Artifact, Setting)> {
+        let inputs = INPUTS.map(|(pixel, block)| input_gate(pixel, block, REFRESH));
+        let (mut artifact, spread) = self.start(all, &inputs)?;
+        let (factors, with) = (std::mem::take(&mut self.factors), self.run(&artifact)?);
+        (self.progress)("the same with one threshold for all");
+        let even;
+        (artifact, even) = self.start(artifact, &inputs)?;
+        let m = self.run(&artifact)?;
+        if self.fits(&m) && (m.work < with.work || !self.fits(&with)) {
+            return Ok((artifact, even));
+        }
+        self.factors = factors;
+        self.set(&mut artifact, spread);
+        (self.found.tau, self.found.work_all_held) = (spread.tau, with.work);
+        Ok((artifact, spread))
+    }
+
+    /// One scale for all gates. The agreement falls with tau, if not strictly: from the largest down, the first that fits; larger
     /// work than the best so far ends the search as well.
-    fn uniform(&mut self, mut artifact: Artifact, pixels: &[u16]) -> Result<(Artifact, InputGate, f32)> {
-        let mut best: Option<(Measure, u16, f32)> = None;
+    fn start(&mut self, mut artifact: Artifact, inputs: &[InputGate]) -> Result<(Artifact, Setting)> {
+        let mut best: Option<(Measure, Setting)> = None;
         // Few boxes make a coarse measure: perhaps no setting is within the budget. Then the closest is taken.
-        let mut closest: Option<(Measure, u16, f32)> = None;
-        for &pixel in pixels {
+        let mut closest: Option<(Measure, Setting)> = None;
+        for &input in inputs {
             for tau in TAUS.into_iter().rev() {
-                set_uniform(&mut artifact, input_gate(pixel), tau);
+                let setting = Setting { input, tau };
+                self.set(&mut artifact, setting);
                 let m = self.run(&artifact)?;
-                let closer = closest.as_ref().is_none_or(|(b, ..)| m.agreement > b.agreement);
-                if closer {
-                    closest = Some((m.clone(), pixel, tau));
+                if closest.as_ref().is_none_or(|(b, _)| m.agreement > b.agreement) {
+                    closest = Some((m.clone(), setting));
                 }
-                let cheaper = best.as_ref().is_none_or(|(b, ..)| m.work < b.work);
+                let cheaper = best.as_ref().is_none_or(|(b, _)| m.work < b.work);
                 if self.fits(&m) && cheaper {
-                    best = Some((m, pixel, tau));
+                    best = Some((m, setting));
                     break;
                 }
                 if !cheaper {
@@ -175,33 +216,53 @@ impl Search<'_> {
                 }
             }
             (self.progress)(&match &best {
-                Some((m, p, t)) => format!("input {pixel}: best so far {:.1} % work at input {p}, tau {t}", 100.0 * m.work),
-                None => format!("input {pixel}: nothing fits yet"),
+                Some((m, s)) => format!("input {}: best so far {:.1} % work at {s}", gate_text(&input), 100.0 * m.work),
+                None => format!("input {}: nothing fits yet", gate_text(&input)),
             });
         }
         if best.is_none()
-            && let Some((m, ..)) = &closest
+            && let Some((m, _)) = &closest
         {
             self.floor = m.agreement;
             (self.progress)(&format!("no setting is within the budget; the closest has agreement {:.4}", m.agreement));
         }
-        let (work, pixel, tau) = best.or(closest).map_or((1.0, 0, 0.0), |(m, p, t)| (m.work, p, t));
-        set_uniform(&mut artifact, input_gate(pixel), tau);
-        self.found.input = [pixel, 2 * pixel];
-        self.found.tau = tau;
-        if self.found.work_all_held == 0.0 {
+        let (work, setting) = best.or(closest).map_or((1.0, Setting::default()), |(m, s)| (m.work, s));
+        self.set(&mut artifact, setting);
+        self.found.input = [setting.input.pixel, setting.input.block];
+        self.found.refresh = setting.input.refresh;
+        self.found.tau = setting.tau;
+        if self.found.held_let_go == 0 {
             self.found.work_all_held = work;
         }
-        Ok((artifact, input_gate(pixel), tau))
+        Ok((artifact, setting))
+    }
+
+    fn set(&self, artifact: &mut Artifact, setting: Setting) {
+        set_thresholds(artifact, setting.input, setting.tau, &self.factors);
+    }
+
+    /// A refresh that is not needed is left out.
+    fn without_refresh(&mut self, artifact: &mut Artifact, setting: Setting) -> Result<()> {
+        let with = self.run(artifact)?;
+        let never = Setting { input: InputGate { refresh: 0, ..setting.input }, ..setting };
+        self.set(artifact, never);
+        let m = self.run(artifact)?;
+        if m.work < with.work && m.agreement >= with.agreement.max(self.floor) && m.error <= with.error {
+            self.found.refresh = 0;
+        } else {
+            self.set(artifact, setting);
+        }
+        Ok(())
     }
 
     /// Step 2.
-    fn let_go(&mut self, all: Artifact, pieces: &[(usize, usize)], input: InputGate, tau: f32) -> Result<Artifact> {
+    fn let_go(&mut self, all: Artifact, pieces: &[(usize, usize)], setting: Setting) -> Result<Artifact> {
         let limit = self.budget.arena_ratio * all.header().arena_dense_len as f32;
         let lower = self.lower;
+        let factors = self.factors.clone();
         let make = |gone: &BTreeSet<usize>| -> Result<Artifact> {
             let mut a = lower(&Hold::Without(gone.clone()))?;
-            set_uniform(&mut a, input, tau);
+            set_thresholds(&mut a, setting.input, setting.tau, &factors);
             Ok(a)
         };
         let mut gone = BTreeSet::new();

@@ -156,3 +156,40 @@ fn budgets_keep_the_bounds() {
         }
     }
 }
+
+/// When a scene has come to rest, what the gates let stand is replaced once: everything is as the dense network has it.
+#[test]
+fn a_scene_at_rest_is_refreshed() {
+    let mut refreshed = 0;
+    for case in graphs::all() {
+        let mut a = net::artifact(&case.graph, &plan(&case), quiescent_tools::lower::Hold::All);
+        set_thresholds(&mut a, 3, 16, 3, 1);
+        let gate = a.header().input_gate;
+        a.set_gates(quiescent::format::InputGate { refresh: 1, ..gate }, |_| ());
+        let (mut m, mut n) = (a.arena(), a.arena());
+        let mut engine = a.engine(&mut m, kernels::best()).unwrap();
+        let mut dense = a.engine(&mut n, kernels::best()).unwrap();
+        dense.set_mode(Mode::Dense);
+        let mut scene = Scene::new(54, case.shape());
+        let (mut work, whole) = (0, engine.model().header.cost.macs.get());
+        for _ in 0..40 {
+            scene.next();
+            step(&mut engine, scene.frame());
+            work = if engine.stats().dense { 0 } else { work + engine.stats().macs };
+        }
+        let mut dense_frames = 0;
+        for _ in 0..12 {
+            step(&mut engine, scene.frame());
+            dense_frames += usize::from(engine.stats().dense);
+        }
+        // Once where enough was done since the last dense frame, and not again while nothing happens.
+        assert!(dense_frames <= 1, "{}: {dense_frames} refreshes of a still scene", case.name);
+        if work >= whole / 16 {
+            assert_eq!(dense_frames, 1, "{}: {work} of {whole} done and no refresh", case.name);
+            step(&mut dense, scene.frame());
+            assert_same(&engine, &dense, || case.name.clone());
+            refreshed += 1;
+        }
+    }
+    assert!(refreshed > 0, "no network came to need a refresh");
+}

@@ -1,0 +1,90 @@
+//! When a frame is computed whole.
+//!
+//! - A *cut*: nearly all pixels changed, and by much. A lamp or the camera's exposure changes all pixels by little, which the
+//!   first gates mostly stop.
+//! - *Hopeless*: behind the first gates almost everything had to be recomputed; the rest of the frame runs densely.
+//! - A *refresh*: gates let small errors stand, and when something has left the picture, what it left behind stands as long
+//!   as the picture does. After a stated amount of gated work one frame is computed whole, preferably when the scene has come to
+//!   rest. In proportion to the work done it costs a bounded share: at most one dense frame in `refresh` frames' worth of work.
+
+use super::Engine;
+use crate::engine::Frame;
+use crate::format::Segment;
+
+/// Share of recomputed work behind the first gates above which the rest is run densely.
+const HOPELESS: f32 = 0.9;
+/// Mean absolute change, in codes, above which a picture that changed everywhere is another one.
+const CUT: f32 = 16.0;
+/// A frame is quiet below this part of a dense frame's work.
+const QUIET: u64 = 32;
+/// Quiet frames in a row that make a scene at rest.
+const REST: u32 = 3;
+/// A scene that does not come to rest is refreshed after this multiple of the stated work.
+const PATIENCE: u64 = 4;
+
+/// Work of the frame so far and since the last dense frame, in multiply-accumulates.
+#[derive(Clone, Copy, Debug, Default)]
+pub(super) struct Ledger {
+    /// What the segments passed so far would have cost densely.
+    possible: u64,
+    /// The same without those that read the input, and what these did cost.
+    behind: u64,
+    behind_done: u64,
+    /// Gated work since the last dense frame.
+    spent: u64,
+    /// Quiet frames in a row.
+    quiet: u32,
+}
+
+impl Engine<'_> {
+    /// Whether a frame with this share of changed pixels shows another scene.
+    pub(super) fn is_cut(&self, frame: &Frame, changed: f32) -> bool {
+        changed > self.model.header.cost.dense_above && self.input().mean_change(frame) > CUT
+    }
+
+    /// Whether almost everything so far had to be recomputed: a scene cut, a moving camera.
+    pub(super) fn hopeless(&self) -> bool {
+        let total = self.model.header.cost.macs.get();
+        let Ledger { possible, behind, behind_done, .. } = self.ledger;
+        let nearly = |done: u64, of: u64| done as f32 > HOPELESS * of as f32;
+        self.budget.is_none()
+            && possible > total / 8
+            && nearly(self.stats.macs, possible)
+            && behind > total / 32
+            && nearly(behind_done, behind)
+    }
+
+    /// Whether what the gates have let stand is to be replaced. Budgets bound every frame and leave no room for it.
+    pub(super) fn refresh_due(&self) -> bool {
+        let header = &self.model.header;
+        let after = header.input_gate.refresh as u64 * header.cost.macs.get() / 16;
+        let Ledger { spent, quiet, .. } = self.ledger;
+        let due = spent >= PATIENCE * after || spent >= after && quiet >= REST;
+        after > 0 && due && self.budget.is_none()
+    }
+
+    /// Books a segment's work.
+    pub(super) fn book(&mut self, segment: &Segment, done: u64) {
+        let steps = &self.model.steps[segment.first as usize..segment.end as usize];
+        let input = self.model.header.input as u32;
+        let cost = self.dense_cost(segment);
+        self.ledger.possible += cost;
+        if !steps.iter().any(|s| s.inputs[..s.inputs_len as usize].contains(&input)) {
+            self.ledger.behind += cost;
+            self.ledger.behind_done += done;
+        }
+    }
+
+    /// Closes a frame's books.
+    pub(super) fn settle(&mut self) {
+        let ledger = &mut self.ledger;
+        (ledger.possible, ledger.behind, ledger.behind_done) = (0, 0, 0);
+        if self.stats.dense {
+            (ledger.spent, ledger.quiet) = (0, 0);
+            return;
+        }
+        let quiet = self.stats.macs < self.model.header.cost.macs.get() / QUIET;
+        ledger.quiet = if quiet { ledger.quiet.saturating_add(1) } else { 0 };
+        ledger.spent = ledger.spent.saturating_add(self.stats.macs);
+    }
+}
