@@ -28,9 +28,5 @@ cross_cargo() {
     cargo $toolchain "$@" --target "$target"
 }
 
-# Runs an aarch64 program on an emulated processor: qemu_aarch64 CPU PROGRAM ARGS..
-qemu_aarch64() {
-  local cpu=$1
-  shift
-  qemu-aarch64 -L /usr/aarch64-linux-gnu -cpu "$cpu" "$@"
-}
+# Runs an aarch64 program on an emulated processor: "${emulator[@]}" CPU PROGRAM ARGS..
+emulator=(qemu-aarch64 -L /usr/aarch64-linux-gnu -cpu)

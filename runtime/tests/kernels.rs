@@ -89,6 +89,12 @@ fn every_set_this_cpu_supports_is_available() {
                     && is_x86_feature_detected!("avx512vl")
                     && is_x86_feature_detected!("avx512vnni")
             }
+            #[cfg(target_arch = "aarch64")]
+            "neon" => true,
+            #[cfg(target_arch = "aarch64")]
+            "dotprod" => std::arch::is_aarch64_feature_detected!("dotprod"),
+            #[cfg(target_arch = "aarch64")]
+            "i8mm" => std::arch::is_aarch64_feature_detected!("i8mm"),
             other => panic!("no rule for the set {other}"),
         };
         assert_eq!(kernels::select(name).is_some(), supported, "{name}");
@@ -109,4 +115,12 @@ fn every_set_this_cpu_supports_is_available() {
         .collect();
     assert_eq!(order, known, "slowest first");
     assert_eq!(Some(&kernels::best().name), order.last());
+}
+
+/// Where the processor is known, as an emulated one is, `QUIESCENT_SETS` names the sets that must have been tested.
+#[test]
+fn expected_sets_are_available() {
+    let Ok(expected) = std::env::var("QUIESCENT_SETS") else { return };
+    let tested: Vec<_> = sets().map(|set| set.name).collect();
+    assert_eq!(tested.join(","), expected, "sets tested on this processor");
 }

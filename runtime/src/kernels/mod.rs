@@ -6,6 +6,9 @@
 //!
 //! [`select`] is the one place that chooses a set.
 
+// NEON belongs to the targets meant here; one without floating point registers keeps the scalar set.
+#[cfg(all(target_arch = "aarch64", target_feature = "neon"))]
+pub mod aarch64;
 mod rows;
 pub mod scalar;
 #[cfg(target_arch = "x86_64")]
@@ -221,16 +224,20 @@ pub fn select(name: &str) -> Option<&'static Kernels> {
 /// All sets this CPU can run, slowest first.
 pub fn available() -> impl Iterator<Item = &'static Kernels> {
     let scalar = core::iter::once(&scalar::KERNELS);
-    // Miri has no CPUID.
+    // Miri has no CPUID and no assembly.
     #[cfg(all(target_arch = "x86_64", not(miri)))]
     return scalar.chain(x86_64::available());
-    #[cfg(any(not(target_arch = "x86_64"), miri))]
+    #[cfg(all(target_arch = "aarch64", target_feature = "neon", not(miri)))]
+    return scalar.chain(aarch64::available());
+    #[cfg(any(not(any(target_arch = "x86_64", all(target_arch = "aarch64", target_feature = "neon"))), miri))]
     scalar
 }
 
 /// Every set compiled into this build, by name, for tests that must notice a missing one.
 pub const COMPILED: &[&str] = if cfg!(target_arch = "x86_64") {
     &["scalar", "avx2", "avx512vnni"]
+} else if cfg!(all(target_arch = "aarch64", target_feature = "neon")) {
+    &["scalar", "neon", "dotprod", "i8mm"]
 } else {
     &["scalar"]
 };

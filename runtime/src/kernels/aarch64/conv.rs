@@ -1,0 +1,70 @@
+//! Convolution: what the sets share. Blocks of 16 outputs outside, rows inside, so that the weights of a block stay in the
+//! first-level cache for all rows of the tile.
+//!
+//! A tile asked to do `count < R` rows repeats its last row and does not store the repetitions.
+
+use core::arch::aarch64::*;
+
+use super::super::ConvTile;
+use super::finish::{Affine, Sums};
+
+/// First taps of `R` rows, the last one repeated.
+///
+/// # Safety
+/// The tile is valid; `row + count` rows are in it, `1 <= count`.
+#[inline(always)]
+pub(super) unsafe fn rows<const R: usize>(t: &ConvTile, row: usize, count: usize) -> [*const u8; R] {
+    let mut x = [t.input; R];
+    for (r, x) in x.iter_mut().enumerate() {
+        // SAFETY: offsets of the tile's rows.
+        *x = unsafe { t.input.add(t.rows_in[row + r.min(count - 1)] as usize) };
+    }
+    x
+}
+
+/// The weights of a block.
+///
+/// # Safety
+/// The tile is valid and has the block.
+#[inline(always)]
+pub(super) unsafe fn panel(t: &ConvTile, block: usize) -> *const i8 {
+    // SAFETY: the weights hold all blocks.
+    unsafe { t.weights.as_ptr().add(block * t.segments.len() * t.quads * 64) }
+}
+
+/// Stores what rows `row..row + count` sum to.
+///
+/// # Safety
+/// The tile is valid; rows and block are in it.
+#[inline(always)]
+pub(super) unsafe fn store<const R: usize>(t: &ConvTile, row: usize, count: usize, block: usize, sums: &[Sums; R]) {
+    // SAFETY: the caller's.
+    unsafe {
+        let affine = Affine::load(t, 16 * block);
+        for (r, sums) in sums.iter().enumerate() {
+            if r < count {
+                affine.finish(t, row + r, 16 * block, sums);
+            }
+        }
+    }
+}
+
+/// 4 bytes, then zeros.
+///
+/// # Safety
+/// They are readable.
+#[inline(always)]
+pub(super) unsafe fn quad(p: *const u8) -> uint8x16_t {
+    // SAFETY: the caller's; unaligned.
+    unsafe { vreinterpretq_u8_u32(vsetq_lane_u32::<0>(p.cast::<u32>().read_unaligned(), vdupq_n_u32(0))) }
+}
+
+/// 8 bytes, then zeros.
+///
+/// # Safety
+/// They are readable.
+#[inline(always)]
+pub(super) unsafe fn two_quads(p: *const u8) -> uint8x16_t {
+    // SAFETY: the caller's.
+    unsafe { vcombine_u8(vld1_u8(p), vdup_n_u8(0)) }
+}

@@ -1,0 +1,250 @@
+//! Depthwise convolution: 16 channels of a row at a time.
+//!
+//! With a byte dot product, 4 taps of a channel are brought side by side by two rounds of zips, in the order the weights
+//! have in memory:
+//!
+//! ```text
+//! taps:        a0 a1 .. a15,  b0 .. b15,  c0 .. c15,  d0 .. d15
+//! zip bytes:   a0 b0 a1 b1 .. a7 b7 | a8 b8 ..,      c0 d0 c1 d1 .. | c8 d8 ..
+//! zip pairs:   a0 b0 c0 d0 .. a3 b3 c3 d3 | channels 4..8 | 8..12 | 12..16
+//! ```
+//!
+//! Without one it is the weights that change their order: a load that takes four bytes apart (`ld4`) makes a vector of a tap
+//! out of them, once a tile. Products of 16 bits are then added in pairs of taps, one by one where a weight is -128.
+
+use core::arch::aarch64::*;
+use core::mem::MaybeUninit;
+
+use super::super::DepthwiseTile;
+use super::finish::{Affine, Sums};
+use super::part;
+
+/// A byte dot product.
+pub(super) trait Dot {
+    /// Flips the bits of codes that `dot` expects flipped.
+    const FLIP: u8;
+
+    /// `acc[i] + sum over j < 4 of x[4 i + j] * w[4 i + j]`, modulo 2^32; `x` is signed where `FLIP` flips its sign.
+    ///
+    /// # Safety
+    /// The processor has the instruction.
+    unsafe fn dot(acc: int32x4_t, x: uint8x16_t, w: int8x16_t) -> int32x4_t;
+}
+
+/// The tile by dot products.
+///
+/// # Safety
+/// The tile is valid (see [`DepthwiseTile`]); the processor has the instruction.
+#[inline(always)]
+pub(super) unsafe fn dots<D: Dot>(t: &DepthwiseTile) {
+    for at in (0..t.oc).step_by(16) {
+        // SAFETY: the caller's; 16 channels from `at`, or what is left of `oc`.
+        unsafe {
+            match t.oc - at {
+                16.. => dots_of::<D, true>(t, at, 16),
+                left => dots_of::<D, false>(t, at, left),
+            }
+        }
+    }
+}
+
+/// Channels `at..at + n`; 16 if `FULL`.
+#[inline(always)]
+unsafe fn dots_of<D: Dot, const FULL: bool>(t: &DepthwiseTile, at: usize, n: usize) {
+    let (quads, rest) = t.segments.as_chunks::<4>();
+    // SAFETY: `n` channels from `at` of every tap are readable, weights of all quads there (validity of the tile).
+    unsafe {
+        let w = t.weights.as_ptr().add(at / 16 * t.quads * 64);
+        let affine = Affine::load(t, at);
+        let flip = vdupq_n_u8(D::FLIP);
+        // A missing tap is code 0, so that the start takes its weight out again.
+        let missing = flip;
+        let mut start = [vdupq_n_s32(0); 4];
+        if D::FLIP != 0 {
+            for q in 0..t.quads {
+                for (j, start) in start.iter_mut().enumerate() {
+                    *start = D::dot(*start, flip, vld1q_s8(w.add(64 * q + 16 * j)));
+                }
+            }
+            start = [vnegq_s32(start[0]), vnegq_s32(start[1]), vnegq_s32(start[2]), vnegq_s32(start[3])];
+        }
+        for row in 0..t.rows_in.len() {
+            let x = t.input.add(t.rows_in[row] as usize + at);
+            let mut acc = start;
+            // Macros, because a closure would be compiled without the features of the set.
+            macro_rules! load {
+                ($tap:expr) => {{
+                    let x = x.add($tap as usize);
+                    veorq_u8(if FULL { vld1q_u8(x) } else { part::load(x, n) }, flip)
+                }};
+            }
+            macro_rules! dot {
+                ($q:expr, $taps:expr) => {
+                    let v = interleave($taps);
+                    for j in 0..4 {
+                        acc[j] = D::dot(acc[j], v[j], vld1q_s8(w.add(64 * $q + 16 * j)));
+                    }
+                };
+            }
+            for (q, &[t0, t1, t2, t3]) in quads.iter().enumerate() {
+                dot!(q, [load!(t0), load!(t1), load!(t2), load!(t3)]);
+            }
+            match *rest {
+                [t0, t1, t2] => {
+                    dot!(quads.len(), [load!(t0), load!(t1), load!(t2), missing]);
+                }
+                [t0, t1] => {
+                    dot!(quads.len(), [load!(t0), load!(t1), missing, missing]);
+                }
+                [t0] => {
+                    dot!(quads.len(), [load!(t0), missing, missing, missing]);
+                }
+                _ => {}
+            }
+            affine.finish(t, row, at, &acc);
+        }
+    }
+}
+
+/// Four taps to four vectors of 4 bytes a channel, as drawn above.
+#[inline(always)]
+unsafe fn interleave([a, b, c, d]: [uint8x16_t; 4]) -> [uint8x16_t; 4] {
+    // SAFETY: NEON is part of the target.
+    unsafe {
+        let [ab_lo, ab_hi] = [vreinterpretq_u16_u8(vzip1q_u8(a, b)), vreinterpretq_u16_u8(vzip2q_u8(a, b))];
+        let [cd_lo, cd_hi] = [vreinterpretq_u16_u8(vzip1q_u8(c, d)), vreinterpretq_u16_u8(vzip2q_u8(c, d))];
+        [
+            vreinterpretq_u8_u16(vzip1q_u16(ab_lo, cd_lo)),
+            vreinterpretq_u8_u16(vzip2q_u16(ab_lo, cd_lo)),
+            vreinterpretq_u8_u16(vzip1q_u16(ab_hi, cd_hi)),
+            vreinterpretq_u8_u16(vzip2q_u16(ab_hi, cd_hi)),
+        ]
+    }
+}
+
+/// Taps whose weights are kept apart; those of larger kernels are taken apart again for each part of the taps.
+const KEPT: usize = 64;
+
+/// The tile by 16-bit products.
+///
+/// # Safety
+/// The tile is valid (see [`DepthwiseTile`]).
+#[inline(always)]
+pub(super) unsafe fn products(t: &DepthwiseTile) {
+    for at in (0..t.oc).step_by(16) {
+        // SAFETY: the caller's; 16 channels from `at`, or what is left of `oc`.
+        unsafe {
+            let mut kept = [const { MaybeUninit::uninit() }; KEPT];
+            let pairs = t.segments.len() <= KEPT && take_apart(t, at, 0, &mut kept);
+            match t.oc - at {
+                16.. if pairs => products_of::<true, true>(t, at, 16, &kept),
+                16.. => products_of::<true, false>(t, at, 16, &kept),
+                left if pairs => products_of::<false, true>(t, at, left, &kept),
+                left => products_of::<false, false>(t, at, left, &kept),
+            }
+        }
+    }
+}
+
+/// A vector of weights for each tap from `first`, a multiple of 4. Whether all are above -128.
+#[inline(always)]
+unsafe fn take_apart(t: &DepthwiseTile, at: usize, first: usize, kept: &mut [MaybeUninit<int8x16_t>; KEPT]) -> bool {
+    let mut kept = kept.as_chunks_mut::<4>().0.iter_mut();
+    // SAFETY: the block's weights of all quads (validity of the tile).
+    unsafe {
+        let w = t.weights.as_ptr().add(at / 16 * t.quads * 64);
+        let mut least = vdupq_n_s8(0);
+        for (q, kept) in (first / 4..t.quads).zip(&mut kept) {
+            let int8x16x4_t(a, b, c, d) = vld4q_s8(w.add(64 * q));
+            least = vminq_s8(least, vminq_s8(vminq_s8(a, b), vminq_s8(c, d)));
+            *kept = [a, b, c, d].map(MaybeUninit::new);
+        }
+        vminvq_s8(least) > i8::MIN
+    }
+}
+
+/// Channels `at..at + n`; 16 if `FULL`. `PAIRS` needs all weights in `kept`, above -128.
+#[inline(always)]
+unsafe fn products_of<const FULL: bool, const PAIRS: bool>(
+    t: &DepthwiseTile,
+    at: usize,
+    n: usize,
+    kept: &[MaybeUninit<int8x16_t>; KEPT],
+) {
+    // SAFETY: `n` channels from `at` of every tap are readable (validity of the tile); weights: the caller.
+    unsafe {
+        let affine = Affine::load(t, at);
+        let flip = vdupq_n_u8(0x80);
+        let load = |x: *const u8| {
+            let x = if FULL { vld1q_u8(x) } else { part::load(x, n) };
+            vreinterpretq_s8_u8(veorq_u8(x, flip))
+        };
+        if !PAIRS {
+            return one_by_one(t, at, n, &affine);
+        }
+        let w = core::slice::from_raw_parts(kept.as_ptr().cast::<int8x16_t>(), t.segments.len());
+        let mut start = [vdupq_n_s32(0); 4];
+        for &w in w {
+            widen(&mut start, vshll_n_s8::<7>(vget_low_s8(w)), vshll_high_n_s8::<7>(w));
+        }
+        for row in 0..t.rows_in.len() {
+            let x = t.input.add(t.rows_in[row] as usize + at);
+            let mut acc = start;
+            let (twos, last) = t.segments.as_chunks::<2>();
+            let mut weights = w.as_ptr();
+            for &[a, b] in twos {
+                let (xa, xb) = (load(x.add(a as usize)), load(x.add(b as usize)));
+                let (wa, wb) = (*weights, *weights.add(1));
+                weights = weights.add(2);
+                let lo = vmull_s8(vget_low_s8(xa), vget_low_s8(wa));
+                let lo = vmlal_s8(lo, vget_low_s8(xb), vget_low_s8(wb));
+                let hi = vmlal_high_s8(vmull_high_s8(xa, wa), xb, wb);
+                widen(&mut acc, lo, hi);
+            }
+            if let [tap] = *last {
+                let (x, w) = (load(x.add(tap as usize)), *weights);
+                widen(&mut acc, vmull_s8(vget_low_s8(x), vget_low_s8(w)), vmull_high_s8(x, w));
+            }
+            affine.finish(t, row, at, &acc);
+        }
+    }
+}
+
+/// Adds 16-bit elements of 16 channels.
+#[inline(always)]
+unsafe fn widen(acc: &mut Sums, lo: int16x8_t, hi: int16x8_t) {
+    // SAFETY: NEON is part of the target.
+    unsafe {
+        acc[0] = vaddw_s16(acc[0], vget_low_s16(lo));
+        acc[1] = vaddw_high_s16(acc[1], lo);
+        acc[2] = vaddw_s16(acc[2], vget_low_s16(hi));
+        acc[3] = vaddw_high_s16(acc[3], hi);
+    }
+}
+
+/// Any weights, any number of taps.
+#[inline(never)]
+unsafe fn one_by_one(t: &DepthwiseTile, at: usize, n: usize, affine: &Affine) {
+    // SAFETY: `n` channels from `at` of every tap are readable, weights of all quads there (validity of the tile).
+    unsafe {
+        let w = t.weights.as_ptr().add(at / 16 * t.quads * 64);
+        for row in 0..t.rows_in.len() {
+            let x = t.input.add(t.rows_in[row] as usize + at);
+            let mut acc = [vdupq_n_s32(0); 4];
+            for (taps, q) in t.segments.chunks(4).zip(0..t.quads) {
+                let int8x16x4_t(a, b, c, d) = vld4q_s8(w.add(64 * q));
+                for (&tap, w) in taps.iter().zip([a, b, c, d]) {
+                    let x = part::load(x.add(tap as usize), n);
+                    // 9 bits times 8 do not fit 16: code and weight are widened first.
+                    let x = [vmovl_u8(vget_low_u8(x)), vmovl_high_u8(x)].map(|x| vreinterpretq_s16_u16(x));
+                    let w = [vmovl_s8(vget_low_s8(w)), vmovl_high_s8(w)];
+                    acc[0] = vmlal_s16(acc[0], vget_low_s16(x[0]), vget_low_s16(w[0]));
+                    acc[1] = vmlal_high_s16(acc[1], x[0], w[0]);
+                    acc[2] = vmlal_s16(acc[2], vget_low_s16(x[1]), vget_low_s16(w[1]));
+                    acc[3] = vmlal_high_s16(acc[3], x[1], w[1]);
+                }
+            }
+            affine.finish(t, row, at, &acc);
+        }
+    }
+}

@@ -1,0 +1,109 @@
+//! From sums to results: 16 outputs of a row.
+//!
+//! Codes are clamped after rounding, as bytes. Rounding is monotone, so `rne(clamp(y, lo, hi))` is
+//! `clamp(rne(y), rne(lo), rne(hi))`; the conversion makes 0 of a NaN, which the bounds turn into `rne(lo)`, and saturates,
+//! as narrowing does.
+
+use core::arch::aarch64::*;
+
+use super::super::{ConvTile, scalar};
+use super::part;
+
+/// Sums of 16 outputs.
+pub(super) type Sums = [int32x4_t; 4];
+
+/// Multipliers, offsets and bounds of 16 outputs.
+#[derive(Clone, Copy)]
+pub(super) struct Affine {
+    m: [float32x4_t; 4],
+    b: [float32x4_t; 4],
+    lo: uint8x16_t,
+    hi: uint8x16_t,
+}
+
+impl Affine {
+    /// Those of outputs `at..at + 16`: all there, because the arrays hold whole blocks.
+    ///
+    /// # Safety
+    /// The tile is valid, `at` a multiple of 16 below `oc`.
+    #[inline(always)]
+    pub(super) unsafe fn load(t: &ConvTile, at: usize) -> Self {
+        // SAFETY: 16 values from `at` (validity of the tile).
+        unsafe {
+            let four = |p: &[f32], n: usize| vld1q_f32(p.as_ptr().add(at + 4 * n));
+            Affine {
+                m: [four(t.m, 0), four(t.m, 1), four(t.m, 2), four(t.m, 3)],
+                b: [four(t.b, 0), four(t.b, 1), four(t.b, 2), four(t.b, 3)],
+                lo: vdupq_n_u8(scalar::rne(t.lo) as u8),
+                hi: vdupq_n_u8(scalar::rne(t.hi) as u8),
+            }
+        }
+    }
+
+    /// Results of row `row`, outputs from `at`.
+    ///
+    /// # Safety
+    /// As `load`; `row` is in the tile.
+    #[inline(always)]
+    pub(super) unsafe fn finish(&self, t: &ConvTile, row: usize, at: usize, sums: &Sums) {
+        let left = 16.min(t.oc - at);
+        // SAFETY: `left` outputs of the row are writable, and readable in the residual (validity of the tile).
+        unsafe {
+            let mut y = [vdupq_n_f32(0.0); 4];
+            for n in 0..4 {
+                y[n] = vaddq_f32(vmulq_f32(vcvtq_f32_s32(sums[n]), self.m[n]), self.b[n]);
+            }
+            if let Some(res) = &t.residual {
+                let x = widened(part::load(res.input.add(res.rows[row] as usize + at), left));
+                for n in 0..4 {
+                    let r = vld1q_f32(res.r.as_ptr().add(at + 4 * n));
+                    y[n] = vaddq_f32(y[n], vmulq_f32(vcvtq_f32_u32(x[n]), r));
+                }
+            }
+            let out = t.output.add(t.rows_out[row] as usize);
+            if t.real {
+                return reals(t, out.cast::<f32>().add(at), left, &y);
+            }
+            let codes = vminq_u8(vmaxq_u8(rounded(y), self.lo), self.hi);
+            part::store(codes, out.add(at), left);
+        }
+    }
+}
+
+/// Bytes as 32-bit elements.
+#[inline(always)]
+pub(super) unsafe fn widened(x: uint8x16_t) -> [uint32x4_t; 4] {
+    // SAFETY: NEON is part of the target.
+    unsafe {
+        let (lo, hi) = (vmovl_u8(vget_low_u8(x)), vmovl_high_u8(x));
+        [vmovl_u16(vget_low_u16(lo)), vmovl_high_u16(lo), vmovl_u16(vget_low_u16(hi)), vmovl_high_u16(hi)]
+    }
+}
+
+/// Rounded to the nearest even code, saturating; 0 for a NaN.
+#[inline(always)]
+pub(super) unsafe fn rounded(y: [float32x4_t; 4]) -> uint8x16_t {
+    // SAFETY: NEON is part of the target.
+    unsafe {
+        let lo = vqmovn_high_s32(vqmovn_s32(vcvtnq_s32_f32(y[0])), vcvtnq_s32_f32(y[1]));
+        let hi = vqmovn_high_s32(vqmovn_s32(vcvtnq_s32_f32(y[2])), vcvtnq_s32_f32(y[3]));
+        vqmovun_high_s16(vqmovun_s16(lo), hi)
+    }
+}
+
+/// For the few layers that leave the integers.
+#[inline(never)]
+unsafe fn reals(t: &ConvTile, out: *mut f32, left: usize, y: &[float32x4_t; 4]) {
+    let mut values = [0f32; 16];
+    // SAFETY: 16 values of an array; `left` values of the row, which may be unaligned (the caller).
+    unsafe {
+        let (lo, hi) = (vdupq_n_f32(t.lo), vdupq_n_f32(t.hi));
+        for (n, &y) in y.iter().enumerate() {
+            // By comparison: minimum and maximum order zeros of different sign.
+            let y = vbslq_f32(vcgtq_f32(y, lo), y, lo);
+            let y = vbslq_f32(vcltq_f32(y, hi), y, hi);
+            vst1q_f32(values.as_mut_ptr().add(4 * n), y);
+        }
+        out.cast::<u8>().copy_from_nonoverlapping(values.as_ptr().cast(), 4 * left);
+    }
+}

@@ -1,0 +1,141 @@
+//! The set `i8mm`: `usmmla`, which multiplies 2 rows by 2 outputs over 8 inputs.
+//!
+//! ```text
+//! x = 8 bytes of row 0 | 8 bytes of row 1
+//! a, b = weights of 4 outputs, quads q and q + 1:   a0 a1 a2 a3,  b0 b1 b2 b3         (4 inputs each)
+//! zip 32-bit elements:                              a0 b0 a1 b1 | a2 b2 a3 b3         (8 inputs of 2 outputs each)
+//! acc[pair][m] += x * zip[m]:                       row 0, outputs 2 m, 2 m + 1 | row 1, the same
+//! ```
+//!
+//! So the packing `K4N16` serves as it is: one zip a vector of weights, for all rows of a tile. Codes are unsigned here.
+
+use core::arch::{aarch64::*, asm};
+
+use super::super::{ConvTile, DepthwiseTile, Kernels};
+use super::depthwise::{self, Dot};
+use super::detect::I8mm;
+use super::{conv, table};
+
+/// The set.
+pub(super) fn kernels(_: I8mm) -> &'static Kernels {
+    static I8MM: Kernels = super::set("i8mm", convolution, channelwise);
+    &I8MM
+}
+
+#[target_feature(enable = "neon,i8mm")]
+unsafe fn channelwise(t: &DepthwiseTile) {
+    // SAFETY: the tile is valid (the caller), the features are this function's; then its rows are written.
+    unsafe {
+        depthwise::dots::<Mixed>(t);
+        table::apply(t);
+    }
+}
+
+#[target_feature(enable = "neon,i8mm")]
+unsafe fn convolution(t: &ConvTile) {
+    // SAFETY: the tile is valid (the caller), the features are this function's; `row + count` rows are in the tile.
+    unsafe {
+        for block in 0..t.oc.div_ceil(16) {
+            let mut row = 0;
+            while row < t.rows_in.len() {
+                let left = t.rows_in.len() - row;
+                row += match left {
+                    ..=2 => tile::<1, 2>(t, row, left, block),
+                    ..=4 => tile::<2, 4>(t, row, left, block),
+                    _ => tile::<3, 6>(t, row, left.min(6), block),
+                };
+            }
+        }
+        table::apply(t);
+    }
+}
+
+/// `P` pairs of rows, `R = 2 P`, of which `count` are stored. Returns `count`.
+#[inline(always)]
+unsafe fn tile<const P: usize, const R: usize>(t: &ConvTile, row: usize, count: usize, block: usize) -> usize {
+    // SAFETY: `4 * quads` bytes from each row and segment are readable, weights of all quads there (validity of the tile).
+    unsafe {
+        let x = conv::rows::<R>(t, row, count);
+        let mut w = conv::panel(t, block);
+        let mut acc = [[vdupq_n_s32(0); 8]; P];
+        let mut codes = [vdupq_n_u8(0); P];
+        for &segment in t.segments {
+            let (mut at, mut quads) = (segment as usize, t.quads);
+            while quads >= 2 {
+                for p in 0..P {
+                    codes[p] = vcombine_u8(vld1_u8(x[2 * p].add(at)), vld1_u8(x[2 * p + 1].add(at)));
+                }
+                eight::<P, true>(&mut acc, w, &codes);
+                w = w.add(128);
+                at += 8;
+                quads -= 2;
+            }
+            if quads == 1 {
+                for p in 0..P {
+                    let [a, b] = [x[2 * p], x[2 * p + 1]].map(|x| vreinterpretq_u64_u8(conv::quad(x.add(at))));
+                    codes[p] = vreinterpretq_u8_u64(vzip1q_u64(a, b));
+                }
+                eight::<P, false>(&mut acc, w, &codes);
+                w = w.add(64);
+            }
+        }
+        let mut sums = [[vdupq_n_s32(0); 4]; R];
+        for p in 0..P {
+            for n in 0..4 {
+                let [a, b] = [acc[p][2 * n], acc[p][2 * n + 1]].map(|x| vreinterpretq_s64_s32(x));
+                sums[2 * p][n] = vreinterpretq_s32_s64(vzip1q_s64(a, b));
+                sums[2 * p + 1][n] = vreinterpretq_s32_s64(vzip2q_s64(a, b));
+            }
+        }
+        conv::store::<R>(t, row, count, block, &sums);
+    }
+    count
+}
+
+/// 8 inputs of every row; the second 4 have no weights unless `BOTH`.
+#[inline(always)]
+unsafe fn eight<const P: usize, const BOTH: bool>(acc: &mut [[int32x4_t; 8]; P], w: *const i8, codes: &[uint8x16_t; P]) {
+    // SAFETY: 64 bytes of weights, 128 if `BOTH`; features: the caller.
+    unsafe {
+        for n in 0..4 {
+            let a = vreinterpretq_s32_s8(vld1q_s8(w.add(16 * n)));
+            let b = if BOTH { vreinterpretq_s32_s8(vld1q_s8(w.add(64 + 16 * n))) } else { vdupq_n_s32(0) };
+            let lo = vreinterpretq_s8_s32(vzip1q_s32(a, b));
+            let hi = vreinterpretq_s8_s32(vzip2q_s32(a, b));
+            for p in 0..P {
+                acc[p][2 * n] = multiply(acc[p][2 * n], codes[p], lo);
+                acc[p][2 * n + 1] = multiply(acc[p][2 * n + 1], codes[p], hi);
+            }
+        }
+    }
+}
+
+/// `acc[2 i + j] + sum over k < 8 of x[8 i + k] * w[8 j + k]`.
+#[inline(always)]
+unsafe fn multiply(acc: int32x4_t, x: uint8x16_t, w: int8x16_t) -> int32x4_t {
+    let mut acc = acc;
+    // SAFETY: registers only; the processor has `i8mm` (the caller).
+    unsafe {
+        asm!("usmmla {acc:v}.4s, {x:v}.16b, {w:v}.16b", acc = inlateout(vreg) acc, x = in(vreg) x, w = in(vreg) w,
+            options(pure, nomem, nostack, preserves_flags));
+    }
+    acc
+}
+
+/// Codes times weights.
+struct Mixed;
+
+impl Dot for Mixed {
+    const FLIP: u8 = 0;
+
+    #[inline(always)]
+    unsafe fn dot(acc: int32x4_t, x: uint8x16_t, w: int8x16_t) -> int32x4_t {
+        let mut acc = acc;
+        // SAFETY: registers only; the processor has `i8mm` (the caller).
+        unsafe {
+            asm!("usdot {acc:v}.4s, {x:v}.16b, {w:v}.16b", acc = inlateout(vreg) acc, x = in(vreg) x, w = in(vreg) w,
+                options(pure, nomem, nostack, preserves_flags));
+        }
+        acc
+    }
+}

@@ -1,0 +1,183 @@
+//! The set `neon`: exact products of 16 bits.
+//!
+//! ```text
+//! w = weights of 4 outputs, 4 inputs each      x = 4 bytes of a row, less 128, repeated
+//! p  = w[0..8] * x[0..8]                        16-bit products, 4 of each of 2 outputs
+//! p += w'[0..8] * x'[0..8]                      of the next 4 inputs
+//! acc[0..4] += neighbours of p                  two 32-bit sums an output, added at the end
+//! ```
+//!
+//! Two products fit 16 bits unless both are (-128) * (-128). A block that holds a weight of -128 adds them one by one.
+
+use core::arch::aarch64::*;
+
+use super::super::{ConvTile, DepthwiseTile, Kernels};
+use super::finish::Sums;
+use super::{conv, depthwise, table};
+
+/// The set.
+pub(super) static KERNELS: Kernels = super::set("neon", convolution, channelwise);
+
+/// Rows at a time: with 8 sums each, 16 of 32 registers.
+const ROWS: usize = 2;
+
+unsafe fn channelwise(t: &DepthwiseTile) {
+    // SAFETY: the tile is valid (the caller); then its rows are written.
+    unsafe {
+        depthwise::products(t);
+        table::apply(t);
+    }
+}
+
+unsafe fn convolution(t: &ConvTile) {
+    // SAFETY: the tile is valid (the caller).
+    unsafe {
+        for block in 0..t.oc.div_ceil(16) {
+            let (start, pairs) = prepare(t, block);
+            if pairs { rows::<true>(t, block, &start) } else { rows::<false>(t, block, &start) }
+        }
+        table::apply(t);
+    }
+}
+
+#[inline(always)]
+unsafe fn rows<const PAIRS: bool>(t: &ConvTile, block: usize, start: &Sums) {
+    let mut row = 0;
+    while row < t.rows_in.len() {
+        // SAFETY: the tile is valid (the caller); `row + count` rows are in it.
+        unsafe {
+            row += match t.rows_in.len() - row {
+                1 => {
+                    tile::<1, PAIRS>(t, row, block, start);
+                    1
+                }
+                _ => {
+                    tile::<ROWS, PAIRS>(t, row, block, start);
+                    ROWS
+                }
+            };
+        }
+    }
+}
+
+/// 128 times the sum of each output's weights, and whether products may be added in pairs.
+#[inline(always)]
+unsafe fn prepare(t: &ConvTile, block: usize) -> (Sums, bool) {
+    // SAFETY: the panel's bytes (validity of the tile).
+    unsafe {
+        let w = conv::panel(t, block);
+        let (mut sums, mut least) = ([vdupq_n_s32(0); 4], vdupq_n_s8(0));
+        for quad in 0..t.segments.len() * t.quads {
+            for n in 0..4 {
+                let w = vld1q_s8(w.add(64 * quad + 16 * n));
+                least = vminq_s8(least, w);
+                sums[n] = vpadalq_s16(sums[n], vpaddlq_s8(w));
+            }
+        }
+        for sum in &mut sums {
+            *sum = vshlq_n_s32::<7>(*sum);
+        }
+        (sums, vminvq_s8(least) > i8::MIN)
+    }
+}
+
+/// Twice the sums of each output, not yet added.
+type Halves = [int32x4_t; 8];
+
+#[inline(always)]
+unsafe fn tile<const R: usize, const PAIRS: bool>(t: &ConvTile, row: usize, block: usize, start: &Sums) {
+    // SAFETY: `4 * quads` bytes from each row and segment are readable, weights of all quads there (validity of the tile).
+    unsafe {
+        let x = conv::rows::<R>(t, row, R);
+        let mut w = conv::panel(t, block);
+        let mut acc: [Halves; R] = [[vdupq_n_s32(0); 8]; R];
+        for &segment in t.segments {
+            let (mut at, mut quads) = (segment as usize, t.quads);
+            let mut codes = [vdupq_n_s32(0); R];
+            while quads >= 4 {
+                for r in 0..R {
+                    codes[r] = signed(vld1q_u8(x[r].add(at)));
+                }
+                two::<R, 0, 1, PAIRS>(&mut acc, w, &codes);
+                two::<R, 2, 3, PAIRS>(&mut acc, w.add(128), &codes);
+                w = w.add(256);
+                at += 16;
+                quads -= 4;
+            }
+            if quads >= 2 {
+                for r in 0..R {
+                    codes[r] = signed(conv::two_quads(x[r].add(at)));
+                }
+                two::<R, 0, 1, PAIRS>(&mut acc, w, &codes);
+                w = w.add(128);
+                at += 8;
+                quads -= 2;
+            }
+            if quads == 1 {
+                for r in 0..R {
+                    codes[r] = signed(conv::quad(x[r].add(at)));
+                }
+                for n in 0..4 {
+                    let w = vld1q_s8(w.add(16 * n));
+                    for r in 0..R {
+                        let x = vreinterpretq_s8_s32(vdupq_laneq_s32::<0>(codes[r]));
+                        one(&mut acc[r], n, w, x);
+                    }
+                }
+                w = w.add(64);
+            }
+        }
+        let mut sums = [*start; R];
+        for r in 0..R {
+            for n in 0..4 {
+                sums[r][n] = vaddq_s32(sums[r][n], vpaddq_s32(acc[r][2 * n], acc[r][2 * n + 1]));
+            }
+        }
+        conv::store::<R>(t, row, R, block, &sums);
+    }
+}
+
+/// Codes less 128, four to an element.
+#[inline(always)]
+unsafe fn signed(x: uint8x16_t) -> int32x4_t {
+    // SAFETY: NEON is part of the target.
+    unsafe { vreinterpretq_s32_u8(veorq_u8(x, vdupq_n_u8(0x80))) }
+}
+
+/// Quads `A` and `B` of the codes, which meet 64 bytes of weights each.
+#[inline(always)]
+unsafe fn two<const R: usize, const A: i32, const B: i32, const PAIRS: bool>(
+    acc: &mut [Halves; R],
+    w: *const i8,
+    codes: &[int32x4_t; R],
+) {
+    // SAFETY: 128 bytes of weights (the caller).
+    unsafe {
+        for n in 0..4 {
+            let (wa, wb) = (vld1q_s8(w.add(16 * n)), vld1q_s8(w.add(64 + 16 * n)));
+            for r in 0..R {
+                let a = vreinterpretq_s8_s32(vdupq_laneq_s32::<A>(codes[r]));
+                let b = vreinterpretq_s8_s32(vdupq_laneq_s32::<B>(codes[r]));
+                if PAIRS {
+                    let lo = vmlal_s8(vmull_s8(vget_low_s8(wa), vget_low_s8(a)), vget_low_s8(wb), vget_low_s8(b));
+                    let hi = vmlal_high_s8(vmull_high_s8(wa, a), wb, b);
+                    acc[r][2 * n] = vpadalq_s16(acc[r][2 * n], lo);
+                    acc[r][2 * n + 1] = vpadalq_s16(acc[r][2 * n + 1], hi);
+                } else {
+                    one(&mut acc[r], n, wa, a);
+                    one(&mut acc[r], n, wb, b);
+                }
+            }
+        }
+    }
+}
+
+/// 4 outputs, 4 inputs.
+#[inline(always)]
+unsafe fn one(acc: &mut Halves, n: usize, w: int8x16_t, x: int8x16_t) {
+    // SAFETY: NEON is part of the target.
+    unsafe {
+        acc[2 * n] = vpadalq_s16(acc[2 * n], vmull_s8(vget_low_s8(w), vget_low_s8(x)));
+        acc[2 * n + 1] = vpadalq_s16(acc[2 * n + 1], vmull_high_s8(w, x));
+    }
+}
