@@ -177,6 +177,34 @@ fn bench_and_eval_report() {
     assert!(eval["dense"]["relative_error"][0][1].as_f64().unwrap() < 0.15, "{eval}");
 }
 
+/// What a machine without the importer reports is what the model itself gives.
+#[test]
+fn dumped_references_judge_as_the_model_does() {
+    let (qsc, clip) = (in_folder("patrol.qsc"), patrol("evaluation.y4m"));
+    let dir = tempfile::tempdir().unwrap();
+    let dump = dir.path().join("reference").display().to_string();
+    let eval = |against: &str, more: &[&str]| {
+        json(&[&["eval", &qsc, "--against", against, "--input", &clip, "--frames", "6"], more].concat())
+    };
+    let by_model = eval(&patrol("patrol.onnx"), &["--dump-reference", &dump]);
+    let by_dump = eval(&dump, &[]);
+    assert_eq!(by_model["gated"], by_dump["gated"]);
+    assert_eq!(by_model["dense"], by_dump["dense"]);
+    assert!(by_model["reference_against_tract"].is_number() && by_dump["reference_against_tract"].is_null());
+    fails(&["eval", &qsc, "--against", &dump, "--input", &clip, "--frames", "7"], &["frame 6", "frame00006_"]);
+}
+
+#[test]
+fn targets_are_recorded() {
+    let (model, calib) = (patrol("patrol.onnx"), patrol("calibration.y4m"));
+    let dir = tempfile::tempdir().unwrap();
+    for target in ["any", "aarch64-neon", "aarch64-dotprod", "aarch64-i8mm"] {
+        let qsc = dir.path().join(target).display().to_string();
+        json(&["convert", &model, "-o", &qsc, "--calib", &calib, "--calib-frames", "2", "--gates", "off", "--target", target]);
+        assert_eq!(json(&["inspect", &qsc, "--self-test"])["profile"], target);
+    }
+}
+
 #[test]
 fn noise_raises_the_work_of_exact_gates() {
     let (qsc, clip) = (in_folder("patrol.qsc"), patrol("evaluation.y4m"));

@@ -68,6 +68,12 @@ pub enum Profile {
     X86Avx2 = 1,
     /// x86-64 with AVX-512 VNNI.
     X86Avx512 = 2,
+    /// 64-bit ARM with NEON alone.
+    Aarch64Neon = 3,
+    /// 64-bit ARM with dot products.
+    Aarch64DotProd = 4,
+    /// 64-bit ARM with 8-bit matrix products.
+    Aarch64I8mm = 5,
 }
 
 impl Profile {
@@ -77,6 +83,9 @@ impl Profile {
             0 => Some(Profile::Any),
             1 => Some(Profile::X86Avx2),
             2 => Some(Profile::X86Avx512),
+            3 => Some(Profile::Aarch64Neon),
+            4 => Some(Profile::Aarch64DotProd),
+            5 => Some(Profile::Aarch64I8mm),
             _ => None,
         }
     }

@@ -3,7 +3,7 @@
 use serde::{Deserialize, Serialize};
 
 use crate::clip::{Fit, Mode, fit::Anchor};
-use crate::lower::{Norm, StepInfo};
+use crate::task::{Color, InputHints};
 
 /// The cold section.
 #[derive(Clone, Debug, Default, Serialize, Deserialize)]
@@ -85,4 +85,49 @@ impl InputSpec {
         let [height, width, channels] = self.shape;
         Fit { width, height, mode: self.fit.mode(), channels }
     }
+}
+
+/// Preprocessing of a frame: `(pixel * scale - mean) / std` per channel, in the model's channel order.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Norm {
+    pub scale: f32,
+    pub mean: Vec<f32>,
+    pub std: Vec<f32>,
+    /// The model takes blue first; frames are RGB.
+    pub bgr: bool,
+}
+
+impl Norm {
+    /// Pixels as they are.
+    pub fn plain() -> Self {
+        Self { scale: 1.0, mean: vec![0.0], std: vec![1.0], bgr: false }
+    }
+
+    /// What a task file says of the input; `None` if it says nothing.
+    pub fn from_hints(hints: &InputHints) -> Option<Self> {
+        let plain = Self::plain();
+        let said = hints.scale.is_some() || hints.mean.is_some() || hints.std.is_some() || hints.color.is_some();
+        said.then(|| Self {
+            scale: hints.scale.unwrap_or(plain.scale),
+            mean: hints.mean.clone().unwrap_or(plain.mean),
+            std: hints.std.clone().unwrap_or(plain.std),
+            bgr: hints.color == Some(Color::Bgr),
+        })
+    }
+}
+
+/// What a step of the artifact came from.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+pub struct StepInfo {
+    /// Name of the ONNX node.
+    pub name: String,
+    pub op: String,
+    /// `[h, w, c]` of the output.
+    pub shape: [usize; 3],
+    /// Multiply-accumulates of the whole map.
+    pub macs: u64,
+    /// Bits of the weights, 0 without.
+    pub bits: u32,
+    /// Bytes of weights and tables.
+    pub bytes: usize,
 }

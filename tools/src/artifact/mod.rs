@@ -3,7 +3,7 @@
 mod golden;
 mod meta;
 
-pub use meta::{FitSpec, InputKind, InputSpec, Meta};
+pub use meta::{FitSpec, InputKind, InputSpec, Meta, Norm, StepInfo};
 
 use std::io::Write;
 use std::path::Path;

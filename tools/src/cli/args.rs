@@ -37,7 +37,7 @@ impl ClipArgs {
 /// The kernel set.
 #[derive(clap::Args, Clone, Debug)]
 pub struct KernelArgs {
-    /// scalar, avx2 or avx512vnni; the best this machine has when left out
+    /// scalar; avx2, avx512vnni; neon, dotprod, i8mm: the best this machine has when left out
     #[arg(long, value_name = "SET")]
     pub kernels: Option<String>,
 }

@@ -22,7 +22,7 @@ use serde::Serialize;
 use serde_json::json;
 
 use super::args;
-use super::talk::{Talk, bytes, count, percent};
+use super::talk::{Talk, bytes, count, points_text, triples};
 
 /// Frames of each clip that the search for gates sees, consecutive and from the clip's start.
 const SEARCH_FRAMES: usize = 120;
@@ -114,6 +114,12 @@ enum Target {
     Avx2,
     #[value(name = "x86_64-avx512")]
     Avx512,
+    #[value(name = "aarch64-neon")]
+    Neon,
+    #[value(name = "aarch64-dotprod")]
+    DotProd,
+    #[value(name = "aarch64-i8mm")]
+    I8mm,
 }
 
 /// What a conversion is asked to do, from flags or from `demo`.
@@ -243,22 +249,6 @@ impl Done {
     }
 }
 
-/// A table of operating points `(scale, agreement, work)`.
-pub fn points_text(points: &[(f32, f32, f32)]) -> String {
-    if points.is_empty() {
-        return String::new();
-    }
-    let mut t = String::from("operating points on the calibration clips\n  --gate-scale  agreement  work left\n");
-    for (scale, agreement, work) in points {
-        t += &format!("  {scale:12.3}  {agreement:9.4}  {:>9}\n", percent(*work as f64));
-    }
-    t
-}
-
-pub fn triples(points: &[Point]) -> Vec<(f32, f32, f32)> {
-    points.iter().map(|p| (p.scale, p.agreement, p.work)).collect()
-}
-
 /// The whole conversion; the caller writes the file.
 pub fn convert(job: &Job, talk: &Talk) -> Result<(Artifact, Vec<Point>)> {
     let o = &job.options;
@@ -362,6 +352,9 @@ fn profile(target: Target) -> Profile {
         Target::Any => Profile::Any,
         Target::Avx2 => Profile::X86Avx2,
         Target::Avx512 => Profile::X86Avx512,
+        Target::Neon => Profile::Aarch64Neon,
+        Target::DotProd => Profile::Aarch64DotProd,
+        Target::I8mm => Profile::Aarch64I8mm,
         Target::Host => host(),
     }
 }
@@ -371,6 +364,9 @@ pub fn host() -> Profile {
     match kernels::best().name {
         "avx512vnni" => Profile::X86Avx512,
         "avx2" => Profile::X86Avx2,
+        "i8mm" => Profile::Aarch64I8mm,
+        "dotprod" => Profile::Aarch64DotProd,
+        "neon" => Profile::Aarch64Neon,
         _ => Profile::Any,
     }
 }
@@ -384,15 +380,5 @@ fn method(text: &str) -> Result<Method> {
             _ => bail!("percentile:{p}: a percentage above 50 and at most 100 is needed, as in percentile:99.99"),
         },
         _ => bail!("mse, minmax or percentile:99.99 is needed"),
-    }
-}
-
-/// The name of a profile, as in `--target`.
-pub fn profile_name(code: u16) -> &'static str {
-    match Profile::new(code) {
-        Some(Profile::X86Avx2) => "x86_64-avx2",
-        Some(Profile::X86Avx512) => "x86_64-avx512",
-        Some(Profile::Any) => "any",
-        None => "unknown",
     }
 }

@@ -20,6 +20,7 @@ use super::convert::{Job, convert, host};
 use super::eval::{Evaluation, evaluate};
 use super::measure::RunStats;
 use super::pictures::Pictures;
+use super::reference::Source;
 use super::talk::{Talk, bytes, count, percent};
 
 /// Converts, runs, compares and draws the shipped model
@@ -77,7 +78,8 @@ pub fn main(a: &Args, talk: &Talk) -> Result<()> {
     let task = args::task_of(&artifact, &qsc, None)?;
     let labels = Labels::load(&path("evaluation.csv"))?;
     let clip = ClipArgs { input: clip, frames: None, noise: None };
-    let evaluation = evaluate(&artifact, &qsc, &onnx, &clip, &task, Some(&labels), Some(1.0), kernels, talk)?;
+    let source = Source::open(&onnx, &artifact)?;
+    let evaluation = evaluate(&artifact, &qsc, source.start(None)?, &clip, &task, Some(&labels), Some(1.0), kernels, talk)?;
     let frames: Vec<Input> = clip.open(&artifact.meta.input)?.map(|f| f.map(|f| f.input)).collect::<Result<_>>()?;
     let (meter, shares) = interleave(&artifact, &frames, kernels, 1.0, 20, talk)?;
     let stats = meter.finish(&artifact, &qsc.display().to_string(), &clip.input, kernels.name, Some(1.0));

@@ -1,27 +1,21 @@
 //! `eval`: how well the artifact agrees with the float model, gated and dense, on the same frames.
 //!
-//! The reference is the imported graph before quantisation, run in f32. Whether that import is right is another
-//! question: on the first frame the reference itself is compared with the ONNX file run by tract, where tract can run it.
+//! The reference is the imported graph before quantisation, run in f32, or a folder of its outputs on the same clip, which a
+//! board can read that has no importer (see [`reference`](super::reference)).
 
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 
-use anyhow::{Context, Result, bail, ensure};
+use anyhow::{Context, Result, bail};
 use quiescent::Mode;
 use quiescent_tools::artifact::{self, Artifact, OutputData, as_task};
-use quiescent_tools::calibrate;
 use quiescent_tools::clip::FitMap;
-use quiescent_tools::convert::{self, Prepared};
-use quiescent_tools::exec::Executor;
-use quiescent_tools::feed::onnx_order;
-use quiescent_tools::ir::ElementType;
-use quiescent_tools::lower::Hold;
-use quiescent_tools::oracle::Oracle;
 use quiescent_tools::task::{Agreement, Detection, Kind, Labels, Summary, Task, ap50};
 use serde::Serialize;
 
 use super::args::{self, ClipArgs, KernelArgs};
 use super::measure::{Meter, RunStats, timed};
+use super::reference::{Reference, Relative, Source};
 use super::talk::{Talk, count, percent};
 
 /// Judges an artifact against the float model
@@ -29,9 +23,12 @@ use super::talk::{Talk, count, percent};
 pub struct Args {
     /// The artifact
     model: PathBuf,
-    /// The ONNX model it was made from
+    /// The ONNX model it was made from, or a folder that --dump-reference wrote for the same clip
     #[arg(long, value_name = "ONNX")]
     against: PathBuf,
+    /// Writes the reference's outputs to this folder, for --against on a machine without the importer
+    #[arg(long, value_name = "DIR")]
+    dump_reference: Option<PathBuf>,
     #[command(flatten)]
     clip: ClipArgs,
     /// How the outputs read; the artifact's own task when left out
@@ -82,18 +79,21 @@ pub fn main(a: &Args, talk: &Talk) -> Result<()> {
         bail!("--labels: AP50 needs a task of detections; this one is {}", task.name);
     }
     let scale = (!a.dense).then_some(a.gate_scale);
-    let e = evaluate(&artifact, &a.model, &a.against, &a.clip, &task, labels.as_ref(), scale, a.kernels.select()?, talk)?;
+    let source = Source::open(&a.against, &artifact)?;
+    if let Some(dir) = &a.dump_reference {
+        args::folder("--dump-reference", dir)?;
+    }
+    let reference = source.start(a.dump_reference.as_deref())?;
+    let e = evaluate(&artifact, &a.model, reference, &a.clip, &task, labels.as_ref(), scale, a.kernels.select()?, talk)?;
     talk.result(&e, || e.text())
 }
 
 /// Both executions and the reference, frame by frame.
 #[allow(clippy::too_many_arguments)]
 pub fn evaluate(
-    artifact: &Artifact, file: &Path, onnx: &Path, clip: &ClipArgs, task: &Task, labels: Option<&Labels>, scale: Option<f32>,
+    artifact: &Artifact, file: &Path, mut reference: Reference, clip: &ClipArgs, task: &Task, labels: Option<&Labels>, scale: Option<f32>,
     kernels: &'static quiescent::kernels::Kernels, talk: &Talk,
 ) -> Result<Evaluation> {
-    let prepared = reference(artifact, onnx)?;
-    let mut float = Executor::new(&prepared.float)?;
     let (mut dense_arena, mut gated_arena) = (artifact.arena(), artifact.arena());
     let mut dense = artifact.engine(&mut dense_arena, kernels)?;
     let mut gated = artifact.engine(&mut gated_arena, kernels)?;
@@ -109,16 +109,14 @@ pub fn evaluate(
     for (i, fed) in feed.enumerate() {
         let fed = fed?;
         let at = || format!("{}, frame {i}", clip.input);
-        let x = convert::float_input(&prepared, &fed.input);
-        float.run(std::slice::from_ref(&x)).with_context(at)?;
-        let reference = reference_outputs(&prepared, &float);
+        let expected = reference.outputs(i, &fed.input).with_context(at)?;
         if i == 0 {
-            oracle = against_tract(onnx, &prepared, &x, &reference);
+            oracle = reference.checked(&fed.input, &expected);
         }
-        let truth = by_float.own(&reference, i)?;
+        let truth = by_float.own(&expected, i)?;
         let (done, ms) = timed(|| artifact::step(&mut dense, &fed.input).map(drop));
         done.with_context(at)?;
-        by_dense.add(&truth, &reference, &artifact::read_outputs(&dense.outputs()), i)?;
+        by_dense.add(&truth, &expected, &artifact::read_outputs(&dense.outputs()), i)?;
         if scale.is_none() {
             meter.add(&dense, ms);
         } else {
@@ -126,7 +124,7 @@ pub fn evaluate(
             let (done, ms) = timed(|| artifact::step(&mut gated, &fed.input).map(drop));
             done.with_context(at)?;
             meter.add(&gated, ms);
-            by_gated.add(&truth, &reference, &artifact::read_outputs(&gated.outputs()), i)?;
+            by_gated.add(&truth, &expected, &artifact::read_outputs(&gated.outputs()), i)?;
         }
         bar.inc(1);
     }
@@ -142,85 +140,6 @@ pub fn evaluate(
         tract: oracle.1,
         ap50_float,
     })
-}
-
-/// The float graph the artifact was made from.
-fn reference(artifact: &Artifact, onnx: &Path) -> Result<Prepared> {
-    let spec = &artifact.meta.input;
-    let options = convert::Options {
-        model: onnx.into(),
-        calib: Vec::new(),
-        task: None,
-        gates: false,
-        hold: Hold::None,
-        profile: quiescent::format::Profile::Any,
-        input_shape: Some(spec.onnx_shape.clone()),
-        norm: spec.norm.clone(),
-        mode: Some(spec.fit.mode()),
-        frames: 1,
-        calibrate: calibrate::Options::default(),
-    };
-    let prepared = convert::prepare(&options, None)
-        .with_context(|| format!("--against {} (the artifact was made from {})", onnx.display(), artifact.meta.model))?;
-    ensure!(
-        prepared.input.shape == spec.shape && prepared.input.kind == spec.kind,
-        "--against {}: its input is {:?}, the artifact's is {:?}; is it the model the artifact was made from ({})?",
-        onnx.display(), prepared.input.shape, spec.shape, artifact.meta.model
-    );
-    let model = artifact.model();
-    let ours: Vec<Vec<usize>> = model.outputs.iter().map(|o| o.shape[..o.rank as usize].iter().map(|n| *n as usize).collect()).collect();
-    let theirs: Vec<Vec<usize>> = prepared.float.outputs.iter().map(|o| o.onnx_shape.clone()).collect();
-    ensure!(
-        ours == theirs,
-        "--against {}: its outputs are {theirs:?}, the artifact's are {ours:?}; is it the model the artifact was made from ({})?",
-        onnx.display(), artifact.meta.model
-    );
-    Ok(prepared)
-}
-
-fn reference_outputs(p: &Prepared, float: &Executor) -> Vec<OutputData> {
-    let named = p.float.outputs.iter().zip(float.outputs());
-    named.map(|(o, data)| OutputData { name: o.name.clone(), shape: o.onnx_shape.clone(), data }).collect()
-}
-
-/// Largest relative error of the reference, and a remark where there is none.
-fn against_tract(onnx: &Path, p: &Prepared, x: &[f32], reference: &[OutputData]) -> (Option<f64>, Option<String>) {
-    if p.float.inputs.first().is_some_and(|i| i.onnx_type != ElementType::F32) || p.float.tensors.iter().any(|t| t.codes.is_some()) {
-        return (None, Some("not asked: it rounds some quantised models unlike the ONNX definition".into()));
-    }
-    
-    let run = || Oracle::load(onnx, Some(&p.input.onnx_shape))?.run(&[onnx_order(&p.input, x)]);
-    match run() {
-        Ok(outputs) => {
-            let worst = outputs.iter().zip(reference).map(|(t, r)| {
-                let mut e = Relative::default();
-                e.add(t, &r.data);
-                e.value()
-            });
-            (Some(worst.fold(0.0, f64::max)), None)
-        }
-        Err(e) => (None, Some(format!("{e:#}"))),
-    }
-}
-
-/// `|ours - reference| / |reference|` accumulated.
-#[derive(Clone, Copy, Default)]
-struct Relative {
-    error: f64,
-    norm: f64,
-}
-
-impl Relative {
-    fn add(&mut self, reference: &[f32], ours: &[f32]) {
-        for (r, o) in reference.iter().zip(ours) {
-            self.error += (*o as f64 - *r as f64).powi(2);
-            self.norm += (*r as f64).powi(2);
-        }
-    }
-
-    fn value(&self) -> f64 {
-        if self.error == 0.0 { 0.0 } else { (self.error / self.norm.max(f64::MIN_POSITIVE)).sqrt() }
-    }
 }
 
 /// One execution against the reference.

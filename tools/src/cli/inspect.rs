@@ -8,8 +8,7 @@ use quiescent::kernels;
 use quiescent_tools::artifact::{Artifact, InputKind};
 use serde::Serialize;
 
-use super::convert::{points_text, profile_name, triples};
-use super::talk::{Talk, bytes, count, percent};
+use super::talk::{Talk, bytes, count, percent, points_text, profile_name, triples};
 
 /// Says what an artifact holds
 #[derive(clap::Args)]
@@ -61,7 +60,7 @@ struct Input {
     /// `[h, w, c]`.
     shape: [usize; 3],
     kind: InputKind,
-    norm: Option<quiescent_tools::lower::Norm>,
+    norm: Option<quiescent_tools::artifact::Norm>,
     letterbox: Option<u8>,
 }
 

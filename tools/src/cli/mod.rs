@@ -7,18 +7,26 @@
 //! bake      artifact -> source code for firmware
 //! ```
 //!
+//! Built without the feature `import`, for a board, it has no `convert` and no `demo`, and `eval` takes dumped references only.
+//!
 //! A command gathers its result in one serialisable value and prints it once, at the end: as text, or as one JSON object
 //! with `--json`. Errors are one line, `error: what: why`, and exit status 1 (2 for a wrong flag).
+
+#![cfg_attr(not(feature = "import"), allow(dead_code))]
 
 mod args;
 mod bake;
 mod bench;
+#[cfg(feature = "import")]
 mod convert;
+#[cfg(feature = "import")]
 mod demo;
+mod dumps;
 mod eval;
 mod inspect;
 mod measure;
 mod pictures;
+mod reference;
 mod run;
 mod talk;
 
@@ -43,12 +51,14 @@ struct Cli {
 
 #[derive(Subcommand)]
 enum Command {
+    #[cfg(feature = "import")]
     Convert(convert::Args),
     Inspect(inspect::Args),
     Run(run::Args),
     Eval(eval::Args),
     Bench(bench::Args),
     Bake(bake::Args),
+    #[cfg(feature = "import")]
     Demo(demo::Args),
 }
 
@@ -66,12 +76,14 @@ pub fn main() -> ExitCode {
 
 fn dispatch(command: &Command, talk: &Talk) -> Result<()> {
     match command {
+        #[cfg(feature = "import")]
         Command::Convert(a) => convert::main(a, talk),
         Command::Inspect(a) => inspect::main(a, talk),
         Command::Run(a) => run::main(a, talk),
         Command::Eval(a) => eval::main(a, talk),
         Command::Bench(a) => bench::main(a, talk),
         Command::Bake(a) => bake::main(a, talk),
+        #[cfg(feature = "import")]
         Command::Demo(a) => demo::main(a, talk),
     }
 }

@@ -1,14 +1,13 @@
 //! `run`: an artifact over a clip, frame by frame; nothing of the clip is kept.
 
-use std::collections::BTreeSet;
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 
 use anyhow::{Context, Result, bail};
 use quiescent::Mode;
-use quiescent_tools::artifact::{self, Artifact, OutputData};
-use quiescent_tools::clip::npy;
+use quiescent_tools::artifact::{self, Artifact};
 
 use super::args::{self, ClipArgs, KernelArgs};
+use super::dumps;
 use super::measure::{Meter, timed};
 use super::pictures::Pictures;
 use super::talk::Talk;
@@ -73,7 +72,7 @@ pub fn main(a: &Args, talk: &Talk) -> Result<()> {
         if a.dump.is_some() || pictures.is_some() {
             let outputs = artifact::read_outputs(&engine.outputs());
             if let Some(dir) = &a.dump {
-                dump(dir, i, &outputs)?;
+                dumps::write(dir, i, &outputs)?;
             }
             if let Some(pictures) = &mut pictures {
                 let Some(picture) = &fed.picture else { bail!("--overlay: {} holds tensors; pictures are needed", a.clip.input) };
@@ -114,23 +113,4 @@ pub fn main(a: &Args, talk: &Talk) -> Result<()> {
         }
         t
     })
-}
-
-/// One file per output.
-fn dump(dir: &Path, frame: usize, outputs: &[OutputData]) -> Result<()> {
-    let mut taken = BTreeSet::new();
-    for (k, o) in outputs.iter().enumerate() {
-        let mut name = file_part(&o.name);
-        if name.is_empty() || !taken.insert(name.clone()) {
-            name = format!("{name}_{k}");
-        }
-        npy::write(&dir.join(format!("frame{frame:05}_{name}.npy")), &o.shape, &o.data)?;
-    }
-    Ok(())
-}
-
-/// A name every file system takes.
-fn file_part(name: &str) -> String {
-    let keep = |c: char| if c.is_ascii_alphanumeric() || matches!(c, '.' | '-' | '_') { c } else { '_' };
-    name.chars().map(keep).take(100).collect()
 }

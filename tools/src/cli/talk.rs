@@ -5,6 +5,7 @@ use std::time::Duration;
 
 use anyhow::{Context, Result};
 use indicatif::{ProgressBar, ProgressStyle};
+use quiescent::format::{Point, Profile};
 use serde::Serialize;
 
 pub struct Talk {
@@ -87,4 +88,33 @@ pub fn bytes(n: usize) -> String {
 
 pub fn percent(share: f64) -> String {
     format!("{:.1} %", 100.0 * share)
+}
+
+/// A table of operating points `(scale, agreement, work)`.
+pub fn points_text(points: &[(f32, f32, f32)]) -> String {
+    if points.is_empty() {
+        return String::new();
+    }
+    let mut t = String::from("operating points on the calibration clips\n  --gate-scale  agreement  work left\n");
+    for (scale, agreement, work) in points {
+        t += &format!("  {scale:12.3}  {agreement:9.4}  {:>9}\n", percent(*work as f64));
+    }
+    t
+}
+
+pub fn triples(points: &[Point]) -> Vec<(f32, f32, f32)> {
+    points.iter().map(|p| (p.scale, p.agreement, p.work)).collect()
+}
+
+/// The name of a profile, as in `--target`.
+pub fn profile_name(code: u16) -> &'static str {
+    match Profile::new(code) {
+        Some(Profile::X86Avx2) => "x86_64-avx2",
+        Some(Profile::X86Avx512) => "x86_64-avx512",
+        Some(Profile::Aarch64Neon) => "aarch64-neon",
+        Some(Profile::Aarch64DotProd) => "aarch64-dotprod",
+        Some(Profile::Aarch64I8mm) => "aarch64-i8mm",
+        Some(Profile::Any) => "any",
+        None => "unknown",
+    }
 }

@@ -2,7 +2,7 @@
 
 use anyhow::{Context, Result, ensure};
 
-use crate::artifact::{InputKind, InputSpec};
+use crate::artifact::{InputKind, InputSpec, Norm};
 use crate::clip::fit::Resize;
 use crate::clip::{self, FitMap, Frame, Source, TensorData};
 
@@ -108,7 +108,7 @@ impl Iterator for Feed {
 }
 
 /// What the model computes with: `(pixel * scale - mean) / std`.
-pub fn reals(pixels: &[u8], norm: Option<&crate::lower::Norm>, c: usize) -> Vec<f32> {
+pub fn reals(pixels: &[u8], norm: Option<&Norm>, c: usize) -> Vec<f32> {
     let Some(norm) = norm else { return pixels.iter().map(|p| *p as f32).collect() };
     let at = |v: &[f32], k: usize| v.get(k).or(v.first()).copied().unwrap_or(0.0);
     pixels

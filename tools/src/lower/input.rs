@@ -10,45 +10,17 @@
 
 use anyhow::{Result, bail, ensure};
 
+use crate::artifact::Norm;
 use crate::calibrate::Quant;
 use crate::ir::{Binary, Graph, Node, Op, Tensor};
-use crate::task::{Color, InputHints};
 
-/// Preprocessing of a frame: `(pixel * scale - mean) / std` per channel, in the model's channel order.
-#[derive(Clone, Debug, PartialEq, serde::Serialize, serde::Deserialize)]
-pub struct Norm {
-    pub scale: f32,
-    pub mean: Vec<f32>,
-    pub std: Vec<f32>,
-    /// The model takes blue first; frames are RGB.
-    pub bgr: bool,
-}
-
-impl Norm {
-    /// Pixels as they are.
-    pub fn plain() -> Self {
-        Self { scale: 1.0, mean: vec![0.0], std: vec![1.0], bgr: false }
-    }
-
-    /// What a task file says of the input; `None` if it says nothing.
-    pub fn from_hints(hints: &InputHints) -> Option<Self> {
-        let plain = Self::plain();
-        let said = hints.scale.is_some() || hints.mean.is_some() || hints.std.is_some() || hints.color.is_some();
-        said.then(|| Self {
-            scale: hints.scale.unwrap_or(plain.scale),
-            mean: hints.mean.clone().unwrap_or(plain.mean),
-            std: hints.std.clone().unwrap_or(plain.std),
-            bgr: hints.color == Some(Color::Bgr),
-        })
-    }
-
-    fn of(v: &[f32], c: usize) -> Result<f32> {
-        match v {
-            [one] => Ok(*one),
-            _ => v.get(c).copied().ok_or_else(|| {
-                anyhow::anyhow!("{} mean or std values for channel {c}: give one, or one per channel", v.len())
-            }),
-        }
+/// Value `c` of a mean or deviation: one for all channels, or one each.
+fn value_of(v: &[f32], c: usize) -> Result<f32> {
+    match v {
+        [one] => Ok(*one),
+        _ => v.get(c).copied().ok_or_else(|| {
+            anyhow::anyhow!("{} mean or std values for channel {c}: give one, or one per channel", v.len())
+        }),
     }
 }
 
@@ -64,7 +36,7 @@ pub fn fold_input(graph: &mut Graph, norm: &Norm) -> Result<Quant> {
     let norm = &absorb(graph, norm)?;
     let (mut scale, mut zero, mut delta) = (Vec::new(), Vec::new(), Vec::new());
     for k in 0..c {
-        let (mean, std) = (Norm::of(&norm.mean, k)?, Norm::of(&norm.std, k)?);
+        let (mean, std) = (value_of(&norm.mean, k)?, value_of(&norm.std, k)?);
         ensure!(
             norm.scale > 0.0 && std > 0.0 && norm.scale.is_finite() && mean.is_finite(),
             "scale and std must be positive (channel {k}: scale {}, std {std})", norm.scale
@@ -112,9 +84,9 @@ fn absorb(graph: &mut Graph, norm: &Norm) -> Result<Norm> {
         let (mut mean, mut std) = (Vec::new(), Vec::new());
         for (k, (a, b)) in steps.iter().enumerate() {
             // a * (p - m) / s + b = (p - (m - b * s / a)) / (s / a)
-            let s = Norm::of(&norm.std, k)? / a;
+            let s = value_of(&norm.std, k)? / a;
             std.push(s);
-            mean.push(Norm::of(&norm.mean, k)? - b * s);
+            mean.push(value_of(&norm.mean, k)? - b * s);
         }
         // The zero code of the padding has to exist.
         let exists = |mean: &f32| (-0.5..=255.5).contains(&(mean / norm.scale));

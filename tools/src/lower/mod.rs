@@ -15,8 +15,10 @@ mod items;
 mod memory;
 mod pack;
 
-pub use input::{Norm, fold_input};
+pub use input::fold_input;
 pub use memory::Hold;
+
+pub use crate::artifact::{Norm, StepInfo};
 
 use std::collections::BTreeMap;
 
@@ -34,22 +36,6 @@ pub struct Options {
     pub hold: Hold,
     /// Gates on (thresholds start at 0 and are set by the search) or off.
     pub gates: bool,
-}
-
-/// What a step of the artifact came from.
-#[derive(Clone, Debug, serde::Serialize, serde::Deserialize)]
-pub struct StepInfo {
-    /// Name of the ONNX node.
-    pub name: String,
-    pub op: String,
-    /// `[h, w, c]` of the output.
-    pub shape: [usize; 3],
-    /// Multiply-accumulates of the whole map.
-    pub macs: u64,
-    /// Bits of the weights, 0 without.
-    pub bits: u32,
-    /// Bytes of weights and tables.
-    pub bytes: usize,
 }
 
 /// The artifact's records, and what people want to know of them.

@@ -40,8 +40,8 @@ unsafe fn convolution(t: &ConvTile) {
             while row < t.rows_in.len() {
                 let left = t.rows_in.len() - row;
                 row += match left {
-                    ..=2 => tile::<1, 2>(t, row, left, block),
-                    ..=4 => tile::<2, 4>(t, row, left, block),
+                    ..3 => tile::<1, 2>(t, row, left, block),
+                    3 | 4 => tile::<2, 4>(t, row, left, block),
                     _ => tile::<3, 6>(t, row, left.min(6), block),
                 };
             }
