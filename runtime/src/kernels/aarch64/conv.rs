@@ -6,7 +6,7 @@
 use core::arch::aarch64::*;
 
 use super::super::ConvTile;
-use super::finish::{Affine, Sums};
+use super::finish::{self, Affine, Sums};
 
 /// First taps of `R` rows, the last one repeated.
 ///
@@ -16,8 +16,8 @@ use super::finish::{Affine, Sums};
 pub(super) unsafe fn rows<const R: usize>(t: &ConvTile, row: usize, count: usize) -> [*const u8; R] {
     let mut x = [t.input; R];
     for (r, x) in x.iter_mut().enumerate() {
-        // SAFETY: offsets of the tile's rows.
-        *x = unsafe { t.input.add(t.rows_in[row + r.min(count - 1)] as usize) };
+        // SAFETY: offsets of the tile's rows, which `row + count` does not exceed.
+        *x = unsafe { t.input.add(*t.rows_in.get_unchecked(row + r.min(count - 1)) as usize) };
     }
     x
 }
@@ -32,18 +32,35 @@ pub(super) unsafe fn panel(t: &ConvTile, block: usize) -> *const i8 {
     unsafe { t.weights.as_ptr().add(block * t.segments.len() * t.quads * 64) }
 }
 
+/// Rows of a tile.
+#[inline(always)]
+pub(super) fn len(t: &ConvTile) -> usize {
+    t.rows_in.len().min(t.rows_out.len())
+}
+
 /// Stores what rows `row..row + count` sum to.
 ///
 /// # Safety
-/// The tile is valid; rows and block are in it.
+/// The tile is valid; `row + count <= len`, `count <= R`; the block is in it.
 #[inline(always)]
 pub(super) unsafe fn store<const R: usize>(t: &ConvTile, row: usize, count: usize, block: usize, sums: &[Sums; R]) {
+    let at = 16 * block;
     // SAFETY: the caller's.
     unsafe {
-        let affine = Affine::load(t, 16 * block);
-        for (r, sums) in sums.iter().enumerate() {
-            if r < count {
-                affine.finish(t, row + r, 16 * block, sums);
+        if finish::plain(t) {
+            let (affine, left) = (Affine::load(t, at), 16.min(t.oc - at));
+            for r in 0..R {
+                if r < count {
+                    affine.put(t, row + r, at, left, &sums[r]);
+                }
+            }
+        } else {
+            for r in 0..R {
+                if r < count {
+                    // A copy of this row alone: the caller's sums are registers if their address is never taken.
+                    let copy = [sums[r][0], sums[r][1], sums[r][2], sums[r][3]];
+                    finish::any(t, row + r, at, &copy);
+                }
             }
         }
     }

@@ -16,8 +16,8 @@ use core::arch::aarch64::*;
 use core::mem::MaybeUninit;
 
 use super::super::DepthwiseTile;
-use super::finish::{Affine, Sums};
-use super::part;
+use super::finish::{Affine, Sums, any, plain};
+use super::{conv, part};
 
 /// A byte dot product.
 pub(super) trait Dot {
@@ -41,16 +41,17 @@ pub(super) unsafe fn dots<D: Dot>(t: &DepthwiseTile) {
         // SAFETY: the caller's; 16 channels from `at`, or what is left of `oc`.
         unsafe {
             match t.oc - at {
-                16.. => dots_of::<D, true>(t, at, 16),
-                left => dots_of::<D, false>(t, at, left),
+                16.. if plain(t) => dots_of::<D, true, true>(t, at, 16),
+                left if plain(t) => dots_of::<D, false, true>(t, at, left),
+                left => dots_of::<D, false, false>(t, at, left.min(16)),
             }
         }
     }
 }
 
-/// Channels `at..at + n`; 16 if `FULL`.
+/// Channels `at..at + n`, 16 if `FULL`, of a tile that is plain if `PLAIN`.
 #[inline(always)]
-unsafe fn dots_of<D: Dot, const FULL: bool>(t: &DepthwiseTile, at: usize, n: usize) {
+unsafe fn dots_of<D: Dot, const FULL: bool, const PLAIN: bool>(t: &DepthwiseTile, at: usize, n: usize) {
     let (quads, rest) = t.segments.as_chunks::<4>();
     // SAFETY: `n` channels from `at` of every tap are readable, weights of all quads there (validity of the tile).
     unsafe {
@@ -68,7 +69,7 @@ unsafe fn dots_of<D: Dot, const FULL: bool>(t: &DepthwiseTile, at: usize, n: usi
             }
             start = [vnegq_s32(start[0]), vnegq_s32(start[1]), vnegq_s32(start[2]), vnegq_s32(start[3])];
         }
-        for row in 0..t.rows_in.len() {
+        for row in 0..conv::len(t) {
             let x = t.input.add(t.rows_in[row] as usize + at);
             let mut acc = start;
             // Macros, because a closure would be compiled without the features of the set.
@@ -101,7 +102,7 @@ unsafe fn dots_of<D: Dot, const FULL: bool>(t: &DepthwiseTile, at: usize, n: usi
                 }
                 _ => {}
             }
-            affine.finish(t, row, at, &acc);
+            if PLAIN { affine.put(t, row, at, n, &acc) } else { any(t, row, at, &acc) }
         }
     }
 }
@@ -122,7 +123,7 @@ unsafe fn interleave([a, b, c, d]: [uint8x16_t; 4]) -> [uint8x16_t; 4] {
     }
 }
 
-/// Taps whose weights are kept apart; those of larger kernels are taken apart again for each part of the taps.
+/// Taps whose weights are kept apart; larger kernels are summed one by one.
 const KEPT: usize = 64;
 
 /// The tile by 16-bit products.
@@ -135,26 +136,26 @@ pub(super) unsafe fn products(t: &DepthwiseTile) {
         // SAFETY: the caller's; 16 channels from `at`, or what is left of `oc`.
         unsafe {
             let mut kept = [const { MaybeUninit::uninit() }; KEPT];
-            let pairs = t.segments.len() <= KEPT && take_apart(t, at, 0, &mut kept);
+            let pairs = t.segments.len() <= KEPT && take_apart(t, at, &mut kept);
             match t.oc - at {
-                16.. if pairs => products_of::<true, true>(t, at, 16, &kept),
-                16.. => products_of::<true, false>(t, at, 16, &kept),
-                left if pairs => products_of::<false, true>(t, at, left, &kept),
-                left => products_of::<false, false>(t, at, left, &kept),
+                left if !pairs => one_by_one(t, at, left.min(16)),
+                16.. if plain(t) => products_of::<true, true>(t, at, 16, &kept),
+                left if plain(t) => products_of::<false, true>(t, at, left, &kept),
+                left => products_of::<false, false>(t, at, left.min(16), &kept),
             }
         }
     }
 }
 
-/// A vector of weights for each tap from `first`, a multiple of 4. Whether all are above -128.
+/// A vector of weights for each of up to `KEPT` taps. Whether all are above -128.
 #[inline(always)]
-unsafe fn take_apart(t: &DepthwiseTile, at: usize, first: usize, kept: &mut [MaybeUninit<int8x16_t>; KEPT]) -> bool {
+unsafe fn take_apart(t: &DepthwiseTile, at: usize, kept: &mut [MaybeUninit<int8x16_t>; KEPT]) -> bool {
     let mut kept = kept.as_chunks_mut::<4>().0.iter_mut();
     // SAFETY: the block's weights of all quads (validity of the tile).
     unsafe {
         let w = t.weights.as_ptr().add(at / 16 * t.quads * 64);
         let mut least = vdupq_n_s8(0);
-        for (q, kept) in (first / 4..t.quads).zip(&mut kept) {
+        for (q, kept) in (0..t.quads).zip(&mut kept) {
             let int8x16x4_t(a, b, c, d) = vld4q_s8(w.add(64 * q));
             least = vminq_s8(least, vminq_s8(vminq_s8(a, b), vminq_s8(c, d)));
             *kept = [a, b, c, d].map(MaybeUninit::new);
@@ -163,9 +164,9 @@ unsafe fn take_apart(t: &DepthwiseTile, at: usize, first: usize, kept: &mut [May
     }
 }
 
-/// Channels `at..at + n`; 16 if `FULL`. `PAIRS` needs all weights in `kept`, above -128.
+/// Channels `at..at + n`, 16 if `FULL`, of a tile that is plain if `PLAIN`. All weights are in `kept`, above -128.
 #[inline(always)]
-unsafe fn products_of<const FULL: bool, const PAIRS: bool>(
+unsafe fn products_of<const FULL: bool, const PLAIN: bool>(
     t: &DepthwiseTile,
     at: usize,
     n: usize,
@@ -179,15 +180,12 @@ unsafe fn products_of<const FULL: bool, const PAIRS: bool>(
             let x = if FULL { vld1q_u8(x) } else { part::load(x, n) };
             vreinterpretq_s8_u8(veorq_u8(x, flip))
         };
-        if !PAIRS {
-            return one_by_one(t, at, n, &affine);
-        }
         let w = core::slice::from_raw_parts(kept.as_ptr().cast::<int8x16_t>(), t.segments.len());
         let mut start = [vdupq_n_s32(0); 4];
         for &w in w {
             widen(&mut start, vshll_n_s8::<7>(vget_low_s8(w)), vshll_high_n_s8::<7>(w));
         }
-        for row in 0..t.rows_in.len() {
+        for row in 0..conv::len(t) {
             let x = t.input.add(t.rows_in[row] as usize + at);
             let mut acc = start;
             let (twos, last) = t.segments.as_chunks::<2>();
@@ -205,7 +203,7 @@ unsafe fn products_of<const FULL: bool, const PAIRS: bool>(
                 let (x, w) = (load(x.add(tap as usize)), *weights);
                 widen(&mut acc, vmull_s8(vget_low_s8(x), vget_low_s8(w)), vmull_high_s8(x, w));
             }
-            affine.finish(t, row, at, &acc);
+            if PLAIN { affine.put(t, row, at, n, &acc) } else { any(t, row, at, &acc) }
         }
     }
 }
@@ -224,11 +222,11 @@ unsafe fn widen(acc: &mut Sums, lo: int16x8_t, hi: int16x8_t) {
 
 /// Any weights, any number of taps.
 #[inline(never)]
-unsafe fn one_by_one(t: &DepthwiseTile, at: usize, n: usize, affine: &Affine) {
+unsafe fn one_by_one(t: &DepthwiseTile, at: usize, n: usize) {
     // SAFETY: `n` channels from `at` of every tap are readable, weights of all quads there (validity of the tile).
     unsafe {
         let w = t.weights.as_ptr().add(at / 16 * t.quads * 64);
-        for row in 0..t.rows_in.len() {
+        for row in 0..conv::len(t) {
             let x = t.input.add(t.rows_in[row] as usize + at);
             let mut acc = [vdupq_n_s32(0); 4];
             for (taps, q) in t.segments.chunks(4).zip(0..t.quads) {
@@ -244,7 +242,7 @@ unsafe fn one_by_one(t: &DepthwiseTile, at: usize, n: usize, affine: &Affine) {
                     acc[3] = vmlal_high_s16(acc[3], x[1], w[1]);
                 }
             }
-            affine.finish(t, row, at, &acc);
+            any(t, row, at, &acc);
         }
     }
 }

@@ -35,21 +35,32 @@ unsafe fn channelwise(t: &DepthwiseTile) {
 
 #[target_feature(enable = "neon,dotprod")]
 unsafe fn convolution(t: &ConvTile) {
-    // SAFETY: the tile is valid (the caller), the features are this function's; `row + count` rows are in the tile.
+    // SAFETY: the tile is valid (the caller), the features are this function's.
     unsafe {
         for block in 0..t.oc.div_ceil(16) {
-            let start = prepare(t, block);
-            let mut row = 0;
-            while row < t.rows_in.len() {
-                row += match t.rows_in.len() - row {
-                    1 => tile::<1>(t, row, block, &start),
-                    2 => tile::<2>(t, row, block, &start),
-                    3 => tile::<3>(t, row, block, &start),
-                    _ => tile::<ROWS>(t, row, block, &start),
-                };
-            }
+            rows(t, block);
         }
         table::apply(t);
+    }
+}
+
+#[inline(never)]
+#[target_feature(enable = "neon,dotprod")]
+unsafe fn rows(t: &ConvTile, block: usize) {
+    // SAFETY: the tile is valid (the caller), the features are this function's; rows up to `len` are in the tile.
+    unsafe {
+        let start = prepare(t, block);
+        let (mut row, len) = (0, conv::len(t));
+        while row + ROWS <= len {
+            tile::<ROWS>(t, row, block, &start);
+            row += ROWS;
+        }
+        match len - row {
+            1 => tile::<1>(t, row, block, &start),
+            2 => tile::<2>(t, row, block, &start),
+            3 => tile::<3>(t, row, block, &start),
+            _ => {}
+        }
     }
 }
 
@@ -73,9 +84,8 @@ unsafe fn prepare(t: &ConvTile, block: usize) -> Sums {
     }
 }
 
-/// Returns the rows done: `R`.
 #[inline(always)]
-unsafe fn tile<const R: usize>(t: &ConvTile, row: usize, block: usize, start: &Sums) -> usize {
+unsafe fn tile<const R: usize>(t: &ConvTile, row: usize, block: usize, start: &Sums) {
     // SAFETY: `4 * quads` bytes from each row and segment are readable, weights of all quads there (validity of the tile).
     unsafe {
         let x = conv::rows::<R>(t, row, R);
@@ -116,7 +126,6 @@ unsafe fn tile<const R: usize>(t: &ConvTile, row: usize, block: usize, start: &S
         }
         conv::store::<R>(t, row, R, block, &acc);
     }
-    R
 }
 
 /// Codes less 128.
@@ -131,10 +140,10 @@ unsafe fn signed(x: uint8x16_t) -> uint8x16_t {
 unsafe fn quad<const R: usize, const Q: i32>(acc: &mut [Sums; R], w: *const i8, codes: &[uint8x16_t; R]) {
     // SAFETY: 64 bytes of weights; features: the caller.
     unsafe {
+        let w = [vld1q_s8(w), vld1q_s8(w.add(16)), vld1q_s8(w.add(32)), vld1q_s8(w.add(48))];
         for n in 0..4 {
-            let w = vld1q_s8(w.add(16 * n));
             for r in 0..R {
-                acc[r][n] = by_element::<Q>(acc[r][n], w, codes[r]);
+                acc[r][n] = by_element::<Q>(acc[r][n], w[n], codes[r]);
             }
         }
     }

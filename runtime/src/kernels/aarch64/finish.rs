@@ -40,33 +40,70 @@ impl Affine {
         }
     }
 
-    /// Results of row `row`, outputs from `at`.
+    /// `f32(sum) * m + b`.
+    #[inline(always)]
+    unsafe fn apply(&self, sums: &Sums) -> [float32x4_t; 4] {
+        // SAFETY: NEON is part of the target.
+        unsafe {
+            let y = |n: usize| vaddq_f32(vmulq_f32(vcvtq_f32_s32(sums[n]), self.m[n]), self.b[n]);
+            [y(0), y(1), y(2), y(3)]
+        }
+    }
+
+    #[inline(always)]
+    unsafe fn codes(&self, y: [float32x4_t; 4]) -> uint8x16_t {
+        // SAFETY: NEON is part of the target.
+        unsafe { vminq_u8(vmaxq_u8(rounded(y), self.lo), self.hi) }
+    }
+
+    /// Codes of row `row`, outputs `at..at + left`, of a tile that is [`plain`].
     ///
     /// # Safety
-    /// As `load`; `row` is in the tile.
+    /// As `load`; `row` is below the length of `rows_out`, `left` is `16.min(oc - at)`.
     #[inline(always)]
-    pub(super) unsafe fn finish(&self, t: &ConvTile, row: usize, at: usize, sums: &Sums) {
-        let left = 16.min(t.oc - at);
-        // SAFETY: `left` outputs of the row are writable, and readable in the residual (validity of the tile).
+    pub(super) unsafe fn put(&self, t: &ConvTile, row: usize, at: usize, left: usize, sums: &Sums) {
+        // SAFETY: `left` outputs of the row are writable (validity of the tile).
         unsafe {
-            let mut y = [vdupq_n_f32(0.0); 4];
-            for n in 0..4 {
-                y[n] = vaddq_f32(vmulq_f32(vcvtq_f32_s32(sums[n]), self.m[n]), self.b[n]);
+            let codes = self.codes(self.apply(sums));
+            let out = t.output.add(*t.rows_out.get_unchecked(row) as usize + at);
+            match left {
+                16 => vst1q_u8(out, codes),
+                8 => vst1_u8(out, vget_low_u8(codes)),
+                _ => part::store(codes, out, left),
             }
-            if let Some(res) = &t.residual {
-                let x = widened(part::load(res.input.add(res.rows[row] as usize + at), left));
-                for n in 0..4 {
-                    let r = vld1q_f32(res.r.as_ptr().add(at + 4 * n));
-                    y[n] = vaddq_f32(y[n], vmulq_f32(vcvtq_f32_u32(x[n]), r));
-                }
-            }
-            let out = t.output.add(t.rows_out[row] as usize);
-            if t.real {
-                return reals(t, out.cast::<f32>().add(at), left, &y);
-            }
-            let codes = vminq_u8(vmaxq_u8(rounded(y), self.lo), self.hi);
-            part::store(codes, out.add(at), left);
         }
+    }
+}
+
+/// Whether results are codes of the sums alone.
+#[inline(always)]
+pub(super) fn plain(t: &ConvTile) -> bool {
+    !t.real && t.residual.is_none()
+}
+
+/// Results of row `row`, outputs from `at`, of any tile.
+///
+/// # Safety
+/// The tile is valid, `row` in it, `at` a multiple of 16 below `oc`.
+#[inline(never)]
+pub(super) unsafe fn any(t: &ConvTile, row: usize, at: usize, sums: &Sums) {
+    let left = 16.min(t.oc - at);
+    // SAFETY: `left` outputs of the row are writable, and readable in the residual (validity of the tile).
+    unsafe {
+        let affine = Affine::load(t, at);
+        let mut y = affine.apply(sums);
+        if let Some(res) = &t.residual {
+            let x = widened(part::load(res.input.add(res.rows[row] as usize + at), left));
+            for n in 0..4 {
+                let r = vld1q_f32(res.r.as_ptr().add(at + 4 * n));
+                y[n] = vaddq_f32(y[n], vmulq_f32(vcvtq_f32_u32(x[n]), r));
+            }
+        }
+        let out = t.output.add(t.rows_out[row] as usize);
+        if t.real {
+            return reals(t, out.cast::<f32>().add(at), left, &y);
+        }
+        part::store(affine.codes(y), out.add(at), left);
     }
 }
 

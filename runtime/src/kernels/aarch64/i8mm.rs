@@ -33,35 +33,59 @@ unsafe fn channelwise(t: &DepthwiseTile) {
 
 #[target_feature(enable = "neon,i8mm")]
 unsafe fn convolution(t: &ConvTile) {
-    // SAFETY: the tile is valid (the caller), the features are this function's; `row + count` rows are in the tile.
+    // SAFETY: the tile is valid (the caller), the features are this function's.
     unsafe {
         for block in 0..t.oc.div_ceil(16) {
-            let mut row = 0;
-            while row < t.rows_in.len() {
-                let left = t.rows_in.len() - row;
-                row += match left {
-                    ..3 => tile::<1, 2>(t, row, left, block),
-                    3 | 4 => tile::<2, 4>(t, row, left, block),
-                    _ => tile::<3, 6>(t, row, left.min(6), block),
-                };
-            }
+            rows(t, block);
         }
         table::apply(t);
     }
 }
 
-/// `P` pairs of rows, `R = 2 P`, of which `count` are stored. Returns `count`.
+#[inline(never)]
+#[target_feature(enable = "neon,i8mm")]
+unsafe fn rows(t: &ConvTile, block: usize) {
+    // SAFETY: the tile is valid (the caller), the features are this function's; rows up to `len` are in the tile.
+    unsafe {
+        let (mut row, len) = (0, conv::len(t));
+        while row + 4 <= len {
+            tile::<2, 4, 4>(t, row, block);
+            row += 4;
+        }
+        match len - row {
+            1 => tile::<1, 2, 1>(t, row, block),
+            2 => tile::<1, 2, 2>(t, row, block),
+            3 => tile::<2, 4, 3>(t, row, block),
+            _ => {}
+        }
+    }
+}
+
+/// `P` pairs of rows, `R = 2 P`, of which `COUNT` are stored.
 #[inline(always)]
-unsafe fn tile<const P: usize, const R: usize>(t: &ConvTile, row: usize, count: usize, block: usize) -> usize {
+unsafe fn tile<const P: usize, const R: usize, const COUNT: usize>(t: &ConvTile, row: usize, block: usize) {
     // SAFETY: `4 * quads` bytes from each row and segment are readable, weights of all quads there (validity of the tile).
     unsafe {
-        let x = conv::rows::<R>(t, row, count);
+        let x = conv::rows::<R>(t, row, COUNT);
         let mut w = conv::panel(t, block);
         let mut acc = [[vdupq_n_s32(0); 8]; P];
         let mut codes = [vdupq_n_u8(0); P];
         for &segment in t.segments {
             let (mut at, mut quads) = (segment as usize, t.quads);
-            while quads >= 2 {
+            let mut next = codes;
+            while quads >= 4 {
+                for p in 0..P {
+                    let [a, b] = [x[2 * p], x[2 * p + 1]].map(|x| vreinterpretq_u64_u8(vld1q_u8(x.add(at))));
+                    codes[p] = vreinterpretq_u8_u64(vzip1q_u64(a, b));
+                    next[p] = vreinterpretq_u8_u64(vzip2q_u64(a, b));
+                }
+                eight::<P, true>(&mut acc, w, &codes);
+                eight::<P, true>(&mut acc, w.add(128), &next);
+                w = w.add(256);
+                at += 16;
+                quads -= 4;
+            }
+            if quads >= 2 {
                 for p in 0..P {
                     codes[p] = vcombine_u8(vld1_u8(x[2 * p].add(at)), vld1_u8(x[2 * p + 1].add(at)));
                 }
@@ -87,9 +111,8 @@ unsafe fn tile<const P: usize, const R: usize>(t: &ConvTile, row: usize, count: 
                 sums[2 * p + 1][n] = vreinterpretq_s32_s64(vzip2q_s64(a, b));
             }
         }
-        conv::store::<R>(t, row, count, block, &sums);
+        conv::store::<R>(t, row, COUNT, block, &sums);
     }
-    count
 }
 
 /// 8 inputs of every row; the second 4 have no weights unless `BOTH`.

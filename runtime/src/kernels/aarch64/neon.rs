@@ -40,22 +40,17 @@ unsafe fn convolution(t: &ConvTile) {
     }
 }
 
-#[inline(always)]
+#[inline(never)]
 unsafe fn rows<const PAIRS: bool>(t: &ConvTile, block: usize, start: &Sums) {
-    let mut row = 0;
-    while row < t.rows_in.len() {
-        // SAFETY: the tile is valid (the caller); `row + count` rows are in it.
-        unsafe {
-            row += match t.rows_in.len() - row {
-                1 => {
-                    tile::<1, PAIRS>(t, row, block, start);
-                    1
-                }
-                _ => {
-                    tile::<ROWS, PAIRS>(t, row, block, start);
-                    ROWS
-                }
-            };
+    let (mut row, len) = (0, conv::len(t));
+    // SAFETY: the tile is valid (the caller); rows up to `len` are in it.
+    unsafe {
+        while row + ROWS <= len {
+            tile::<ROWS, PAIRS>(t, row, block, start);
+            row += ROWS;
+        }
+        if row < len {
+            tile::<1, PAIRS>(t, row, block, start);
         }
     }
 }
