@@ -10,6 +10,7 @@
 //!
 //! `net.rs` builds graphs, `graphs.rs` holds them, `scene.rs` draws frames.
 
+mod conformance;
 mod drift;
 mod exact;
 mod graphs;

@@ -1,0 +1,69 @@
+//! Writes the artifacts of `runtime/tests/conformance.rs`, which every target executes.
+
+use std::path::Path;
+
+use quiescent_tools::artifact::Artifact;
+use quiescent_tools::ir::{Op, Shape, Unary};
+use quiescent_tools::lower::Hold;
+
+use crate::graphs::{self, Case};
+use crate::net::{self, Net, same, set_thresholds};
+use crate::plan;
+
+/// Elements in another order, sums over channels, a map in f32.
+fn moved() -> Case {
+    let mut n = Net::new(8, 12, 18, 2);
+    let x = n.block(0, 8, same(3).stride(2));
+    let Shape { h, w, c } = n.shape(x);
+    // Lines and columns change places.
+    let index = (0..h * w * c).map(|i| ((i / c % h * w + i / c / h) * c + i % c) as u32).collect();
+    let x = n.node(Op::Permute { index }, &[x], Shape { h: w, w: h, c });
+    let x = n.conv(x, 19, same(1));
+    let float = n.g.nodes.last().unwrap().name.clone();
+    let x = n.act(x, Unary::Tanh);
+    let y = n.conv(x, 6, same(3));
+    n.output(y);
+    let s = n.shape(x);
+    let y = n.node(Op::ReduceChannels { mean: true }, &[x], Shape { c: 1, ..s });
+    n.output(y);
+    Case { name: "moved".into(), graph: n.done(), float_layers: vec![float] }
+}
+
+/// Wide rows: several vectors, and tails of every length.
+fn wide() -> Case {
+    let mut n = Net::new(9, 14, 40, 3);
+    let x = n.block(0, 24, same(3).stride(2));
+    let x = n.depthwise(x, same(3));
+    let x = n.block(x, 67, same(1));
+    let x = n.depthwise(x, same(5).stride(2));
+    let x = n.act(x, Unary::HardSwish);
+    let a = n.block(x, 35, same(1));
+    let b = n.block(x, 13, same(3));
+    let x = n.concat(&[a, b], quiescent_tools::ir::Axis::C);
+    let index = (0..48).map(|k| k / 2 + k % 2 * 24).collect();
+    let x = n.channels(x, index);
+    let y = n.conv(x, 17, same(1));
+    n.output(y);
+    Case { name: "wide".into(), graph: n.done(), float_layers: vec![] }
+}
+
+fn artifact(case: &Case, hold: Hold) -> Artifact {
+    let mut a = net::artifact(&case.graph, &plan(case), hold);
+    set_thresholds(&mut a, 6, 24, 3, 1);
+    a
+}
+
+/// Run this where the format or the meaning of a record changes, then the conformance test with `QUIESCENT_BLESS=1`.
+#[test]
+#[ignore = "writes files into the repository"]
+fn write_conformance() {
+    let dir = Path::new(env!("CARGO_MANIFEST_DIR")).join("../runtime/tests/conformance");
+    std::fs::create_dir_all(&dir).unwrap();
+    let mut cases = graphs::all();
+    cases.extend([moved(), wide(), graphs::random(3), graphs::random(8)]);
+    for (i, case) in cases.iter().enumerate() {
+        let hold = [Hold::All, Hold::Ratio(1.3), Hold::Ratio(2.0)][i % 3].clone();
+        let bytes = artifact(case, hold).bare().unwrap();
+        std::fs::write(dir.join(case.name.replace(' ', "_") + ".qsc"), &*bytes).unwrap();
+    }
+}
