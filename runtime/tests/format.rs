@@ -29,7 +29,7 @@ fn a_written_file_is_accepted() {
 #[test]
 fn records_have_their_documented_size() {
     assert_eq!(size_of::<Header>(), 116);
-    assert_eq!([size_of::<Tensor>(), size_of::<Segment>(), size_of::<Step>()], [48, 8, 32]);
+    assert_eq!([size_of::<Tensor>(), size_of::<Segment>(), size_of::<Step>()], [52, 12, 32]);
     assert_eq!([size_of::<Gate>(), size_of::<OutputRecord>(), size_of::<Point>()], [16, 68, 12]);
     assert_eq!([size_of::<Window>(), size_of::<Conv>(), size_of::<ConvF32>()], [16, 48, 36]);
     assert_eq!([size_of::<Binary>(), size_of::<Map>(), size_of::<Pool>()], [48, 40, 20]);
@@ -211,9 +211,31 @@ fn order_faults() {
     let at = net().1.add;
     let cut = error(|n, _| {
         n.b.segments[1].end = at;
-        n.b.segments.insert(2, Segment { first: at, end: at + 1 });
+        n.b.segments.insert(2, Segment { first: at, end: at + 1, band: 0 });
     });
     assert_eq!(cut, FormatError::Step { index: at, fault: Fault::Scratch });
+}
+
+#[test]
+fn band_faults() {
+    let segment = |index| FormatError::Segment { index, fault: Fault::Band };
+    let (sample, at) = net();
+    let map = sample.b.steps[at.depthwise as usize].output as usize;
+    // A buffer that is too small, a pair that is none, a map that is held, read elsewhere or read as the residual.
+    assert_eq!(error(|n, _| n.b.segments[1].band = 4), segment(1));
+    assert_eq!(error(|n, _| n.b.segments[1].band = u32::MAX), segment(1));
+    assert_eq!(error(|n, _| n.b.tensors[map].lines = 1), segment(1));
+    assert_eq!(error(|n, _| n.b.segments[0].band = 1), segment(0));
+    assert_eq!(error(|n, _| n.b.segments[2].band = 1), segment(2));
+    assert_eq!(error(|n, _| n.b.tensors[map].flags |= HELD), segment(1));
+    assert_eq!(error(|n, a| n.b.steps[a.add as usize].inputs.swap(0, 1)), segment(1));
+    // Lines without a band, a band without lines.
+    let index = map as u32;
+    assert_eq!(error(|n, _| n.b.segments[1].band = 0), FormatError::Tensor { index, fault: Fault::Band });
+    assert_eq!(error(|n, _| n.b.tensors[map].lines = 0), segment(1));
+    // A buffer larger than any arena.
+    let huge = error(|n, _| n.b.tensors[map].lines = 1 << 24);
+    assert_eq!(huge, FormatError::Header { fault: Fault::TooLarge });
 }
 
 #[test]
@@ -538,7 +560,8 @@ fn every_truncation_is_refused() {
 
 /// Addresses of the bytes of a tensor's pixels, without border.
 fn addresses(t: &Tensor) -> impl Iterator<Item = u64> {
-    let (h, w, c) = (t.h as u64, t.w as u64, t.c as u64 * t.dtype().size() as u64);
+    let (w, c) = (t.w as u64, t.c as u64 * t.dtype().size() as u64);
+    let h = if t.lines > 0 { t.lines as u64 } else { t.h as u64 };
     let (origin, line, pixel) = (t.origin as u64, t.line as u64, t.pixel as u64);
     (0..h).flat_map(move |y| (0..w).flat_map(move |x| (0..c).map(move |k| origin + y * line + x * pixel + k)))
 }
@@ -548,15 +571,22 @@ fn addresses(t: &Tensor) -> impl Iterator<Item = u64> {
 fn sound(m: &Model) {
     let end = m.header.tensors_end as u64;
     let mut bytes = vec![false; end as usize];
-    for s in m.steps {
+    for (k, s) in m.steps.iter().enumerate() {
         let out = &m.tensors[s.output as usize];
         assert!(addresses(out).all(|a| a < end));
+        let band = m.segments.iter().find(|g| g.band > 0 && (g.first as usize..g.end as usize).contains(&k));
         if [Op::Join as u16, Op::Reshape as u16].contains(&s.op) {
             continue;
         }
         addresses(out).for_each(|a| bytes[a as usize] = true);
         for &i in &s.inputs[..s.inputs_len as usize] {
             assert!(addresses(&m.tensors[i as usize]).all(|a| !bytes[a as usize]));
+        }
+        // The steps of a pair take turns.
+        if let Some(g) = band.filter(|g| g.first as usize + 1 == k) {
+            for &i in m.steps[g.first as usize].inputs.iter().filter(|i| **i != NONE) {
+                assert!(addresses(&m.tensors[i as usize]).all(|a| !bytes[a as usize]));
+            }
         }
         addresses(out).for_each(|a| bytes[a as usize] = false);
         if [Op::Conv as u16, Op::Depthwise as u16].contains(&s.op) {
@@ -567,7 +597,12 @@ fn sound(m: &Model) {
             };
             for (oy, ox) in (0..out.h).flat_map(|oy| (0..out.w).map(move |ox| (oy, ox))) {
                 for (ky, kx) in (0..w.kernel[0]).flat_map(|ky| (0..w.kernel[1]).map(move |kx| (ky, kx))) {
-                    let a = x.origin as i64 + at(oy, ky, 0) * x.line as i64 + at(ox, kx, 1) * x.pixel as i64;
+                    let mut y = at(oy, ky, 0);
+                    if let Some(g) = band.filter(|_| x.lines > 0) {
+                        y -= at(oy / g.band * g.band, 0, 0);
+                        assert!((0..x.lines as i64).contains(&y));
+                    }
+                    let a = x.origin as i64 + y * x.line as i64 + at(ox, kx, 1) * x.pixel as i64;
                     assert!(a >= 0 && a + x.c as i64 + SLACK as i64 <= end as i64);
                 }
             }

@@ -9,6 +9,7 @@
 //!
 //! Held tensors, masks and counters stay as they are. An audit costs a dense frame.
 
+use super::band::Part;
 use super::ops::{Target, address, row_bytes};
 use super::run::moves_nothing;
 use super::spread::grid;
@@ -48,15 +49,24 @@ impl Engine<'_> {
         if moves_nothing(step) {
             return None;
         }
+        let banded = self.model.segments.iter().find(|s| s.band > 0 && (s.first as usize..s.end as usize).contains(&i));
+        if let Some(segment) = banded {
+            let mut audit = None;
+            if i as u32 > segment.first {
+                self.bands(segment, false, |engine, step, part| audit = engine.compare(i, step, part, audit));
+            }
+            return audit;
+        }
         if !self.model.tensors.get(step.output as usize)?.held() {
             self.prepare(step);
             self.run_rows(step, None);
             return None;
         }
-        self.compare(i, step)
+        self.compare(i, step, Part::whole(self.model.tensors.get(step.output as usize)?), None)
     }
 
-    fn compare(&self, i: usize, step: &Step) -> Option<Audit> {
+    /// Adds a part of the step's output to what `before` says of the parts before it.
+    fn compare(&self, i: usize, step: &Step, part: Part, before: Option<Audit>) -> Option<Audit> {
         let out = self.model.tensors.get(step.output as usize)?;
         let bytes = row_bytes(out);
         let tile_rows = TILE.min(self.layout.staging_len / bytes.max(1));
@@ -69,7 +79,8 @@ impl Engine<'_> {
         };
         let gate = (step.gate != NONE).then(|| self.model.gates.get(step.gate as usize)).flatten();
         let gate = gate.map(|g| RowGate::new(self.kernels, g, self.array(g.weights, out.c as usize), scale));
-        let mut audit = Audit { step: i, worst: 0, limit: gate.as_ref().map_or(0, RowGate::limit), rows: 0 };
+        let limit = gate.as_ref().map_or(0, RowGate::limit);
+        let mut audit = before.unwrap_or(Audit { step: i, worst: 0, limit, rows: 0 });
         // SAFETY: the layout keeps this part for staging; nothing else is in use here.
         let staging = unsafe { self.arena.bytes_mut(self.layout.staging, tile_rows * bytes) };
         let mut rows_out = [0u32; TILE];
@@ -77,11 +88,12 @@ impl Engine<'_> {
             *at = (i * bytes) as u32;
         }
         let pending = self.pending(step.output as usize);
-        let conv = self.prepare_conv(step);
-        let (mut cursor, mut tile) = (Cursor::new(grid(out)), Tile::new());
+        let conv = self.prepare_conv(step, part.input);
+        let (mut cursor, mut tile) = (Cursor::new(grid(out), part.first, part.end), Tile::new());
         while cursor.next(None, &mut tile) {
             for rows in tile.rows().chunks(tile_rows) {
-                self.tile(step, conv.as_ref(), rows, &Target { start: staging.as_mut_ptr(), rows: &rows_out[..rows.len()] });
+                let start = staging.as_mut_ptr();
+                self.tile(step, conv.as_ref(), rows, &Target { start, rows: &rows_out[..rows.len()], input: part.input });
                 for (new, (y, x)) in staging.chunks_exact(bytes).zip(rows) {
                     let (y, x) = (*y as usize, *x as usize);
                     let word = pending.get(y * grid(out).words() + x / 64).copied().unwrap_or(0);

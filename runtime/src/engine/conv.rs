@@ -1,6 +1,7 @@
 //! Convolutions: what is the same for all tiles of a step is worked out once.
 
 use super::Engine;
+use super::band::Part;
 use super::ops::{Target, offsets};
 use crate::format::{Conv, Dtype, MAX_TAPS, NONE, Op, Step, TILE, Tensor};
 use crate::kernels::{ConvTile, Residual};
@@ -31,8 +32,8 @@ pub(super) struct Prepared<'a> {
 }
 
 impl<'a> Engine<'a> {
-    /// `None` if the step is no convolution of codes.
-    pub(super) fn prepare_conv(&self, step: &Step) -> Option<Prepared<'a>> {
+    /// `None` if the step is no convolution of codes. Its input lies `shift` bytes before its place.
+    pub(super) fn prepare_conv(&self, step: &Step, shift: u32) -> Option<Prepared<'a>> {
         let depthwise = step.op == Op::Depthwise as u16;
         if !depthwise && step.op != Op::Conv as u16 {
             return None;
@@ -76,7 +77,7 @@ impl<'a> Engine<'a> {
             table: if conv.table == NONE { None } else { Some(self.table(conv.table)?) },
             real: out.dtype() == Dtype::F32,
             depthwise,
-            corner: x.origin.wrapping_sub(w.pad[0] as u32 * x.line).wrapping_sub(w.pad[1] as u32 * x.pixel),
+            corner: x.origin.wrapping_sub(shift).wrapping_sub(w.pad[0] as u32 * x.line).wrapping_sub(w.pad[1] as u32 * x.pixel),
             stride: [w.stride[0] as u32 * x.line, w.stride[1] as u32 * x.pixel],
         })
     }
@@ -115,28 +116,29 @@ impl<'a> Engine<'a> {
         self.convolve(p, &rows_in[..n], &rows_res[..n], target);
     }
 
-    /// All output pixels.
-    pub(super) fn dense_conv(&self, p: &Prepared, out: &Tensor) {
+    /// All output pixels of a part.
+    pub(super) fn dense_conv(&self, p: &Prepared, out: &Tensor, part: Part) {
         let (mut rows_in, mut rows_res, mut rows_out) = ([0u32; ROWS], [0u32; ROWS], [0u32; ROWS]);
-        let (w, rows) = (out.w as usize, out.rows());
-        let (mut y, mut x, mut done) = (0, 0, 0);
+        let (w, origin) = (out.w as usize, out.origin.wrapping_sub(part.output));
+        let rows = (part.end - part.first) * w;
+        let (mut y, mut x, mut done) = (part.first, 0, 0);
         while done < rows {
             let n = ROWS.min(rows - done);
             let mut at = 0;
             while at < n {
-                let part = at..at + (w - x).min(n - at);
-                line(&mut rows_in[part.clone()], p.corner, [y, x], p.stride);
-                line(&mut rows_out[part.clone()], out.origin, [y, x], [out.line, out.pixel]);
+                let piece = at..at + (w - x).min(n - at);
+                line(&mut rows_in[piece.clone()], p.corner, [y, x], p.stride);
+                line(&mut rows_out[piece.clone()], origin, [y, x], [out.line, out.pixel]);
                 if let Some((res, _)) = p.residual {
-                    line(&mut rows_res[part.clone()], res.origin, [y, x], [res.line, res.pixel]);
+                    line(&mut rows_res[piece.clone()], res.origin, [y, x], [res.line, res.pixel]);
                 }
-                x += part.len();
-                at = part.end;
+                x += piece.len();
+                at = piece.end;
                 if x == w {
                     (y, x) = (y + 1, 0);
                 }
             }
-            let target = Target { start: self.arena.start(), rows: &rows_out[..n] };
+            let target = Target { start: self.arena.start(), rows: &rows_out[..n], input: part.input };
             self.convolve(p, &rows_in[..n], &rows_res[..n], &target);
             done += n;
         }

@@ -4,6 +4,7 @@
 //! operators, `ops` turns records into kernel calls.
 
 mod audit;
+mod band;
 mod conv;
 mod elementwise;
 mod moves;

@@ -15,11 +15,14 @@ use crate::kernels::{LerpTile, Operand, PickTile, PoolTile, Real, Row};
 pub(super) struct Target<'t> {
     pub start: *mut u8,
     pub rows: &'t [u32],
+    /// Bytes by which the first input lies before its place: a band's.
+    pub input: u32,
 }
 
 /// The byte of pixel `(y, x)`.
 pub(super) fn address(t: &Tensor, y: usize, x: usize) -> usize {
-    t.origin as usize + y * t.line as usize + x * t.pixel as usize
+    // Arenas are smaller than 2^30 bytes; the origin of a band may lie before 0.
+    t.origin.wrapping_add((y as u32).wrapping_mul(t.line)).wrapping_add((x as u32).wrapping_mul(t.pixel)) as usize
 }
 
 /// The bytes `origin + y * down + x * right` of pixels `(y, x)`, which mostly follow one another.
@@ -29,7 +32,7 @@ pub(super) fn offsets(at: &mut [u32], rows: &[(u16, u16)], origin: u32, down: u3
         here = if (y, x) == next {
             here.wrapping_add(right)
         } else {
-            origin.wrapping_add(y as u32 * down).wrapping_add(x as u32 * right)
+            origin.wrapping_add((y as u32).wrapping_mul(down)).wrapping_add((x as u32).wrapping_mul(right))
         };
         next = (y, x.wrapping_add(1));
         *at = here;
@@ -68,7 +71,10 @@ impl<'a> Engine<'a> {
         match Op::new(step.op)? {
             Op::ConvF32 => self.conv_f32(model.record(step.param)?, x, out, rows, target),
             Op::Binary | Op::Map | Op::Table | Op::Copy | Op::Softmax => self.rows_elementwise(step, rows, target),
-            Op::MaxPool | Op::AvgPool => self.pool(step, x, out, rows, target),
+            Op::MaxPool | Op::AvgPool => {
+                let x = Tensor { origin: x.origin.wrapping_sub(target.input), ..*x };
+                self.pool(step, &x, out, rows, target)
+            }
             Op::GlobalAvg => self.global_avg(model.record(step.param)?, x, out, target),
             Op::GlobalMax => {
                 let result = self.result(target, 0, out);

@@ -1,6 +1,7 @@
 //! Executes one step over its active rows.
 
 use super::Engine;
+use super::band::Part;
 use super::ops::{Target, address, offsets, row_bytes};
 use super::spread::grid;
 use super::tiles::{Cursor, Tile};
@@ -11,11 +12,18 @@ use crate::mask;
 impl<'a> Engine<'a> {
     /// Every row of every step from `first` on; no masks.
     pub(super) fn run_dense(&mut self, first: usize) {
-        for (i, step) in self.model.steps.iter().enumerate().skip(first) {
-            self.prepare(step);
-            self.run_rows(step, None);
-            let rows = self.model.tensors[step.output as usize].rows();
-            self.count(i, step, rows);
+        for segment in self.model.segments.iter().filter(|s| s.first as usize >= first) {
+            if segment.band > 0 {
+                self.run_bands(segment, false);
+            }
+            for i in segment.first as usize..segment.end as usize {
+                let step = &self.model.steps[i];
+                if segment.band == 0 {
+                    self.prepare(step);
+                    self.run_rows(step, None);
+                }
+                self.count(i, step, self.model.tensors[step.output as usize].rows());
+            }
         }
         for i in 0..self.model.tensors.len() {
             self.mask(i).fill(0);
@@ -34,6 +42,16 @@ impl<'a> Engine<'a> {
         if let Some(budget) = self.budget {
             self.fit(&self.model.steps[steps.clone()], budget.saturating_sub(self.stats.macs));
         }
+        if segment.band > 0 {
+            let rows = steps.clone().map(|i| mask::count(self.mask(self.model.steps[i].output as usize)));
+            let [make, take] = [rows.clone().next(), rows.last()].map(Option::unwrap_or_default);
+            self.run_bands(segment, true);
+            for (i, rows) in steps.zip([make, take]).filter(|(_, rows)| *rows > 0) {
+                self.count(i, &self.model.steps[i], rows);
+            }
+            self.learn();
+            return;
+        }
         for i in steps {
             let step = &self.model.steps[i];
             let out = step.output as usize;
@@ -48,7 +66,7 @@ impl<'a> Engine<'a> {
             match step.gate {
                 NONE if rows == self.model.tensors[out].rows() => self.run_rows(step, None),
                 NONE => self.run_rows(step, Some(self.mask(out))),
-                _ => self.run_judged(step),
+                _ => self.run_judged(step, Part::whole(&self.model.tensors[out])),
             }
             self.count(i, step, rows);
         }
@@ -76,15 +94,22 @@ impl<'a> Engine<'a> {
         if mask.is_none() && self.run_whole(step).is_some() {
             return;
         }
+        self.run_part(step, mask, Part::whole(&self.model.tensors[step.output as usize]));
+    }
+
+    /// The same on a part of the output's lines.
+    pub(super) fn run_part(&self, step: &Step, mask: Option<&[u64]>, part: Part) {
         let out = &self.model.tensors[step.output as usize];
-        let conv = self.prepare_conv(step);
+        let conv = self.prepare_conv(step, part.input);
         if let (None, Some(conv)) = (mask, &conv) {
-            return self.dense_conv(conv, out);
+            return self.dense_conv(conv, out, part);
         }
-        let (mut cursor, mut tile, mut rows_out) = (Cursor::new(grid(out)), Tile::new(), [0u32; TILE]);
+        let (mut cursor, mut tile, mut rows_out) =
+            (Cursor::new(grid(out), part.first, part.end), Tile::new(), [0u32; TILE]);
         while cursor.next(mask, &mut tile) {
-            offsets(&mut rows_out, tile.rows(), out.origin, out.line, out.pixel);
-            let target = Target { start: self.arena.start(), rows: &rows_out[..tile.rows().len()] };
+            offsets(&mut rows_out, tile.rows(), out.origin.wrapping_sub(part.output), out.line, out.pixel);
+            let target =
+                Target { start: self.arena.start(), rows: &rows_out[..tile.rows().len()], input: part.input };
             self.tile(step, conv.as_ref(), tile.rows(), &target);
         }
     }
@@ -94,8 +119,8 @@ impl<'a> Engine<'a> {
         if Self::elementwise(Op::new(step.op)?) { self.dense_elementwise(step) } else { self.dense_moves(step) }
     }
 
-    /// Runs the marked rows into the staging area, lets the gate judge each, and leaves those marked that it passed on.
-    fn run_judged(&self, step: &Step) {
+    /// Runs the marked rows of a part into the staging area, lets the gate judge each, and leaves those marked that it passed on.
+    pub(super) fn run_judged(&self, step: &Step, part: Part) {
         let out = &self.model.tensors[step.output as usize];
         let Some(gate) = self.model.gates.get(step.gate as usize) else { return };
         let super::Mode::Gated { scale } = self.mode else { return };
@@ -104,14 +129,16 @@ impl<'a> Engine<'a> {
         let bytes = row_bytes(out);
         // SAFETY: the layout keeps this part for staging; nothing else is in use here.
         let staging = unsafe { self.arena.bytes_mut(self.layout.staging, TILE * bytes) };
-        let (mut cursor, mut tile, mut rows_out) = (Cursor::new(grid(out)), Tile::new(), [0u32; TILE]);
+        let (mut cursor, mut tile, mut rows_out) =
+            (Cursor::new(grid(out), part.first, part.end), Tile::new(), [0u32; TILE]);
         for (i, at) in rows_out.iter_mut().enumerate() {
             *at = (i * bytes) as u32;
         }
         let mut held = [0u32; TILE];
-        let conv = self.prepare_conv(step);
+        let conv = self.prepare_conv(step, part.input);
         while cursor.next(Some(&*marked), &mut tile) {
-            let target = Target { start: staging.as_mut_ptr(), rows: &rows_out[..tile.rows().len()] };
+            let target =
+                Target { start: staging.as_mut_ptr(), rows: &rows_out[..tile.rows().len()], input: part.input };
             self.tile(step, conv.as_ref(), tile.rows(), &target);
             for (at, (y, x)) in held.iter_mut().zip(tile.rows()) {
                 *at = address(out, *y as usize, *x as usize) as u32;
@@ -195,7 +222,8 @@ impl<'a> Engine<'a> {
     pub(super) fn fill_border(&self, tensor: usize) {
         let t = &self.model.tensors[tensor];
         let [top, left, bottom, right] = t.border.map(usize::from);
-        if t.border == [0; 4] {
+        // A band's is written as its lines come.
+        if t.border == [0; 4] || t.lines > 0 {
             return;
         }
         let (h, w) = (t.h as usize, t.w as usize);
@@ -211,7 +239,7 @@ impl<'a> Engine<'a> {
         }
     }
 
-    fn blank(&self, t: &Tensor, y: isize, x: isize, fill: &[u8]) {
+    pub(super) fn blank(&self, t: &Tensor, y: isize, x: isize, fill: &[u8]) {
         let at = t.origin as isize + y * t.line as isize + x * t.pixel as isize;
         // SAFETY: the border belongs to the tensor's region (check); no other piece is in use.
         let row = unsafe { self.arena.bytes_mut(at as usize, row_bytes(t)) };

@@ -30,8 +30,9 @@ pub(super) struct Cursor {
 }
 
 impl Cursor {
-    pub fn new(grid: Grid) -> Self {
-        Self { grid, y: 0, word: 0, bits: None }
+    /// Over the lines `first..end`.
+    pub fn new(grid: Grid, first: usize, end: usize) -> Self {
+        Self { grid: Grid { h: end, ..grid }, y: first, word: 0, bits: None }
     }
 
     /// The next rows marked in `mask`, or of the whole map without one; `false` at the end. Bits of rows already listed may be changed

@@ -14,6 +14,7 @@
 //! Tables hold at most [`MAX_RECORDS`] records; time is quadratic in the number of steps and tensors, linear in
 //! everything else.
 
+mod band;
 mod memory;
 mod ops;
 mod order;
@@ -137,6 +138,7 @@ pub fn check(bytes: &[u8]) -> Result<Model<'_>, FormatError> {
         let checked = ops::step(&m, index as usize, step).and_then(|()| gated(&m, step));
         checked.map_err(|fault| FormatError::Step { index, fault })?;
     }
+    band::bands(&m)?;
     memory::lifetimes(&m)?;
     for (index, g) in (0..).zip(m.gates) {
         let ok = g.dead <= 255 && g.bound >= 0.0;

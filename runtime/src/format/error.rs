@@ -156,6 +156,7 @@ faults! {
     Twice = "a tensor that several steps write",
     Scratch = "a scratch tensor used outside its segment",
     View = "a view whose memory is not its parent's, or a parent its views do not tile",
+    Band = "a band that is not a pair of steps through lines that hold it",
     Overlap = "memory that another tensor still needs",
 }
 

@@ -222,6 +222,9 @@ pub struct Tensor {
     pub scale: u32,
     /// Data offset of u8 zero codes.
     pub zero: u32,
+    /// 0; or lines in memory, where a banded segment keeps only these. `origin` then is pixel (0, 0) of the first line in
+    /// memory; there are no lines above it.
+    pub lines: u32,
 }
 
 impl Tensor {
@@ -255,6 +258,8 @@ pub struct Segment {
     pub first: u32,
     /// One past the last step.
     pub end: u32,
+    /// 0; or, for a pair of steps whose map has fewer lines in memory than it has, output lines computed at a time.
+    pub band: u32,
 }
 
 /// One operator application.

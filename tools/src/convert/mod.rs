@@ -149,7 +149,7 @@ impl Calibrated<'_> {
     /// The artifact with gates at threshold 0.
     pub fn lower(&self, hold: &Hold) -> Result<Artifact> {
         let (graph, plan, o) = (&self.prepared.graph, &self.plan, &self.options);
-        let options = lower::Options { profile: o.profile, hold: hold.clone(), gates: o.gates };
+        let options = lower::Options { profile: o.profile, hold: hold.clone(), gates: o.gates, bands: true };
         let lowered = lower::lower(graph, plan, &options)?;
         let meta = Meta {
             tool: env!("CARGO_PKG_VERSION").into(),

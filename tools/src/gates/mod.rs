@@ -78,6 +78,7 @@ const TAUS: [f32; 10] = [2.0, 3.0, 4.0, 6.0, 8.0, 11.0, 16.0, 22.0, 32.0, 45.0];
 const INPUTS: [(u16, u16); 8] = [(4, 12), (4, 24), (8, 16), (8, 32), (8, 64), (12, 24), (12, 48), (16, 64)];
 /// In sixteenths of a dense frame.
 const REFRESH: u16 = 16;
+const RARE_REFRESH: u16 = 48;
 
 struct Search<'a> {
     lower: &'a Lower<'a>,
@@ -121,7 +122,7 @@ pub fn search(m: &Material, budget: &Budget, progress: &dyn Fn(&str)) -> Result<
         // Fewer gates make fewer errors: the rest may be coarser.
         (artifact, setting) = s.start(artifact, &[setting.input])?;
     }
-    s.without_refresh(&mut artifact, setting)?;
+    s.rarer_refresh(&mut artifact, setting)?;
     s.found.work_limited = s.run(&artifact)?.work;
     s.refine(&mut artifact)?;
     let points = s.points(&artifact)?;
@@ -241,14 +242,14 @@ impl Search<'_> {
         set_thresholds(artifact, setting.input, setting.tau, &self.factors);
     }
 
-    /// A refresh that is not needed is left out.
-    fn without_refresh(&mut self, artifact: &mut Artifact, setting: Setting) -> Result<()> {
-        let with = self.run(artifact)?;
-        let never = Setting { input: InputGate { refresh: 0, ..setting.input }, ..setting };
-        self.set(artifact, never);
+    /// A refresh that is not needed as often comes less often; never to refresh is no choice, calibration clips are short.
+    fn rarer_refresh(&mut self, artifact: &mut Artifact, setting: Setting) -> Result<()> {
+        let often = self.run(artifact)?;
+        let rarely = Setting { input: InputGate { refresh: RARE_REFRESH, ..setting.input }, ..setting };
+        self.set(artifact, rarely);
         let m = self.run(artifact)?;
-        if m.work < with.work && m.agreement >= with.agreement.max(self.floor) && m.error <= with.error {
-            self.found.refresh = 0;
+        if m.work < often.work && m.agreement >= often.agreement.max(self.floor) {
+            self.found.refresh = RARE_REFRESH;
         } else {
             self.set(artifact, setting);
         }
@@ -270,29 +271,49 @@ impl Search<'_> {
         gone.extend(pieces.iter().max_by_key(|(_, b)| *b).map(|(t, _)| *t));
         let mut artifact = make(&gone)?;
         let mut base = self.trial.all(&artifact, MARGIN)?.work;
-        let price = |search: &mut Self, gone: &BTreeSet<usize>, base: f64, t: usize, bytes: usize| -> Result<f64> {
+        // Work added per byte of arena saved; infinite where nothing is saved (scratch is shared, and a pair that runs in bands ends
+        // with its held output).
+        let price = |search: &mut Self, gone: &BTreeSet<usize>, now: (f64, u32), t: usize| -> Result<(f64, f64)> {
             let mut without = gone.clone();
             without.insert(t);
+            let a = make(&without)?;
+            let saved = now.1.saturating_sub(a.header().arena_len);
+            if saved == 0 {
+                return Ok((f64::INFINITY, 0.0));
+            }
             search.found.runs += 1;
-            let work = search.trial.all(&make(&without)?, MARGIN)?.work;
-            Ok((work - base).max(1e-6) / bytes as f64)
+            let work = (search.trial.all(&a, MARGIN)?.work - now.0).max(1e-6);
+            Ok((work / f64::from(saved), work))
         };
         let mut queue = Vec::new();
-        for &(t, bytes) in pieces.iter().filter(|(t, _)| !gone.contains(t)) {
-            queue.push((price(self, &gone, base, t, bytes)?, t, bytes));
+        for &(t, _) in pieces.iter().filter(|(t, _)| !gone.contains(t)) {
+            queue.push((price(self, &gone, (base, artifact.header().arena_len), t)?.0, t));
         }
         // A price mostly rises as neighbours go: the cheapest is priced again, and goes if it still is the cheapest.
         while artifact.header().arena_len as f32 > limit && !queue.is_empty() {
             queue.sort_by(|a, b| b.0.total_cmp(&a.0));
-            let Some((_, t, bytes)) = queue.pop() else { break };
-            let now = price(self, &gone, base, t, bytes)?;
+            let Some((_, t)) = queue.pop() else { break };
+            let (now, work) = price(self, &gone, (base, artifact.header().arena_len), t)?;
             if queue.last().is_some_and(|next| next.0 * 1.1 < now) {
-                queue.push((now, t, bytes));
+                queue.push((now, t));
                 continue;
             }
-            gone.insert(t);
-            artifact = make(&gone)?;
-            base += now * bytes as f64;
+            if now == f64::INFINITY {
+                // Nothing saves memory alone: two may.
+                let before = artifact.header().arena_len;
+                gone.insert(t);
+                let without = make(&gone)?;
+                if without.header().arena_len > before {
+                    gone.remove(&t);
+                    continue;
+                }
+                artifact = without;
+                base = self.trial.all(&artifact, MARGIN)?.work;
+            } else {
+                gone.insert(t);
+                artifact = make(&gone)?;
+                base += work;
+            }
             (self.progress)(&format!(
                 "{} tensors let go, arena {:.2}x dense, work {:.1} %",
                 gone.len(),

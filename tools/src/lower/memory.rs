@@ -4,6 +4,9 @@
 //! tensor shares memory with others, and its rows are recomputed, with halo, whenever a held tensor behind it needs
 //! them. Steps `first..end` form a segment when no scratch tensor lives across its borders.
 //!
+//! A scratch tensor between a convolution and one window operator, both otherwise among held tensors, needs no map: the pair
+//! runs in bands through a few lines (the engine's `band`).
+//!
 //! Under a limit, tensors are let go in the order of recomputed multiply-accumulates per byte saved. A tensor read only
 //! row by row costs nothing to let go but its gate; one read by a 3x3 window is recomputed on a wider rim.
 
@@ -11,7 +14,7 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use anyhow::Result;
 
-use super::Lowering;
+use super::{Lowering, Options};
 use super::emit::window;
 use super::homes::Home;
 use super::items::Kind;
@@ -44,10 +47,24 @@ pub(crate) struct Memory {
     pub held: BTreeSet<usize>,
     /// `first..end` items.
     pub segments: Vec<(usize, usize)>,
+    /// Tensors of which only some lines are in memory.
+    pub bands: BTreeMap<usize, Band>,
     /// Bytes of tensors.
     pub bytes: usize,
     pub dense_bytes: usize,
 }
+
+/// How a pair of steps passes a tensor on.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Band {
+    /// Output lines of the reader at a time.
+    pub rows: usize,
+    /// Lines of the tensor in memory, border lines among them.
+    pub lines: usize,
+}
+
+/// Output lines of a band: enough work for a kernel call, few enough to stay in a first-level cache.
+const BAND: usize = 4;
 
 /// A piece of memory: a tensor and all that lies in it.
 #[derive(Clone, Debug)]
@@ -133,13 +150,13 @@ fn row_by_row(l: &Lowering, item: &super::items::Item) -> bool {
     }
 }
 
-pub(crate) fn plan(l: &Lowering, hold: &Hold) -> Result<Memory> {
+pub(crate) fn plan(l: &Lowering, options: &Options) -> Result<Memory> {
     let roots = roots(l)?;
     let pinned = |all: bool| -> BTreeSet<usize> {
         roots.iter().filter(|r| all || r.pinned).map(|r| r.tensor).collect()
     };
     let (_, dense_bytes) = allocate(&roots, &pinned(false));
-    let held = match hold {
+    let held = match &options.hold {
         Hold::None => pinned(false),
         Hold::All => pinned(true),
         Hold::Without(gone) => {
@@ -147,14 +164,60 @@ pub(crate) fn plan(l: &Lowering, hold: &Hold) -> Result<Memory> {
         }
         Hold::Ratio(ratio) => fit(&roots, pinned(true), (dense_bytes as f32 * ratio) as usize),
     };
+    let segments = segments(l.items.len(), &roots, &held);
+    let bands = if options.bands { bands(l, &roots, &held, &segments)? } else { BTreeMap::new() };
+    let roots: Vec<Root> = roots.into_iter().map(|r| narrowed(l, r, &bands)).collect::<Result<_>>()?;
     let (offsets, bytes) = allocate(&roots, &held);
     let mut places = BTreeMap::new();
     for t in 0..l.values.len() {
         if l.values[t].is_some() && offsets.contains_key(&root(l, t)) {
-            place(l, t, &offsets, &mut places)?;
+            place(l, t, &offsets, &bands, &mut places)?;
         }
     }
-    Ok(Memory { places, segments: segments(l.items.len(), &roots, &held), held, bytes, dense_bytes })
+    Ok(Memory { places, segments, bands, held, bytes, dense_bytes })
+}
+
+/// The scratch tensors of pairs of steps that can run in bands, where that saves memory.
+fn bands(
+    l: &Lowering, roots: &[Root], held: &BTreeSet<usize>, segments: &[(usize, usize)],
+) -> Result<BTreeMap<usize, Band>> {
+    let mut bands = BTreeMap::new();
+    for (first, end) in segments.iter().filter(|(first, end)| end - first == 2) {
+        let [make, take] = &l.items[*first..*end] else { continue };
+        let map = make.output;
+        let readers = l.items.iter().filter(|i| i.inputs.contains(&map)).count();
+        let written = l.items.iter().filter(|i| i.output == map).count();
+        // A tensor by itself: no view of another, no other in it.
+        let alone = !l.homes.contains_key(&map) && !l.homes.values().any(|h| h.parent() == map);
+        let scratch = roots.iter().any(|r| r.tensor == map) && !held.contains(&map);
+        let out = take.output;
+        let kept = held.contains(&root(l, out));
+        let codes = matches!(make.kind, Kind::Conv { .. }) && matches!(l.value(map)?.store, Store::U8(_));
+        let reads = match &take.kind {
+            Kind::Conv { .. } => true,
+            Kind::Node(n) => matches!(l.graph.nodes[*n].op, Op::MaxPool(_) | Op::AvgPool { .. }),
+            _ => false,
+        };
+        let once = take.inputs.first() == Some(&map) && take.inputs[1..].iter().all(|t| *t != map);
+        if !(readers == 1 && written == 1 && alone && scratch && kept && codes && reads && once) {
+            continue;
+        }
+        let Some(w) = window(l, take) else { continue };
+        let (stride, reach) = (w.stride[0] as usize, (w.kernel[0] as usize - 1) * w.dilation[0] as usize + 1);
+        let lines = (BAND - 1) * stride + reach;
+        let b = l.borders[map];
+        if stride <= reach && lines < l.value(map)?.shape.h + b.t + b.b {
+            bands.insert(map, Band { rows: BAND, lines });
+        }
+    }
+    Ok(bands)
+}
+
+/// A root with the memory of its band.
+fn narrowed(l: &Lowering, r: Root, bands: &BTreeMap<usize, Band>) -> Result<Root> {
+    let Some(band) = bands.get(&r.tensor) else { return Ok(r) };
+    let (shape, b) = (l.value(r.tensor)?.shape, l.borders[r.tensor]);
+    Ok(Root { bytes: band.lines * (shape.w + b.l + b.r) * shape.c * size(l, r.tensor)?, ..r })
 }
 
 /// Lets tensors go until the rest fits, cheapest recomputation per byte first, then takes back what still fits.
@@ -230,7 +293,8 @@ fn segments(items: usize, roots: &[Root], held: &BTreeSet<usize>) -> Vec<(usize,
 }
 
 fn place(
-    l: &Lowering, t: usize, offsets: &BTreeMap<usize, usize>, places: &mut BTreeMap<usize, Place>,
+    l: &Lowering, t: usize, offsets: &BTreeMap<usize, usize>, bands: &BTreeMap<usize, Band>,
+    places: &mut BTreeMap<usize, Place>,
 ) -> Result<Place> {
     if let Some(p) = places.get(&t) {
         return Ok(*p);
@@ -241,16 +305,17 @@ fn place(
             let b = l.borders[t];
             let pixel = shape.c * size;
             let line = (shape.w + b.l + b.r) * pixel;
-            Place { origin: offsets[&t] + b.t * line + b.l * pixel, pixel, line }
+            let above = if bands.contains_key(&t) { 0 } else { b.t };
+            Place { origin: offsets[&t] + above * line + b.l * pixel, pixel, line }
         }
         Some(Home::Part { parent, c0, y0, x0 }) => {
-            let p = place(l, *parent, offsets, places)?;
+            let p = place(l, *parent, offsets, bands, places)?;
             // A single line has no next one; contiguous, it can be reshaped.
             let line = if shape.h == 1 { shape.w * p.pixel } else { p.line };
             Place { origin: p.origin + y0 * p.line + x0 * p.pixel + c0 * size, line, ..p }
         }
         Some(Home::Same { parent }) => {
-            let p = place(l, *parent, offsets, places)?;
+            let p = place(l, *parent, offsets, bands, places)?;
             let pixel = shape.c * size;
             Place { origin: p.origin, pixel, line: shape.w * pixel }
         }

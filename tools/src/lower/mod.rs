@@ -36,6 +36,8 @@ pub struct Options {
     pub hold: Hold,
     /// Gates on (thresholds start at 0 and are set by the search) or off.
     pub gates: bool,
+    /// Pairs of steps run in bands where that saves memory; results are the same either way.
+    pub bands: bool,
 }
 
 /// The artifact's records, and what people want to know of them.
@@ -90,7 +92,7 @@ pub fn pieces(graph: &Graph, plan: &Plan) -> Result<Vec<(usize, usize)>> {
 /// Lowers a graph whose tensors `plan` has given codes.
 pub fn lower(graph: &Graph, plan: &Plan, options: &Options) -> Result<Lowered> {
     let l = placed(graph, plan)?;
-    let memory = memory::plan(&l, &options.hold)?;
+    let memory = memory::plan(&l, options)?;
     let mut lowered = emit::emit(&l, &memory, options)?;
     lowered.builder.header.packing = Packing::K4N16 as u16;
     lowered.builder.header.profile = options.profile as u16;

@@ -130,3 +130,48 @@ fn the_way_does_not_matter() {
         }
     }
 }
+
+/// A pair of steps through a few lines does what it does through a whole map: outputs, marks and counts, dense and gated, on every
+/// kernel set.
+#[test]
+fn bands_do_not_matter() {
+    let (mut banded, mut saved) = (0, 0);
+    for case in graphs::all().into_iter().chain((700..760).map(graphs::random)) {
+        let plan = plan(&case);
+        for (tensor, _) in quiescent_tools::lower::pieces(&case.graph, &plan).unwrap() {
+            let hold = Hold::Without([tensor].into());
+            let mut a = net::planned(&case.graph, &plan, hold.clone(), true);
+            if a.model().segments.iter().all(|s| s.band == 0) {
+                continue;
+            }
+            let mut b = net::planned(&case.graph, &plan, hold, false);
+            banded += 1;
+            assert!(a.header().arena_len <= b.header().arena_len, "{}", case.name);
+            saved += b.header().arena_len - a.header().arena_len;
+            for (tau, dead) in [(0, 0), (3, 1)] {
+                set_thresholds(&mut a, tau as u16, 8 * tau as u16, tau, dead);
+                set_thresholds(&mut b, tau as u16, 8 * tau as u16, tau, dead);
+                for set in kernels::available() {
+                    let (mut m, mut n) = (a.arena(), b.arena());
+                    let mut first = a.engine(&mut m, set).unwrap();
+                    let mut other = b.engine(&mut n, kernels::best()).unwrap();
+                    let mut scene = Scene::new(44, case.shape());
+                    for t in 0..24 {
+                        scene.next();
+                        for engine in [&mut first, &mut other] {
+                            engine.set_mode(if t % 12 == 7 { Mode::Dense } else { Mode::Gated { scale: 1.0 } });
+                            step(engine, scene.frame());
+                        }
+                        let name = || format!("{} without {tensor}, {}, tau {tau}, frame {t}", case.name, set.name);
+                        assert_same(&first, &other, name);
+                        assert_eq!(first.stats(), other.stats(), "{}", name());
+                        assert!(first.step_stats().eq(other.step_stats()), "{}", name());
+                    }
+                    assert!(first.audit().eq(other.audit()), "{}: audit", case.name);
+                }
+            }
+        }
+    }
+    println!("{banded} plans with bands, {saved} bytes of arena saved");
+    assert!(banded >= 40 && saved > 0, "{banded} plans, {saved} bytes");
+}

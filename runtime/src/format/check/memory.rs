@@ -27,8 +27,10 @@ impl Region {
     /// `None` if the border begins before the arena.
     pub fn of(t: &Tensor) -> Option<Region> {
         let [top, left, bottom, right] = t.border.map(u64::from);
-        let before = (top * t.line as u64).checked_add(left * t.pixel as u64)?;
-        let lines = (t.h as u64 + bottom).checked_sub(1)?;
+        // A band has room for its border lines among the others.
+        let (above, lines) = if t.lines > 0 { (0, t.lines as u64) } else { (top, t.h as u64 + bottom) };
+        let before = (above * t.line as u64).checked_add(left * t.pixel as u64)?;
+        let lines = lines.checked_sub(1)?;
         let columns = (t.w as u64 + right).checked_sub(1)?;
         let after = lines.checked_mul(t.line as u64)?.checked_add(columns.checked_mul(t.pixel as u64)?)?;
         let after = after.checked_add(t.c as u64 * t.dtype().size() as u64)?;
