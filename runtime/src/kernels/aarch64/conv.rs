@@ -38,12 +38,20 @@ pub(super) fn len(t: &ConvTile) -> usize {
     t.rows_in.len().min(t.rows_out.len())
 }
 
-/// Stores what rows `row..row + count` sum to.
+/// Whether a block has at most 8 outputs: half of its weights are padding, which need not be multiplied.
+///
+/// Padding is zeros in what the converter writes; whatever it is, no result depends on it.
+#[inline(always)]
+pub(super) fn narrow(t: &ConvTile, block: usize) -> bool {
+    t.oc - 16 * block <= 8
+}
+
+/// Stores what rows `row..row + count` sum to: the first `N` vectors, 2 in a [`narrow`] block, else 4.
 ///
 /// # Safety
 /// The tile is valid; `row + count <= len`, `count <= R`; the block is in it.
 #[inline(always)]
-pub(super) unsafe fn store<const R: usize>(t: &ConvTile, row: usize, count: usize, block: usize, sums: &[Sums; R]) {
+pub(super) unsafe fn store<const R: usize, const N: usize>(t: &ConvTile, row: usize, count: usize, block: usize, sums: &[Sums; R]) {
     let at = 16 * block;
     // SAFETY: the caller's.
     unsafe {
@@ -51,7 +59,7 @@ pub(super) unsafe fn store<const R: usize>(t: &ConvTile, row: usize, count: usiz
             let (affine, left) = (Affine::load(t, at), 16.min(t.oc - at));
             for r in 0..R {
                 if r < count {
-                    affine.put(t, row + r, at, left, &sums[r]);
+                    affine.put::<N>(t, row + r, at, left, &sums[r]);
                 }
             }
         } else {

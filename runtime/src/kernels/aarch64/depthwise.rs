@@ -31,27 +31,35 @@ pub(super) trait Dot {
     unsafe fn dot(acc: int32x4_t, x: uint8x16_t, w: int8x16_t) -> int32x4_t;
 }
 
-/// The tile by dot products.
+/// Channels `at..at + 16` of a tile that is [`plain`], by dot products.
 ///
 /// # Safety
-/// The tile is valid (see [`DepthwiseTile`]); the processor has the instruction.
+/// The tile is valid (see [`DepthwiseTile`]) and has the channels; the processor has the instruction.
 #[inline(always)]
-pub(super) unsafe fn dots<D: Dot>(t: &DepthwiseTile) {
-    for at in (0..t.oc).step_by(16) {
-        // SAFETY: the caller's; 16 channels from `at`, or what is left of `oc`.
-        unsafe {
-            match t.oc - at {
-                16.. if plain(t) => dots_of::<D, true, true>(t, at, 16),
-                left if plain(t) => dots_of::<D, false, true>(t, at, left),
-                left => dots_of::<D, false, false>(t, at, left.min(16)),
-            }
+pub(super) unsafe fn sixteen<D: Dot>(t: &DepthwiseTile, at: usize) {
+    // SAFETY: the caller's.
+    unsafe { dots_of::<D, 16, 4, true>(t, at, 16) }
+}
+
+/// Channels from `at`, up to 16, of any tile.
+///
+/// # Safety
+/// As [`sixteen`].
+#[inline(always)]
+pub(super) unsafe fn some<D: Dot>(t: &DepthwiseTile, at: usize) {
+    // SAFETY: the caller's; what is left of `oc`, at most 16.
+    unsafe {
+        match t.oc - at {
+            8 if plain(t) => dots_of::<D, 8, 2, true>(t, at, 8),
+            left if plain(t) => dots_of::<D, 0, 4, true>(t, at, left.min(16)),
+            left => dots_of::<D, 0, 4, false>(t, at, left.min(16)),
         }
     }
 }
 
-/// Channels `at..at + n`, 16 if `FULL`, of a tile that is plain if `PLAIN`.
+/// Channels `at..at + n` in `N` vectors of sums, of a tile that is plain if `PLAIN`. `BYTES` is `n`, if it is 16 or 8, else 0.
 #[inline(always)]
-unsafe fn dots_of<D: Dot, const FULL: bool, const PLAIN: bool>(t: &DepthwiseTile, at: usize, n: usize) {
+unsafe fn dots_of<D: Dot, const BYTES: usize, const N: usize, const PLAIN: bool>(t: &DepthwiseTile, at: usize, n: usize) {
     let (quads, rest) = t.segments.as_chunks::<4>();
     // SAFETY: `n` channels from `at` of every tap are readable, weights of all quads there (validity of the tile).
     unsafe {
@@ -75,14 +83,13 @@ unsafe fn dots_of<D: Dot, const FULL: bool, const PLAIN: bool>(t: &DepthwiseTile
             // Macros, because a closure would be compiled without the features of the set.
             macro_rules! load {
                 ($tap:expr) => {{
-                    let x = x.add($tap as usize);
-                    veorq_u8(if FULL { vld1q_u8(x) } else { part::load(x, n) }, flip)
+                    veorq_u8(load::<BYTES>(x.add($tap as usize), n), flip)
                 }};
             }
             macro_rules! dot {
                 ($q:expr, $taps:expr) => {
                     let v = interleave($taps);
-                    for j in 0..4 {
+                    for j in 0..N {
                         acc[j] = D::dot(acc[j], v[j], vld1q_s8(w.add(64 * $q + 16 * j)));
                     }
                 };
@@ -102,9 +109,19 @@ unsafe fn dots_of<D: Dot, const FULL: bool, const PLAIN: bool>(t: &DepthwiseTile
                 }
                 _ => {}
             }
-            if PLAIN { affine.put(t, row, at, n, &acc) } else { any(t, row, at, &acc) }
+            if PLAIN { affine.put::<N>(t, row, at, n, &acc) } else { any(t, row, at, &acc) }
         }
     }
+}
+
+/// `n` bytes: `BYTES`, if that is not 0.
+///
+/// # Safety
+/// They are readable.
+#[inline(always)]
+unsafe fn load<const BYTES: usize>(p: *const u8, n: usize) -> uint8x16_t {
+    // SAFETY: the caller's.
+    unsafe { part::load(p, if BYTES > 0 { BYTES } else { n }) }
 }
 
 /// Four taps to four vectors of 4 bytes a channel, as drawn above.
@@ -139,9 +156,10 @@ pub(super) unsafe fn products(t: &DepthwiseTile) {
             let pairs = t.segments.len() <= KEPT && take_apart(t, at, &mut kept);
             match t.oc - at {
                 left if !pairs => one_by_one(t, at, left.min(16)),
-                16.. if plain(t) => products_of::<true, true>(t, at, 16, &kept),
-                left if plain(t) => products_of::<false, true>(t, at, left, &kept),
-                left => products_of::<false, false>(t, at, left.min(16), &kept),
+                16.. if plain(t) => products_of::<16, 4, true>(t, at, 16, &kept),
+                8 if plain(t) => products_of::<8, 2, true>(t, at, 8, &kept),
+                left if plain(t) => products_of::<0, 4, true>(t, at, left, &kept),
+                left => products_of::<0, 4, false>(t, at, left.min(16), &kept),
             }
         }
     }
@@ -164,9 +182,9 @@ unsafe fn take_apart(t: &DepthwiseTile, at: usize, kept: &mut [MaybeUninit<int8x
     }
 }
 
-/// Channels `at..at + n`, 16 if `FULL`, of a tile that is plain if `PLAIN`. All weights are in `kept`, above -128.
-#[inline(always)]
-unsafe fn products_of<const FULL: bool, const PLAIN: bool>(
+/// As [`dots_of`]. All weights are in `kept`, above -128.
+#[inline(never)]
+unsafe fn products_of<const BYTES: usize, const N: usize, const PLAIN: bool>(
     t: &DepthwiseTile,
     at: usize,
     n: usize,
@@ -176,10 +194,7 @@ unsafe fn products_of<const FULL: bool, const PLAIN: bool>(
     unsafe {
         let affine = Affine::load(t, at);
         let flip = vdupq_n_u8(0x80);
-        let load = |x: *const u8| {
-            let x = if FULL { vld1q_u8(x) } else { part::load(x, n) };
-            vreinterpretq_s8_u8(veorq_u8(x, flip))
-        };
+        let load = |x: *const u8| vreinterpretq_s8_u8(veorq_u8(load::<BYTES>(x, n), flip));
         let w = core::slice::from_raw_parts(kept.as_ptr().cast::<int8x16_t>(), t.segments.len());
         let mut start = [vdupq_n_s32(0); 4];
         for &w in w {
@@ -203,7 +218,7 @@ unsafe fn products_of<const FULL: bool, const PLAIN: bool>(
                 let (x, w) = (load(x.add(tap as usize)), *weights);
                 widen(&mut acc, vmull_s8(vget_low_s8(x), vget_low_s8(w)), vmull_high_s8(x, w));
             }
-            if PLAIN { affine.put(t, row, at, n, &acc) } else { any(t, row, at, &acc) }
+            if PLAIN { affine.put::<N>(t, row, at, n, &acc) } else { any(t, row, at, &acc) }
         }
     }
 }

@@ -12,7 +12,7 @@ use core::arch::{aarch64::*, asm};
 use super::super::{ConvTile, DepthwiseTile, Kernels};
 use super::depthwise::{self, Dot};
 use super::detect::DotProd;
-use super::finish::Sums;
+use super::finish::{self, Sums};
 use super::{conv, table};
 
 /// The set.
@@ -28,9 +28,27 @@ const ROWS: usize = 4;
 unsafe fn channelwise(t: &DepthwiseTile) {
     // SAFETY: the tile is valid (the caller), the features are this function's; then its rows are written.
     unsafe {
-        depthwise::dots::<Signed>(t);
+        for at in (0..t.oc).step_by(16) {
+            if t.oc - at >= 16 && finish::plain(t) { sixteen(t, at) } else { some(t, at) }
+        }
         table::apply(t);
     }
+}
+
+// Functions of their own, so that the common one has the registers to itself.
+
+#[inline(never)]
+#[target_feature(enable = "neon,dotprod")]
+unsafe fn sixteen(t: &DepthwiseTile, at: usize) {
+    // SAFETY: the caller's; the features are this function's.
+    unsafe { depthwise::sixteen::<Signed>(t, at) }
+}
+
+#[inline(never)]
+#[target_feature(enable = "neon,dotprod")]
+unsafe fn some(t: &DepthwiseTile, at: usize) {
+    // SAFETY: the caller's; the features are this function's.
+    unsafe { depthwise::some::<Signed>(t, at) }
 }
 
 #[target_feature(enable = "neon,dotprod")]
@@ -51,14 +69,28 @@ unsafe fn rows(t: &ConvTile, block: usize) {
     unsafe {
         let start = prepare(t, block);
         let (mut row, len) = (0, conv::len(t));
+        if conv::narrow(t, block) {
+            while row + 2 * ROWS <= len {
+                tile::<{ 2 * ROWS }, 2>(t, row, block, &start);
+                row += 2 * ROWS;
+            }
+            while row + 2 <= len {
+                tile::<2, 2>(t, row, block, &start);
+                row += 2;
+            }
+            if row < len {
+                tile::<1, 2>(t, row, block, &start);
+            }
+            return;
+        }
         while row + ROWS <= len {
-            tile::<ROWS>(t, row, block, &start);
+            tile::<ROWS, 4>(t, row, block, &start);
             row += ROWS;
         }
         match len - row {
-            1 => tile::<1>(t, row, block, &start),
-            2 => tile::<2>(t, row, block, &start),
-            3 => tile::<3>(t, row, block, &start),
+            1 => tile::<1, 4>(t, row, block, &start),
+            2 => tile::<2, 4>(t, row, block, &start),
+            3 => tile::<3, 4>(t, row, block, &start),
             _ => {}
         }
     }
@@ -85,7 +117,7 @@ unsafe fn prepare(t: &ConvTile, block: usize) -> Sums {
 }
 
 #[inline(always)]
-unsafe fn tile<const R: usize>(t: &ConvTile, row: usize, block: usize, start: &Sums) {
+unsafe fn tile<const R: usize, const N: usize>(t: &ConvTile, row: usize, block: usize, start: &Sums) {
     // SAFETY: `4 * quads` bytes from each row and segment are readable, weights of all quads there (validity of the tile).
     unsafe {
         let x = conv::rows::<R>(t, row, R);
@@ -98,10 +130,10 @@ unsafe fn tile<const R: usize>(t: &ConvTile, row: usize, block: usize, start: &S
                 for r in 0..R {
                     codes[r] = signed(vld1q_u8(x[r].add(at)));
                 }
-                quad::<R, 0>(&mut acc, w, &codes);
-                quad::<R, 1>(&mut acc, w.add(64), &codes);
-                quad::<R, 2>(&mut acc, w.add(128), &codes);
-                quad::<R, 3>(&mut acc, w.add(192), &codes);
+                quad::<R, N, 0>(&mut acc, w, &codes);
+                quad::<R, N, 1>(&mut acc, w.add(64), &codes);
+                quad::<R, N, 2>(&mut acc, w.add(128), &codes);
+                quad::<R, N, 3>(&mut acc, w.add(192), &codes);
                 w = w.add(256);
                 at += 16;
                 quads -= 4;
@@ -110,8 +142,8 @@ unsafe fn tile<const R: usize>(t: &ConvTile, row: usize, block: usize, start: &S
                 for r in 0..R {
                     codes[r] = signed(conv::two_quads(x[r].add(at)));
                 }
-                quad::<R, 0>(&mut acc, w, &codes);
-                quad::<R, 1>(&mut acc, w.add(64), &codes);
+                quad::<R, N, 0>(&mut acc, w, &codes);
+                quad::<R, N, 1>(&mut acc, w.add(64), &codes);
                 w = w.add(128);
                 at += 8;
                 quads -= 2;
@@ -120,11 +152,11 @@ unsafe fn tile<const R: usize>(t: &ConvTile, row: usize, block: usize, start: &S
                 for r in 0..R {
                     codes[r] = signed(conv::quad(x[r].add(at)));
                 }
-                quad::<R, 0>(&mut acc, w, &codes);
+                quad::<R, N, 0>(&mut acc, w, &codes);
                 w = w.add(64);
             }
         }
-        conv::store::<R>(t, row, R, block, &acc);
+        conv::store::<R, N>(t, row, R, block, &acc);
     }
 }
 
@@ -137,13 +169,16 @@ unsafe fn signed(x: uint8x16_t) -> uint8x16_t {
 
 /// Quad `Q` of the codes, which meets 64 bytes of weights.
 #[inline(always)]
-unsafe fn quad<const R: usize, const Q: i32>(acc: &mut [Sums; R], w: *const i8, codes: &[uint8x16_t; R]) {
+unsafe fn quad<const R: usize, const N: usize, const Q: i32>(acc: &mut [Sums; R], w: *const i8, codes: &[uint8x16_t; R]) {
     // SAFETY: 64 bytes of weights; features: the caller.
     unsafe {
-        let w = [vld1q_s8(w), vld1q_s8(w.add(16)), vld1q_s8(w.add(32)), vld1q_s8(w.add(48))];
-        for n in 0..4 {
+        let mut weights = [vld1q_s8(w); N];
+        for n in 1..N {
+            weights[n] = vld1q_s8(w.add(16 * n));
+        }
+        for n in 0..N {
             for r in 0..R {
-                acc[r][n] = by_element::<Q>(acc[r][n], w[n], codes[r]);
+                acc[r][n] = by_element::<Q>(acc[r][n], weights[n], codes[r]);
             }
         }
     }

@@ -56,16 +56,23 @@ impl Affine {
         unsafe { vminq_u8(vmaxq_u8(rounded(y), self.lo), self.hi) }
     }
 
-    /// Codes of row `row`, outputs `at..at + left`, of a tile that is [`plain`].
+    /// Codes of row `row`, outputs `at..at + left`, of a tile that is [`plain`]; the first `N` vectors of sums count, 2 or 4.
     ///
     /// # Safety
-    /// As `load`; `row` is below the length of `rows_out`, `left` is `16.min(oc - at)`.
+    /// As `load`; `row` is below the length of `rows_out`, `left` is `(4 * N).min(oc - at)`.
     #[inline(always)]
-    pub(super) unsafe fn put(&self, t: &ConvTile, row: usize, at: usize, left: usize, sums: &Sums) {
+    pub(super) unsafe fn put<const N: usize>(&self, t: &ConvTile, row: usize, at: usize, left: usize, sums: &Sums) {
         // SAFETY: `left` outputs of the row are writable (validity of the tile).
         unsafe {
-            let codes = self.codes(self.apply(sums));
             let out = t.output.add(*t.rows_out.get_unchecked(row) as usize + at);
+            let y = self.apply(sums);
+            // With two vectors, the other half of the result is not used, and costs nothing.
+            let codes = if N == 4 {
+                self.codes(y)
+            } else {
+                let zero = vdupq_n_f32(0.0);
+                self.codes([y[0], y[1], zero, zero])
+            };
             match left {
                 16 => vst1q_u8(out, codes),
                 8 => vst1_u8(out, vget_low_u8(codes)),

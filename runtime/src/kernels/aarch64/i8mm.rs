@@ -14,7 +14,7 @@ use core::arch::{aarch64::*, asm};
 use super::super::{ConvTile, DepthwiseTile, Kernels};
 use super::depthwise::{self, Dot};
 use super::detect::I8mm;
-use super::{conv, table};
+use super::{conv, finish, table};
 
 /// The set.
 pub(super) fn kernels(_: I8mm) -> &'static Kernels {
@@ -26,9 +26,27 @@ pub(super) fn kernels(_: I8mm) -> &'static Kernels {
 unsafe fn channelwise(t: &DepthwiseTile) {
     // SAFETY: the tile is valid (the caller), the features are this function's; then its rows are written.
     unsafe {
-        depthwise::dots::<Mixed>(t);
+        for at in (0..t.oc).step_by(16) {
+            if t.oc - at >= 16 && finish::plain(t) { sixteen(t, at) } else { some(t, at) }
+        }
         table::apply(t);
     }
+}
+
+// Functions of their own, so that the common one has the registers to itself.
+
+#[inline(never)]
+#[target_feature(enable = "neon,i8mm")]
+unsafe fn sixteen(t: &DepthwiseTile, at: usize) {
+    // SAFETY: the caller's; the features are this function's.
+    unsafe { depthwise::sixteen::<Mixed>(t, at) }
+}
+
+#[inline(never)]
+#[target_feature(enable = "neon,i8mm")]
+unsafe fn some(t: &DepthwiseTile, at: usize) {
+    // SAFETY: the caller's; the features are this function's.
+    unsafe { depthwise::some::<Mixed>(t, at) }
 }
 
 #[target_feature(enable = "neon,i8mm")]
@@ -48,22 +66,36 @@ unsafe fn rows(t: &ConvTile, block: usize) {
     // SAFETY: the tile is valid (the caller), the features are this function's; rows up to `len` are in the tile.
     unsafe {
         let (mut row, len) = (0, conv::len(t));
+        if conv::narrow(t, block) {
+            while row + 8 <= len {
+                tile::<4, 8, 8, 2>(t, row, block);
+                row += 8;
+            }
+            while row + 2 <= len {
+                tile::<1, 2, 2, 2>(t, row, block);
+                row += 2;
+            }
+            if row < len {
+                tile::<1, 2, 1, 2>(t, row, block);
+            }
+            return;
+        }
         while row + 4 <= len {
-            tile::<2, 4, 4>(t, row, block);
+            tile::<2, 4, 4, 4>(t, row, block);
             row += 4;
         }
         match len - row {
-            1 => tile::<1, 2, 1>(t, row, block),
-            2 => tile::<1, 2, 2>(t, row, block),
-            3 => tile::<2, 4, 3>(t, row, block),
+            1 => tile::<1, 2, 1, 4>(t, row, block),
+            2 => tile::<1, 2, 2, 4>(t, row, block),
+            3 => tile::<2, 4, 3, 4>(t, row, block),
             _ => {}
         }
     }
 }
 
-/// `P` pairs of rows, `R = 2 P`, of which `COUNT` are stored.
+/// `P` pairs of rows, `R = 2 P`, of which `COUNT` are stored, by `N` vectors of 4 outputs.
 #[inline(always)]
-unsafe fn tile<const P: usize, const R: usize, const COUNT: usize>(t: &ConvTile, row: usize, block: usize) {
+unsafe fn tile<const P: usize, const R: usize, const COUNT: usize, const N: usize>(t: &ConvTile, row: usize, block: usize) {
     // SAFETY: `4 * quads` bytes from each row and segment are readable, weights of all quads there (validity of the tile).
     unsafe {
         let x = conv::rows::<R>(t, row, COUNT);
@@ -79,8 +111,8 @@ unsafe fn tile<const P: usize, const R: usize, const COUNT: usize>(t: &ConvTile,
                     codes[p] = vreinterpretq_u8_u64(vzip1q_u64(a, b));
                     next[p] = vreinterpretq_u8_u64(vzip2q_u64(a, b));
                 }
-                eight::<P, true>(&mut acc, w, &codes);
-                eight::<P, true>(&mut acc, w.add(128), &next);
+                eight::<P, N, true>(&mut acc, w, &codes);
+                eight::<P, N, true>(&mut acc, w.add(128), &next);
                 w = w.add(256);
                 at += 16;
                 quads -= 4;
@@ -89,7 +121,7 @@ unsafe fn tile<const P: usize, const R: usize, const COUNT: usize>(t: &ConvTile,
                 for p in 0..P {
                     codes[p] = vcombine_u8(vld1_u8(x[2 * p].add(at)), vld1_u8(x[2 * p + 1].add(at)));
                 }
-                eight::<P, true>(&mut acc, w, &codes);
+                eight::<P, N, true>(&mut acc, w, &codes);
                 w = w.add(128);
                 at += 8;
                 quads -= 2;
@@ -99,28 +131,28 @@ unsafe fn tile<const P: usize, const R: usize, const COUNT: usize>(t: &ConvTile,
                     let [a, b] = [x[2 * p], x[2 * p + 1]].map(|x| vreinterpretq_u64_u8(conv::quad(x.add(at))));
                     codes[p] = vreinterpretq_u8_u64(vzip1q_u64(a, b));
                 }
-                eight::<P, false>(&mut acc, w, &codes);
+                eight::<P, N, false>(&mut acc, w, &codes);
                 w = w.add(64);
             }
         }
         let mut sums = [[vdupq_n_s32(0); 4]; R];
         for p in 0..P {
-            for n in 0..4 {
+            for n in 0..N {
                 let [a, b] = [acc[p][2 * n], acc[p][2 * n + 1]].map(|x| vreinterpretq_s64_s32(x));
                 sums[2 * p][n] = vreinterpretq_s32_s64(vzip1q_s64(a, b));
                 sums[2 * p + 1][n] = vreinterpretq_s32_s64(vzip2q_s64(a, b));
             }
         }
-        conv::store::<R>(t, row, COUNT, block, &sums);
+        conv::store::<R, N>(t, row, COUNT, block, &sums);
     }
 }
 
 /// 8 inputs of every row; the second 4 have no weights unless `BOTH`.
 #[inline(always)]
-unsafe fn eight<const P: usize, const BOTH: bool>(acc: &mut [[int32x4_t; 8]; P], w: *const i8, codes: &[uint8x16_t; P]) {
+unsafe fn eight<const P: usize, const N: usize, const BOTH: bool>(acc: &mut [[int32x4_t; 8]; P], w: *const i8, codes: &[uint8x16_t; P]) {
     // SAFETY: 64 bytes of weights, 128 if `BOTH`; features: the caller.
     unsafe {
-        for n in 0..4 {
+        for n in 0..N {
             let a = vreinterpretq_s32_s8(vld1q_s8(w.add(16 * n)));
             let b = if BOTH { vreinterpretq_s32_s8(vld1q_s8(w.add(64 + 16 * n))) } else { vdupq_n_s32(0) };
             let lo = vreinterpretq_s8_s32(vzip1q_s32(a, b));

@@ -45,12 +45,23 @@ unsafe fn rows<const PAIRS: bool>(t: &ConvTile, block: usize, start: &Sums) {
     let (mut row, len) = (0, conv::len(t));
     // SAFETY: the tile is valid (the caller); rows up to `len` are in it.
     unsafe {
+        if conv::narrow(t, block) {
+            while row + 2 * ROWS <= len {
+                tile::<{ 2 * ROWS }, 2, PAIRS>(t, row, block, start);
+                row += 2 * ROWS;
+            }
+            while row < len {
+                tile::<1, 2, PAIRS>(t, row, block, start);
+                row += 1;
+            }
+            return;
+        }
         while row + ROWS <= len {
-            tile::<ROWS, PAIRS>(t, row, block, start);
+            tile::<ROWS, 4, PAIRS>(t, row, block, start);
             row += ROWS;
         }
         if row < len {
-            tile::<1, PAIRS>(t, row, block, start);
+            tile::<1, 4, PAIRS>(t, row, block, start);
         }
     }
 }
@@ -80,7 +91,7 @@ unsafe fn prepare(t: &ConvTile, block: usize) -> (Sums, bool) {
 type Halves = [int32x4_t; 8];
 
 #[inline(always)]
-unsafe fn tile<const R: usize, const PAIRS: bool>(t: &ConvTile, row: usize, block: usize, start: &Sums) {
+unsafe fn tile<const R: usize, const N: usize, const PAIRS: bool>(t: &ConvTile, row: usize, block: usize, start: &Sums) {
     // SAFETY: `4 * quads` bytes from each row and segment are readable, weights of all quads there (validity of the tile).
     unsafe {
         let x = conv::rows::<R>(t, row, R);
@@ -93,8 +104,8 @@ unsafe fn tile<const R: usize, const PAIRS: bool>(t: &ConvTile, row: usize, bloc
                 for r in 0..R {
                     codes[r] = signed(vld1q_u8(x[r].add(at)));
                 }
-                two::<R, 0, 1, PAIRS>(&mut acc, w, &codes);
-                two::<R, 2, 3, PAIRS>(&mut acc, w.add(128), &codes);
+                two::<R, N, 0, 1, PAIRS>(&mut acc, w, &codes);
+                two::<R, N, 2, 3, PAIRS>(&mut acc, w.add(128), &codes);
                 w = w.add(256);
                 at += 16;
                 quads -= 4;
@@ -103,7 +114,7 @@ unsafe fn tile<const R: usize, const PAIRS: bool>(t: &ConvTile, row: usize, bloc
                 for r in 0..R {
                     codes[r] = signed(conv::two_quads(x[r].add(at)));
                 }
-                two::<R, 0, 1, PAIRS>(&mut acc, w, &codes);
+                two::<R, N, 0, 1, PAIRS>(&mut acc, w, &codes);
                 w = w.add(128);
                 at += 8;
                 quads -= 2;
@@ -112,7 +123,7 @@ unsafe fn tile<const R: usize, const PAIRS: bool>(t: &ConvTile, row: usize, bloc
                 for r in 0..R {
                     codes[r] = signed(conv::quad(x[r].add(at)));
                 }
-                for n in 0..4 {
+                for n in 0..N {
                     let w = vld1q_s8(w.add(16 * n));
                     for r in 0..R {
                         let x = vreinterpretq_s8_s32(vdupq_laneq_s32::<0>(codes[r]));
@@ -124,11 +135,11 @@ unsafe fn tile<const R: usize, const PAIRS: bool>(t: &ConvTile, row: usize, bloc
         }
         let mut sums = [*start; R];
         for r in 0..R {
-            for n in 0..4 {
+            for n in 0..N {
                 sums[r][n] = vaddq_s32(sums[r][n], vpaddq_s32(acc[r][2 * n], acc[r][2 * n + 1]));
             }
         }
-        conv::store::<R>(t, row, R, block, &sums);
+        conv::store::<R, N>(t, row, R, block, &sums);
     }
 }
 
@@ -141,14 +152,14 @@ unsafe fn signed(x: uint8x16_t) -> int32x4_t {
 
 /// Quads `A` and `B` of the codes, which meet 64 bytes of weights each.
 #[inline(always)]
-unsafe fn two<const R: usize, const A: i32, const B: i32, const PAIRS: bool>(
+unsafe fn two<const R: usize, const N: usize, const A: i32, const B: i32, const PAIRS: bool>(
     acc: &mut [Halves; R],
     w: *const i8,
     codes: &[int32x4_t; R],
 ) {
     // SAFETY: 128 bytes of weights (the caller).
     unsafe {
-        for n in 0..4 {
+        for n in 0..N {
             let (wa, wb) = (vld1q_s8(w.add(16 * n)), vld1q_s8(w.add(64 + 16 * n)));
             for r in 0..R {
                 let a = vreinterpretq_s8_s32(vdupq_laneq_s32::<A>(codes[r]));
