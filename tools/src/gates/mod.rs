@@ -78,7 +78,7 @@ const TAUS: [f32; 10] = [2.0, 3.0, 4.0, 6.0, 8.0, 11.0, 16.0, 22.0, 32.0, 45.0];
 const INPUTS: [(u16, u16); 8] = [(4, 12), (4, 24), (8, 16), (8, 32), (8, 64), (12, 24), (12, 48), (16, 64)];
 /// In sixteenths of a dense frame.
 const REFRESH: u16 = 16;
-const RARE_REFRESH: u16 = 48;
+const RARE_REFRESH: u16 = 32;
 
 struct Search<'a> {
     lower: &'a Lower<'a>,
@@ -248,7 +248,7 @@ impl Search<'_> {
         let rarely = Setting { input: InputGate { refresh: RARE_REFRESH, ..setting.input }, ..setting };
         self.set(artifact, rarely);
         let m = self.run(artifact)?;
-        if m.work < often.work && m.agreement >= often.agreement.max(self.floor) {
+        if m.work < often.work && m.agreement >= often.agreement.max(self.floor) && m.error <= 1.05 * often.error {
             self.found.refresh = RARE_REFRESH;
         } else {
             self.set(artifact, setting);
@@ -258,7 +258,8 @@ impl Search<'_> {
 
     /// Step 2.
     fn let_go(&mut self, all: Artifact, pieces: &[(usize, usize)], setting: Setting) -> Result<Artifact> {
-        let limit = self.budget.arena_ratio * all.header().arena_dense_len as f32;
+        let ratio = self.budget.arena_ratio;
+        let over = |a: &Artifact| a.header().arena_len as f32 > ratio * a.header().arena_dense_len as f32;
         let lower = self.lower;
         let factors = self.factors.clone();
         let make = |gone: &BTreeSet<usize>| -> Result<Artifact> {
@@ -285,41 +286,43 @@ impl Search<'_> {
             let work = (search.trial.all(&a, MARGIN)?.work - now.0).max(1e-6);
             Ok((work / f64::from(saved), work))
         };
-        let mut queue = Vec::new();
-        for &(t, _) in pieces.iter().filter(|(t, _)| !gone.contains(t)) {
-            queue.push((price(self, &gone, (base, artifact.header().arena_len), t)?.0, t));
-        }
-        // A price mostly rises as neighbours go: the cheapest is priced again, and goes if it still is the cheapest.
-        while artifact.header().arena_len as f32 > limit && !queue.is_empty() {
-            queue.sort_by(|a, b| b.0.total_cmp(&a.0));
-            let Some((_, t)) = queue.pop() else { break };
-            let (now, work) = price(self, &gone, (base, artifact.header().arena_len), t)?;
-            if queue.last().is_some_and(|next| next.0 * 1.1 < now) {
-                queue.push((now, t));
-                continue;
+        let mut stuck = false;
+        while over(&artifact) && gone.len() < pieces.len() {
+            let left: Vec<(usize, usize)> = pieces.iter().copied().filter(|(t, _)| !gone.contains(t)).collect();
+            if stuck {
+                // No tensor saves memory alone: the largest goes, and its neighbours may follow.
+                gone.extend(left.iter().max_by_key(|(_, b)| *b).map(|(t, _)| *t));
+                artifact = make(&gone)?;
+                base = self.trial.all(&artifact, MARGIN)?.work;
             }
-            if now == f64::INFINITY {
-                // Nothing saves memory alone: two may.
-                let before = artifact.header().arena_len;
-                gone.insert(t);
-                let without = make(&gone)?;
-                if without.header().arena_len > before {
-                    gone.remove(&t);
+            stuck = true;
+            let mut queue = Vec::new();
+            for (t, _) in left.into_iter().filter(|(t, _)| !gone.contains(t)) {
+                queue.push((price(self, &gone, (base, artifact.header().arena_len), t)?.0, t));
+            }
+            // A price mostly rises as neighbours go: the cheapest is priced again, and goes if it still is the cheapest.
+            while over(&artifact) && !queue.is_empty() {
+                queue.sort_by(|a, b| b.0.total_cmp(&a.0));
+                let Some((_, t)) = queue.pop() else { break };
+                let (now, work) = price(self, &gone, (base, artifact.header().arena_len), t)?;
+                if now == f64::INFINITY {
                     continue;
                 }
-                artifact = without;
-                base = self.trial.all(&artifact, MARGIN)?.work;
-            } else {
+                if queue.last().is_some_and(|next| next.0 * 1.1 < now) {
+                    queue.push((now, t));
+                    continue;
+                }
                 gone.insert(t);
                 artifact = make(&gone)?;
                 base += work;
+                stuck = false;
+                (self.progress)(&format!(
+                    "{} tensors let go, arena {:.2}x dense, work {:.1} %",
+                    gone.len(),
+                    artifact.header().arena_len as f32 / artifact.header().arena_dense_len as f32,
+                    100.0 * base
+                ));
             }
-            (self.progress)(&format!(
-                "{} tensors let go, arena {:.2}x dense, work {:.1} %",
-                gone.len(),
-                artifact.header().arena_len as f32 / artifact.header().arena_dense_len as f32,
-                100.0 * base
-            ));
         }
         self.found.held_let_go = gone.len();
         Ok(artifact)
