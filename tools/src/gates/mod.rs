@@ -118,7 +118,7 @@ pub fn search(m: &Material, budget: &Budget, progress: &dyn Fn(&str)) -> Result<
     let mut s = Search { lower, trial, budget, progress, found, floor, factors };
     let (mut artifact, mut setting) = s.spread(all)?;
     if artifact.header().arena_len as f32 > budget.arena_ratio * artifact.header().arena_dense_len as f32 {
-        artifact = s.let_go(artifact, pieces, setting)?;
+        artifact = s.let_go(pieces, setting)?;
         // Fewer gates make fewer errors: the rest may be coarser.
         (artifact, setting) = s.start(artifact, &[setting.input])?;
     }
@@ -257,7 +257,7 @@ impl Search<'_> {
     }
 
     /// Step 2.
-    fn let_go(&mut self, all: Artifact, pieces: &[(usize, usize)], setting: Setting) -> Result<Artifact> {
+    fn let_go(&mut self, pieces: &[(usize, usize)], setting: Setting) -> Result<Artifact> {
         let ratio = self.budget.arena_ratio;
         let over = |a: &Artifact| a.header().arena_len as f32 > ratio * a.header().arena_dense_len as f32;
         let lower = self.lower;
