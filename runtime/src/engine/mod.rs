@@ -117,6 +117,8 @@ pub struct Engine<'a> {
     mode: Mode,
     /// Most multiply-accumulates of a gated frame.
     budget: Option<u64>,
+    /// Gating may pause.
+    adaptive: bool,
     /// The held tensors hold a computed frame.
     warm: bool,
     /// Largest scale a held row has been judged with since the last dense frame.
@@ -150,6 +152,7 @@ impl<'a> Engine<'a> {
             kernels,
             mode: Mode::Gated { scale: 1.0 },
             budget: None,
+            adaptive: false,
             warm: false,
             loosest: 0.0,
             stats: Stats::default(),
@@ -187,6 +190,13 @@ impl<'a> Engine<'a> {
         self.budget = macs;
     }
 
+    /// Lets gating pause while it does not pay: under a moving camera frames then run densely, but for a few that are gated to see
+    /// whether it pays again. Off at first: every frame is gated.
+    pub fn set_adaptive(&mut self, adaptive: bool) {
+        self.adaptive = adaptive;
+        self.ledger = Default::default();
+    }
+
     /// Calls `observer` with a step's index when the step is done, for profilers; steps without active rows are not told.
     pub fn observe(&mut self, observer: Option<&'a dyn Fn(usize)>) {
         self.observer = observer;
@@ -197,8 +207,9 @@ impl<'a> Engine<'a> {
         self.check(&frame)?;
         self.stats.begin();
         self.counters().fill(0);
-        if self.refresh_due() || !self.detect(&frame) {
-            // First frame, dense mode, scene cut, refresh.
+        let whole = self.paused() || self.refresh_due() || !self.detect(&frame);
+        if whole {
+            // First frame, dense mode, scene cut, refresh, pause.
             self.input().take_all(&frame);
             self.run_dense(0);
         } else {
@@ -216,7 +227,7 @@ impl<'a> Engine<'a> {
                 self.book(segment, self.stats.macs - before);
             }
         }
-        self.settle();
+        self.settle(whole);
         self.stats.end();
         Ok(self.outputs())
     }

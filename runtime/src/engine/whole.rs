@@ -6,6 +6,9 @@
 //! - A *refresh*: gates let small errors stand, and when something has left the picture, what it left behind stands as long
 //!   as the picture does. After a stated amount of gated work one frame is computed whole, preferably when the scene has come to
 //!   rest. In proportion to the work done it costs a bounded share: at most one dense frame in `refresh` frames' worth of work.
+//! - A *pause*, where asked for: while frame after frame recomputes more than it takes for gating to pay, as under a moving camera,
+//!   frames run densely without being compared at all. Now and then one is gated to see whether that still holds, after twice as
+//!   many frames each time.
 
 use super::Engine;
 use crate::engine::Frame;
@@ -22,6 +25,13 @@ const REST: u32 = 3;
 /// A scene that does not come to rest is refreshed after this multiple of the stated work.
 const PATIENCE: u64 = 4;
 
+/// Share of the work above which a gated frame takes longer than a dense one: comparing, listing and judging rows is not free.
+const BREAK_EVEN: f32 = 0.5;
+/// Frames in a row above it that begin a pause.
+const DEAR: u32 = 3;
+/// Shortest and longest pause, in frames.
+const PAUSE: (u32, u32) = (2, 32);
+
 /// Work of the frame so far and since the last dense frame, in multiply-accumulates.
 #[derive(Clone, Copy, Debug, Default)]
 pub(super) struct Ledger {
@@ -34,6 +44,11 @@ pub(super) struct Ledger {
     spent: u64,
     /// Quiet frames in a row.
     quiet: u32,
+    /// Gated frames in a row that did not pay.
+    dear: u32,
+    /// Frames left of a pause, and its length.
+    left: u32,
+    pause: u32,
 }
 
 impl Engine<'_> {
@@ -52,6 +67,11 @@ impl Engine<'_> {
             && nearly(self.stats.macs, possible)
             && behind > total / 32
             && nearly(behind_done, behind)
+    }
+
+    /// Whether gating pauses. Budgets bound every frame and leave no room for dense ones.
+    pub(super) fn paused(&self) -> bool {
+        self.adaptive && self.ledger.left > 0 && self.budget.is_none()
     }
 
     /// Whether what the gates have let stand is to be replaced. Budgets bound every frame and leave no room for it.
@@ -75,10 +95,22 @@ impl Engine<'_> {
         }
     }
 
-    /// Closes a frame's books.
-    pub(super) fn settle(&mut self) {
+    /// Closes the books of a frame; `whole`: it was not gated to begin with.
+    pub(super) fn settle(&mut self, whole: bool) {
         let ledger = &mut self.ledger;
+        ledger.left = ledger.left.saturating_sub(1);
         (ledger.possible, ledger.behind, ledger.behind_done) = (0, 0, 0);
+        if self.stats.macs as f32 > BREAK_EVEN * self.model.header.cost.macs.get() as f32 {
+            if !whole {
+                ledger.dear = ledger.dear.saturating_add(1);
+                if ledger.dear >= DEAR {
+                    ledger.pause = (2 * ledger.pause).clamp(PAUSE.0, PAUSE.1);
+                    ledger.left = ledger.pause;
+                }
+            }
+        } else {
+            (ledger.dear, ledger.pause, ledger.left) = (0, 0, 0);
+        }
         if self.stats.dense {
             (ledger.spent, ledger.quiet) = (0, 0);
             return;

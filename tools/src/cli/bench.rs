@@ -35,6 +35,9 @@ pub struct Args {
     /// Factor of all gate thresholds: 0 exact, 1 as calibrated
     #[arg(long, value_name = "S", default_value = "1", allow_negative_numbers = true, value_parser = args::not_negative)]
     gate_scale: f32,
+    /// Gates every frame, also while gating does not pay
+    #[arg(long)]
+    no_pause: bool,
     #[command(flatten)]
     kernels: KernelArgs,
 }
@@ -47,20 +50,22 @@ pub fn main(a: &Args, talk: &Talk) -> Result<()> {
     let frames: Vec<Input> = feed.map(|f| f.map(|f| f.input)).inspect(|_| bar.inc(1)).collect::<Result<_>>()?;
     bar.finish_and_clear();
     let kernels = a.kernels.select()?;
-    let meter = interleave(&artifact, &frames, kernels, a.gate_scale, a.warmup, talk)?.0;
+    let meter = interleave(&artifact, &frames, kernels, a.gate_scale, !a.no_pause, a.warmup, talk)?.0;
     let stats = meter.finish(&artifact, &a.model.display().to_string(), &a.input, kernels.name, Some(a.gate_scale));
     talk.result(&stats, || text(&stats))
 }
 
 /// The measurement; also the meter of a whole pass, for shares.
 pub fn interleave(
-    artifact: &Artifact, frames: &[Input], kernels: &'static quiescent::kernels::Kernels, scale: f32, warmup: usize, talk: &Talk,
+    artifact: &Artifact, frames: &[Input], kernels: &'static quiescent::kernels::Kernels, scale: f32, adaptive: bool, warmup: usize,
+    talk: &Talk,
 ) -> Result<(Meter, Vec<f64>)> {
     let (mut dense_arena, mut gated_arena) = (artifact.arena(), artifact.arena());
     let mut dense = artifact.engine(&mut dense_arena, kernels)?;
     let mut gated = artifact.engine(&mut gated_arena, kernels)?;
     dense.set_mode(Mode::Dense);
     gated.set_mode(Mode::Gated { scale });
+    gated.set_adaptive(adaptive);
     for frame in frames.iter().take(warmup) {
         artifact::step(&mut dense, frame)?;
         artifact::step(&mut gated, frame)?;

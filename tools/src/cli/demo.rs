@@ -81,7 +81,7 @@ pub fn main(a: &Args, talk: &Talk) -> Result<()> {
     let source = Source::open(&onnx, &artifact)?;
     let evaluation = evaluate(&artifact, &qsc, source.start(None)?, &clip, &task, Some(&labels), Some(1.0), kernels, talk)?;
     let frames: Vec<Input> = clip.open(&artifact.meta.input)?.map(|f| f.map(|f| f.input)).collect::<Result<_>>()?;
-    let (meter, shares) = interleave(&artifact, &frames, kernels, 1.0, 20, talk)?;
+    let (meter, shares) = interleave(&artifact, &frames, kernels, 1.0, true, 20, talk)?;
     let stats = meter.finish(&artifact, &qsc.display().to_string(), &clip.input, kernels.name, Some(1.0));
     let pictures = path("pictures");
     draw(&artifact, &pictures, task, clip.open(&artifact.meta.input)?, talk)?;

@@ -22,6 +22,9 @@ pub struct Args {
     /// Factor of all gate thresholds: 0 exact, 1 as calibrated
     #[arg(long, value_name = "S", default_value = "1", allow_negative_numbers = true, value_parser = args::not_negative)]
     gate_scale: f32,
+    /// Gates every frame, also while gating does not pay
+    #[arg(long)]
+    no_pause: bool,
     /// Computes every frame whole
     #[arg(long, conflicts_with_all = ["gate_scale", "budget_macs"])]
     dense: bool,
@@ -61,6 +64,7 @@ pub fn main(a: &Args, talk: &Talk) -> Result<()> {
     let mut engine = artifact.engine(&mut arena, kernels)?;
     engine.set_mode(if a.dense { Mode::Dense } else { Mode::Gated { scale: a.gate_scale } });
     engine.set_budget(a.budget_macs);
+    engine.set_adaptive(!a.no_pause);
     let bar = talk.frames("running", feed.frames());
     let mut meter = Meter::default();
     let mut last = None;

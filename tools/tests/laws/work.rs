@@ -193,3 +193,35 @@ fn a_scene_at_rest_is_refreshed() {
     }
     assert!(refreshed > 0, "no network came to need a refresh");
 }
+
+/// While everything changes in every frame gating pauses, but for a probe now and then; when the scene calms down it comes back.
+#[test]
+fn gating_pauses_while_it_does_not_pay() {
+    for case in graphs::all() {
+        let mut a = net::artifact(&case.graph, &plan(&case), quiescent_tools::lower::Hold::All);
+        set_thresholds(&mut a, 0, 0, 0, 0);
+        let (mut m, mut n) = (a.arena(), a.arena());
+        let mut engine = a.engine(&mut m, kernels::best()).unwrap();
+        let mut dense = a.engine(&mut n, kernels::best()).unwrap();
+        dense.set_mode(Mode::Dense);
+        engine.set_adaptive(true);
+        let mut scene = Scene::new(55, case.shape());
+        let mut gated = 0;
+        for t in 0..200 {
+            scene.next();
+            // A small change everywhere: no cut, and nothing to skip.
+            let frame: Vec<u8> = scene.frame().iter().map(|v| v.wrapping_add(5 * (t % 2))).collect();
+            step(&mut engine, &frame);
+            step(&mut dense, &frame);
+            assert_same(&engine, &dense, || format!("{}, frame {t}", case.name));
+            gated += usize::from(engine.stats().pixels > 0);
+        }
+        assert!(gated < 40, "{}: {gated} of 200 frames were compared", case.name);
+        let frame = scene.frame().to_vec();
+        let calm = (0..34).position(|_| {
+            step(&mut engine, &frame);
+            !engine.stats().dense && engine.stats().macs == 0
+        });
+        assert!(calm.is_some(), "{}: gating does not come back", case.name);
+    }
+}
