@@ -1,0 +1,88 @@
+//! Runs the baked model named by `QUIESCENT_BAKED` over its frames, dense and gated, on every kernel set, and compares all
+//! outputs with those the desktop computed, byte for byte.
+#![no_std]
+#![no_main]
+
+use quiescent::kernels::{self, Kernels};
+use quiescent::{Engine, Frame, Mode, Outputs};
+use quiescent_cortex_m::{Aligned, BOARD, host, say, stack, ticks};
+
+/// Made by `quiescent bake MODEL.qsc -o DIR --input CLIP`; `QUIESCENT_BAKED` is DIR/NAME.
+mod baked {
+    include!(env!("BAKED", "QUIESCENT_BAKED names no baked model: set it to DIR/NAME"));
+}
+
+const INPUT: usize = baked::INPUT[0] * baked::INPUT[1] * baked::INPUT[2];
+
+static mut ARENA: Aligned<[u8; baked::ARENA_BYTES]> = Aligned([0; baked::ARENA_BYTES]);
+static mut VALUES: [f32; if baked::INPUT_CODES { 0 } else { INPUT }] = [0.0; if baked::INPUT_CODES { 0 } else { INPUT }];
+
+#[unsafe(no_mangle)]
+extern "C" fn main() -> ! {
+    ticks::start();
+    say!("{BOARD}: artifact {} bytes, arena {} bytes, {} multiply-accumulates a frame", baked::ARTIFACT.len(), baked::ARENA_BYTES, baked::MACS_PER_FRAME);
+    let mut good = true;
+    for set in kernels::available() {
+        good &= run(set, Mode::Dense, baked::DENSE);
+        good &= run(set, Mode::Gated { scale: 1.0 }, baked::GATED);
+    }
+    say!("{}", if good { "all outputs as expected" } else { "FAILED" });
+    host::exit(good)
+}
+
+fn run(set: &'static Kernels, mode: Mode, expected: &[u8]) -> bool {
+    let name = match mode {
+        Mode::Dense => "dense",
+        Mode::Gated { .. } => "gated",
+    };
+    // SAFETY: one thread, one engine at a time.
+    let (arena, values) = unsafe { (&mut (*&raw mut ARENA).0, &mut *&raw mut VALUES) };
+    let (checking, engine) = ticks::instructions(|| Engine::load(baked::ARTIFACT, arena, set));
+    let mut engine = match engine {
+        Ok(engine) => engine,
+        Err(e) => {
+            say!("{e}");
+            return false;
+        }
+    };
+    engine.set_mode(mode);
+    say!("kernels {}, {name}: loaded in {checking} instructions", set.name);
+    let (mut at, mut good) = (0, true);
+    for (i, bytes) in baked::FRAMES.chunks_exact(baked::FRAMES.len() / baked::TEST_FRAMES).enumerate() {
+        let frame = if baked::INPUT_CODES {
+            Frame::Pixels(bytes)
+        } else {
+            for (v, b) in values.iter_mut().zip(bytes.as_chunks::<4>().0) {
+                *v = f32::from_le_bytes(*b);
+            }
+            Frame::Values(&*values)
+        };
+        let (deep, (count, same)) = stack::depth(|| ticks::instructions(|| engine.step(frame).map(drop)));
+        if let Err(e) = same {
+            say!("frame {i}: {e}");
+            return false;
+        }
+        let same = compare(&engine.outputs(), expected, &mut at);
+        let macs = engine.stats().macs;
+        // Three decimals without floating-point formatting, which would be most of the program.
+        let ratio = count * 1000 / macs.max(1);
+        say!(
+            "  frame {i}: {count} instructions, {macs} multiply-accumulates, {}.{:03} each, stack {deep} bytes, {}",
+            ratio / 1000, ratio % 1000, if same { "same outputs" } else { "OTHER OUTPUTS" }
+        );
+        good &= same;
+    }
+    good && at == expected.len()
+}
+
+/// All outputs as little-endian f32, against `expected` from `at`, which moves on.
+fn compare(outputs: &Outputs, expected: &[u8], at: &mut usize) -> bool {
+    let mut same = true;
+    for output in outputs.iter() {
+        for i in 0..output.len() {
+            same &= expected.get(*at..*at + 4) == Some(&output.at(i).to_le_bytes());
+            *at += 4;
+        }
+    }
+    same
+}

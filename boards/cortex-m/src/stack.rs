@@ -1,0 +1,33 @@
+//! How deep the stack gets: what lies below the stack pointer is painted, the lowest word that changed is the depth.
+
+use core::arch::asm;
+use core::ptr::{read_volatile, write_volatile};
+
+const PAINT: u32 = 0x5AFE_C0DE;
+
+unsafe extern "C" {
+    static stack_start: u32;
+}
+
+fn pointer() -> usize {
+    let sp: usize;
+    // SAFETY: reads a register.
+    unsafe { asm!("mov {}, sp", out(reg) sp, options(nomem, nostack)) }
+    sp
+}
+
+/// Bytes of stack `f` used.
+#[inline(never)]
+pub fn depth<T>(f: impl FnOnce() -> T) -> (usize, T) {
+    let bottom = &raw const stack_start as usize;
+    // This function's own frame, exceptions and what it calls below are left alone.
+    let top = pointer() - 64;
+    for at in (bottom..top).step_by(4) {
+        // SAFETY: stack that nothing uses.
+        unsafe { write_volatile(at as *mut u32, PAINT) }
+    }
+    let result = f();
+    // SAFETY: the same words.
+    let used = (bottom..top).step_by(4).find(|at| unsafe { read_volatile(*at as *const u32) } != PAINT);
+    (pointer() - used.unwrap_or(top), result)
+}
