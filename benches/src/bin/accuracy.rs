@@ -66,7 +66,9 @@ fn set(o: &mut calibrate::Options, text: &str) -> Result<()> {
     match key {
         "method" => {
             o.method = match value {
+                "auto" => Method::Auto,
                 "mse" => Method::Mse,
+                "cubic" => Method::Cubic,
                 "minmax" => Method::MinMax,
                 share => Method::Percentile(share.parse().with_context(|| format!("--set {text}"))?),
             }

@@ -41,7 +41,9 @@ pub fn choose(g: &Graph, stats: &Stats, opts: &Options) -> Result<Plan> {
     }
     if opts.equalise {
         for t in 0..g.tensors.len() {
-            let free = source[t] == Source::Own && (0..group.len()).all(|u| u == t || root(&group, u) != root(&group, t));
+            // What moves its values takes its codes as well; another owner in the group shares the range.
+            let shares = |u: usize| u != t && root(&group, u) == root(&group, t) && source[u] != Source::Moved;
+            let free = source[t] == Source::Own && !(0..group.len()).any(shares);
             if let (true, Some(Store::U8(q))) = (free, &stores[t]) {
                 stores[t] = Some(Store::U8(equalised(g, stats, &links, &source, opts, t, q)));
             }
@@ -231,19 +233,20 @@ fn constant(g: &Graph, links: &Links, tail: &[bool], t: TensorId, values: &[f32]
     Some(Store::U8(constant_codes(g.tensors[t].shape.c, values)))
 }
 
-/// Scales per channel for a tensor a convolution writes, through a clamp or, where allowed, a table function.
+/// Scales per channel for a tensor a convolution or a sum writes, through a clamp or, where allowed, a table function.
 fn equalised(g: &Graph, stats: &Stats, links: &Links, source: &[Source], opts: &Options, t: TensorId, q: &Quant) -> Quant {
     let Some(mut k) = links.producer[t] else { return q.clone() };
     let from = g.nodes[k].inputs[0];
     let alone = links.sole_unary(g, from).is_some();
     let tables = g.tensors[t].shape.c <= opts.channel_tables;
+    let table = matches!(&g.nodes[k].op, Op::Unary(f) if !matches!(f, Unary::Clamp { .. }));
     match g.nodes[k].op {
         Op::Unary(Unary::Clamp { .. }) if source[from] != Source::Of(t) => return q.clone(),
         Op::Unary(Unary::Clamp { .. }) => k = links.producer[from].unwrap_or(k),
         Op::Unary(_) if tables && alone => k = links.producer[from].unwrap_or(k),
         _ => {}
     }
-    if !matches!(g.nodes[k].op, Op::Conv(_)) {
+    if !matches!(g.nodes[k].op, Op::Conv(_) | Op::Binary(_)) {
         return q.clone();
     }
     if let (true, Some((f, _))) = (tables, links.sole_unary(g, t))
@@ -251,7 +254,7 @@ fn equalised(g: &Graph, stats: &Stats, links: &Links, source: &[Source], opts: &
     {
         return equalise::own_ranges(&stats.tensors[t], q);
     }
-    equalise::for_readers(g, stats, links, t, q).unwrap_or_else(|| q.clone())
+    equalise::for_readers(g, stats, links, &|t| source[t] == Source::Moved, t, q, table).unwrap_or_else(|| q.clone())
 }
 
 fn float_nodes(g: &Graph, opts: &Options) -> Result<Vec<usize>> {

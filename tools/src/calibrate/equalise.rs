@@ -11,12 +11,13 @@
 //! ```
 //!
 //! taken relative to the output's power. Ranges are interpolated between the tensor's (`a = 0`) and the channel's own
-//! (`a = 1`) as `tensor^(1-a) * channel^a`, and the `a` of least noise is taken. This is the cross-layer equalisation of
+//! (`a = 1`) as `tensor^(1-a) * channel^a`, and the `a` of least noise is taken. A sum or a product joins its operands channel by
+//! channel and takes any scales; there the noise is `s_c^2 / 12`. Operators that move values pass the scales on. This is the cross-layer equalisation of
 //! Nagel et al. (2019) with the exchange rate measured.
 
 use super::rules::Links;
 use super::{Quant, Stats, TensorStats};
-use crate::ir::{Conv, Graph, TensorId};
+use crate::ir::{Binary, Conv, Graph, Op, TensorId};
 
 /// How far the ranges of channels follow what calibration saw.
 #[derive(Clone, Copy)]
@@ -27,28 +28,75 @@ struct Trust {
     headroom: f32,
 }
 
-/// For convolutions: what a channel shows on other scenes is often twice what a few clips showed, and clipping it costs
-/// far more than the precision gained; what was hardly seen keeps a thirty-second of the range.
-const READERS: Trust = Trust { narrowest: 1.0 / 32.0, headroom: 2.0 };
+/// For convolutions alone: what a channel shows on other scenes is often twice what a few clips showed, and clipping it costs
+/// far more than the precision gained; no channel is taken for silent.
+const READERS: Trust = Trust { narrowest: 1.0 / 2.0, headroom: 2.0 };
+/// For sums, whose channels differ by far more than that and pass their error on from block to block, and for what early tables
+/// write.
+const FINE: Trust = Trust { narrowest: 1.0 / 32.0, headroom: 2.0 };
 /// For table functions, few and early channels that every scene excites.
 const TABLES: Trust = Trust { narrowest: 1.0 / 256.0, headroom: 1.0 };
 
-/// Codes for a tensor that convolutions alone read, starting from one scale for all channels. `None` where one scale
-/// is best or other nodes read it.
-pub fn for_readers(g: &Graph, stats: &Stats, links: &Links, t: TensorId, q: &Quant) -> Option<Quant> {
-    let readers = links.conv_readers(g, t)?;
-    let c = g.tensors[t].shape.c;
-    if c < 2 || q.scale.len() != 1 {
+/// Codes for a tensor, starting from one scale for all channels. `None` where one scale is best or a reader needs it. `moved`:
+/// the tensor has its input's codes; `table`: a table function writes `t`.
+pub fn for_readers(
+    g: &Graph, stats: &Stats, links: &Links, moved: &dyn Fn(TensorId) -> bool, t: TensorId, q: &Quant, table: bool,
+) -> Option<Quant> {
+    let mut sinks = Vec::new();
+    gather(g, links, moved, t, &mut sinks)?;
+    if g.tensors[t].shape.c < 2 || q.scale.len() != 1 {
         return None;
     }
-    let outputs: Vec<TensorId> = links.consumers[t].iter().map(|&k| g.nodes[k].output).collect();
+    let x = &stats.tensors[t];
     let cost = |q: &Quant| -> f64 {
-        let noise = |(conv, &y): (&&Conv, &TensorId)| noise(conv, q, &stats.tensors[t], &stats.tensors[y]);
-        readers.iter().zip(&outputs).map(noise).sum()
+        let noise = |s: &Sink| match *s {
+            Sink::Conv(conv, y) => noise(conv, q, x, &stats.tensors[y]),
+            Sink::Sum(y) | Sink::Mean(y) => rounding(q, &stats.tensors[y]),
+        };
+        sinks.iter().map(noise).sum()
     };
-    let candidates = [0.25, 0.5, 0.75, 1.0].map(|a| interpolated(&stats.tensors[t], q, a, READERS));
+    let trust = if table || sinks.iter().any(|s| matches!(s, Sink::Sum(_))) { FINE } else { READERS };
+    let candidates = [0.25, 0.5, 0.75, 1.0].map(|a| interpolated(x, q, a, trust));
     let best = candidates.into_iter().map(|q| (cost(&q), q)).min_by(|a, b| a.0.total_cmp(&b.0))?;
     (best.0 < 0.9 * cost(q)).then_some(best.1)
+}
+
+/// Where the noise of a tensor goes.
+enum Sink<'g> {
+    Conv(&'g Conv, TensorId),
+    /// Into a sum or a product, channel by channel.
+    Sum(TensorId),
+    /// Into averages of the tensor.
+    Mean(TensorId),
+}
+
+/// The sinks of a tensor, through operators that move its values; `None` where channels would have to mix.
+fn gather<'g>(g: &'g Graph, links: &Links, moved: &dyn Fn(TensorId) -> bool, t: TensorId, sinks: &mut Vec<Sink<'g>>) -> Option<()> {
+    if links.is_output[t] {
+        sinks.push(Sink::Sum(t));
+    }
+    for n in links.consumers[t].iter().map(|&k| &g.nodes[k]) {
+        let y = n.output;
+        match &n.op {
+            Op::Conv(c) => sinks.push(Sink::Conv(c, y)),
+            Op::Binary(Binary::Mul | Binary::Div) => sinks.push(Sink::Sum(t)),
+            Op::Binary(_) if g.tensors[y].shape.c == g.tensors[t].shape.c => sinks.push(Sink::Sum(y)),
+            Op::MaxPool(_) | Op::AvgPool { .. } | Op::Bilinear { .. } | Op::Index { .. } if moved(y) => {
+                gather(g, links, moved, y, sinks)?
+            }
+            Op::AvgPool { .. } | Op::Bilinear { .. } | Op::GlobalAvgPool => sinks.push(Sink::Mean(t)),
+            _ => return None,
+        }
+    }
+    Some(())
+}
+
+/// Noise of rounding to `q`, relative to the power of `y`, mean over the channels.
+fn rounding(q: &Quant, y: &TensorStats) -> f64 {
+    let c = y.channel_mean_square.len();
+    let mean = y.channel_mean_square.iter().map(|v| f64::from(*v)).sum::<f64>() / c.max(1) as f64;
+    let one = |k: usize| f64::from(q.scale_of(k)).powi(2) / f64::from(y.channel_mean_square[k]).max(1e-3 * mean).max(1e-20);
+    (0..c).map(one).sum::<f64>() / c.max(1) as f64
 }
 
 /// Each channel's own range, within the range of `q`.

@@ -12,8 +12,8 @@
 //! calibrate: all of it, with bias correction and the per-layer report
 //! ```
 //!
-//! Clipping ranges minimise the squared error of the rounded values (of the function's values where a table function
-//! is the only reader). Bias correction is that of Nagel et al., "Data-free quantization through weight equalization
+//! Clipping ranges minimise the cubed or squared error of the rounded values (of the function's values where a table
+//! function is the only reader); which of the two, the simulated outputs decide. Bias correction is that of Nagel et al., "Data-free quantization through weight equalization
 //! and bias correction" (2019), measured on data. Massive activations: see [`report`].
 
 mod choose;
@@ -59,6 +59,10 @@ pub enum Method {
     Percentile(f32),
     /// Least squared error.
     Mse,
+    /// Least cubed error: cuts less of what is large and rare, as the response to an object in an empty scene.
+    Cubic,
+    /// `Cubic`, or `Mse` where the simulated outputs are clearly better with it.
+    Auto,
 }
 
 #[derive(Clone, Debug)]
@@ -84,7 +88,7 @@ pub struct Options {
 impl Default for Options {
     fn default() -> Self {
         Options {
-            method: Method::Mse,
+            method: Method::Auto,
             float_layers: Vec::new(),
             auto_float: false,
             equalise: true,
@@ -188,11 +192,24 @@ impl Plan {
     }
 }
 
+/// By how much squared error has to beat cubed error: the mean over calibration says little of what is rare in it.
+const CLEARLY_DB: f32 = 3.0;
+
 /// Observes, chooses, simulates, corrects and reports. `frames` are the values of the graph's one input.
 pub fn calibrate(g: &Graph, frames: &[Vec<f32>], opts: &Options) -> Result<Plan> {
     ensure!(!frames.is_empty(), "calibration needs at least one frame");
     let stats = observe(g, frames.iter().cloned(), opts)?;
-    let mut plan = choose(g, &stats, opts)?;
+    if opts.method != Method::Auto {
+        return planned(g, &stats, frames, opts);
+    }
+    let with = |method| planned(g, &stats, frames, &Options { method, ..opts.clone() });
+    let (cubic, mse) = (with(Method::Cubic)?, with(Method::Mse)?);
+    let worst = |p: &Plan| p.outputs_sqnr_db.iter().copied().fold(f32::INFINITY, f32::min);
+    Ok(if worst(&mse) > worst(&cubic) + CLEARLY_DB { mse } else { cubic })
+}
+
+fn planned(g: &Graph, stats: &Stats, frames: &[Vec<f32>], opts: &Options) -> Result<Plan> {
+    let mut plan = choose(g, stats, opts)?;
     let spread = |n: usize| -> Vec<Vec<f32>> {
         let n = n.clamp(1, frames.len());
         (0..n).map(|k| frames[k * frames.len() / n].clone()).collect()
@@ -207,6 +224,6 @@ pub fn calibrate(g: &Graph, frames: &[Vec<f32>], opts: &Options) -> Result<Plan>
     }
     let isolated = simulate(g, &plan, &reported, true)?;
     let whole = simulate(g, &plan, &reported, false)?;
-    report::fill(g, &mut plan, &stats, &isolated, &whole);
+    report::fill(g, &mut plan, stats, &isolated, &whole);
     Ok(plan)
 }

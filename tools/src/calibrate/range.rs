@@ -14,7 +14,8 @@ pub fn range(t: &TensorStats, method: Method, after: Option<Unary>) -> (f32, f32
     match method {
         Method::MinMax => (lo, hi),
         Method::Percentile(share) => percentile(t, share, lo, hi),
-        Method::Mse => least_error(t, after, lo, hi),
+        Method::Auto | Method::Mse => least_error(t, 2, after, lo, hi),
+        Method::Cubic => least_error(t, 3, after, lo, hi),
     }
 }
 
@@ -37,8 +38,8 @@ fn percentile(t: &TensorStats, share: f32, lo: f32, hi: f32) -> (f32, f32) {
     (first.min(0.0).max(lo), last.max(0.0).min(hi))
 }
 
-/// Coordinate descent over shrink factors of both ends.
-fn least_error(t: &TensorStats, after: Option<Unary>, lo: f32, hi: f32) -> (f32, f32) {
+/// Least sum of the errors' `power`; coordinate descent over shrink factors of both ends.
+fn least_error(t: &TensorStats, power: i32, after: Option<Unary>, lo: f32, hi: f32) -> (f32, f32) {
     let bins: Vec<(f32, u64)> = t.histogram.bins().collect();
     let values: Vec<(f32, f32, f64)> = bins
         .iter()
@@ -55,7 +56,7 @@ fn least_error(t: &TensorStats, after: Option<Unary>, lo: f32, hi: f32) -> (f32,
     let error = |lo: f32, hi: f32| -> f64 {
         let q = Quant::from_range(lo, hi);
         let table: Vec<f32> = (0..=255u8).map(|k| q.real(0, k)).map(|v| after.map_or(v, |f| unary(f, v))).collect();
-        values.iter().map(|&(v, f, n)| f64::from(f - table[q.code(0, v) as usize]).powi(2) * n).sum()
+        values.iter().map(|&(v, f, n)| f64::from((f - table[q.code(0, v) as usize]).abs()).powi(power) * n).sum()
     };
     let (mut a, mut b) = (1.0f32, 1.0f32);
     let mut best = error(lo, hi);

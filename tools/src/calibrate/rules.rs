@@ -47,20 +47,6 @@ impl Links {
             t = n.output;
         }
     }
-
-    /// Convolutions read this tensor and nothing else does: one entry per reader.
-    pub fn conv_readers<'g>(&self, g: &'g Graph, t: TensorId) -> Option<Vec<&'g crate::ir::Conv>> {
-        if self.is_output[t] || self.consumers[t].is_empty() {
-            return None;
-        }
-        self.consumers[t]
-            .iter()
-            .map(|&k| match &g.nodes[k].op {
-                Op::Conv(c) => Some(c),
-                _ => None,
-            })
-            .collect()
-    }
 }
 
 /// Every value of the output is a value of the input (or zero): the codes can be copied.

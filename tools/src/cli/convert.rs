@@ -74,8 +74,9 @@ pub struct Args {
     /// Convolutions to compute in f32, by node name
     #[arg(long, value_name = "NAME,..", value_delimiter = ',')]
     keep_float: Vec<String>,
-    /// How ranges are chosen: mse, minmax or percentile:99.99
-    #[arg(long, value_name = "METHOD", default_value = "mse", value_parser = method)]
+    /// How ranges are chosen: auto (mse or cubic, by the simulated outputs), mse, cubic (cuts less of what is rare), minmax or
+    /// percentile:99.99
+    #[arg(long, value_name = "METHOD", default_value = "auto", value_parser = method)]
     range: Method,
     /// Frames the ranges are chosen on, spread over the clips
     #[arg(long, value_name = "N", default_value = "32", value_parser = args::at_least_one)]
@@ -373,12 +374,14 @@ pub fn host() -> Profile {
 
 fn method(text: &str) -> Result<Method> {
     match text.split_once(':') {
+        None if text == "auto" => Ok(Method::Auto),
         None if text == "mse" => Ok(Method::Mse),
+        None if text == "cubic" => Ok(Method::Cubic),
         None if text == "minmax" => Ok(Method::MinMax),
         Some(("percentile", p)) => match p.parse::<f32>() {
             Ok(p) if p > 50.0 && p <= 100.0 => Ok(Method::Percentile(p / 100.0)),
             _ => bail!("percentile:{p}: a percentage above 50 and at most 100 is needed, as in percentile:99.99"),
         },
-        _ => bail!("mse, minmax or percentile:99.99 is needed"),
+        _ => bail!("auto, mse, cubic, minmax or percentile:99.99 is needed"),
     }
 }
