@@ -9,6 +9,8 @@
 // NEON belongs to the targets meant here; one without floating point registers keeps the scalar set.
 #[cfg(all(target_arch = "aarch64", target_feature = "neon"))]
 pub mod aarch64;
+#[cfg(all(target_arch = "arm", feature = "dsp"))]
+pub mod arm;
 mod rows;
 pub mod scalar;
 #[cfg(target_arch = "x86_64")]
@@ -229,7 +231,13 @@ pub fn available() -> impl Iterator<Item = &'static Kernels> {
     return scalar.chain(x86_64::available());
     #[cfg(all(target_arch = "aarch64", target_feature = "neon", not(miri)))]
     return scalar.chain(aarch64::available());
-    #[cfg(any(not(any(target_arch = "x86_64", all(target_arch = "aarch64", target_feature = "neon"))), miri))]
+    #[cfg(all(target_arch = "arm", feature = "dsp"))]
+    return scalar.chain(core::iter::once(&arm::KERNELS));
+    #[cfg(not(any(
+        all(target_arch = "x86_64", not(miri)),
+        all(target_arch = "aarch64", target_feature = "neon", not(miri)),
+        all(target_arch = "arm", feature = "dsp")
+    )))]
     scalar
 }
 
@@ -238,6 +246,8 @@ pub const COMPILED: &[&str] = if cfg!(target_arch = "x86_64") {
     &["scalar", "avx2", "avx512vnni"]
 } else if cfg!(all(target_arch = "aarch64", target_feature = "neon")) {
     &["scalar", "neon", "dotprod", "i8mm"]
+} else if cfg!(all(target_arch = "arm", feature = "dsp")) {
+    &["scalar", "dsp"]
 } else {
     &["scalar"]
 };

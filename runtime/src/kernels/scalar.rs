@@ -41,16 +41,17 @@ pub(crate) fn code(x: f32, lo: f32, hi: f32) -> u8 {
 /// # Safety
 /// The tile is valid, `i` a row of it, `at + acc.len() <= oc`.
 #[inline(always)]
-unsafe fn finish(t: &ConvTile, i: usize, at: usize, acc: &[i32]) {
-    for (k, acc) in acc.iter().enumerate() {
+pub(super) unsafe fn finish(t: &ConvTile, i: usize, at: usize, acc: &[i32]) {
+    let n = acc.len();
+    // SAFETY: the result row holds `oc` values (validity of the tile).
+    let out = unsafe { t.output.add(t.rows_out[i] as usize) };
+    for (k, ((acc, m), b)) in acc.iter().zip(&t.m[at..at + n]).zip(&t.b[at..at + n]).enumerate() {
         let o = at + k;
-        let mut y = *acc as f32 * t.m[o] + t.b[o];
+        let mut y = *acc as f32 * m + b;
         if let Some(res) = &t.residual {
             // SAFETY: the residual row holds `oc` codes (validity of the tile).
             y += unsafe { *res.input.add(res.rows[i] as usize + o) } as f32 * res.r[o];
         }
-        // SAFETY: the result row holds `oc` values (validity of the tile).
-        let out = unsafe { t.output.add(t.rows_out[i] as usize) };
         if t.real {
             let y = rows::clamp(y, t.lo, t.hi);
             // SAFETY: as above; the row may be unaligned.
