@@ -1,5 +1,5 @@
 //! Set `dsp`: two 16-bit products a cycle (`SMLAD`). Bytes are widened in pairs, 0 and 2, then 1 and 3 of a word, activations and
-//! weights alike, so nothing has to be shuffled. Two rows share each widened weight.
+//! weights alike, so nothing has to be shuffled. Four outputs share each widened activation: what twelve registers hold.
 
 use super::super::scalar::{self, finish};
 use crate::kernels::{ConvTile, DepthwiseTile, Kernels};
@@ -8,16 +8,15 @@ use core::arch::asm;
 /// The scalar set with these convolutions.
 pub static KERNELS: Kernels = Kernels { name: "dsp", conv, depthwise, ..scalar::KERNELS };
 
-/// Outputs summed at a time: with two rows eight sums fill the registers.
+/// Outputs summed at a time.
 const OUTPUTS: usize = 4;
 
 /// `acc + a.low * b.low + a.high * b.high` of signed halves.
 #[inline(always)]
-fn smlad(a: u32, b: u32, acc: i32) -> i32 {
-    let out;
+fn smlad(a: u32, b: u32, mut acc: i32) -> i32 {
     // SAFETY: arithmetic on registers. It sets the Q flag, which nothing reads.
-    unsafe { asm!("smlad {}, {}, {}, {}", lateout(reg) out, in(reg) a, in(reg) b, in(reg) acc, options(pure, nomem, nostack)) };
-    out
+    unsafe { asm!("smlad {0}, {1}, {2}, {0}", inlateout(reg) acc, in(reg) a, in(reg) b, options(pure, nomem, nostack)) };
+    acc
 }
 
 /// Bytes 0 and 2, and bytes 1 and 3, as unsigned halves.
@@ -39,66 +38,44 @@ fn signed(x: u32) -> [u32; 2] {
 }
 
 unsafe fn conv(t: &ConvTile) {
-    let mut i = 0;
-    while i < t.rows_in.len() {
-        // SAFETY: rows of the tile, forwarded.
-        i += unsafe {
-            if i + 2 <= t.rows_in.len() {
-                conv_rows::<2>(t, i)
-            } else {
-                conv_rows::<1>(t, i)
+    let block = t.segments.len() * t.quads * 64;
+    for i in 0..t.rows_in.len() {
+        for at in (0..t.oc).step_by(OUTPUTS) {
+            let n = OUTPUTS.min(t.oc - at);
+            let mut acc = [0i32; OUTPUTS];
+            let Some(weights) = t.weights.get(at / 16 * block..).filter(|w| w.len() >= block) else { return };
+            // The outputs' words of each 64 bytes.
+            let mut w = weights.as_ptr().wrapping_add(at % 16 * 4);
+            for &segment in t.segments {
+                // SAFETY: `4 * quads` bytes are readable by the validity of the tile; the block's extent was compared.
+                unsafe { segment_sums(t.input.add(t.rows_in[i] as usize + segment as usize), w, t.quads, &mut acc) };
+                w = w.wrapping_add(64 * t.quads);
             }
-        };
+            // SAFETY: `at + n <= oc`.
+            unsafe { finish(t, i, at, &acc[..n]) };
+        }
     }
 }
 
-/// Rows `i..i + R`; returns `R`.
+/// Adds one segment's products. On its own, so that nothing else claims registers in the loop.
 ///
 /// # Safety
-/// The tile is valid and has these rows.
-#[inline(always)]
-unsafe fn conv_rows<const R: usize>(t: &ConvTile, i: usize) -> usize {
-    let block = t.segments.len() * t.quads * 64;
-    for at in (0..t.oc).step_by(OUTPUTS) {
-        let n = OUTPUTS.min(t.oc - at);
-        let mut acc = [[0i32; OUTPUTS]; R];
-        let Some(weights) = t.weights.get(at / 16 * block..) else { return R };
-        if weights.len() < block {
-            return R;
+/// `4 * quads` bytes are readable from `x`, and `OUTPUTS` words from every 64th byte of `w`, `quads` times.
+#[inline(never)]
+unsafe fn segment_sums(mut x: *const u8, mut w: *const i8, quads: usize, sums: &mut [i32; OUTPUTS]) {
+    let mut acc = *sums;
+    let end = x.wrapping_add(4 * quads);
+    while x != end {
+        // SAFETY: readable as stated; unaligned.
+        let wide = unsigned(unsafe { x.cast::<u32>().read_unaligned() });
+        for (o, acc) in acc.iter_mut().enumerate() {
+            // SAFETY: readable as stated; unaligned.
+            let [even, odd] = signed(unsafe { w.wrapping_add(4 * o).cast::<u32>().read_unaligned() });
+            *acc = smlad(odd, wide[1], smlad(even, wide[0], *acc));
         }
-        // SAFETY: within the block, whose extent was just compared; 4-byte aligned or not, reads are unaligned.
-        let mut w = unsafe { weights.as_ptr().add(at % 16 * 4) };
-        for &segment in t.segments {
-            let mut x = [core::ptr::null::<u8>(); R];
-            for (r, x) in x.iter_mut().enumerate() {
-                // SAFETY: readable by the validity of the tile.
-                *x = unsafe { t.input.add(t.rows_in[i + r] as usize + segment as usize) };
-            }
-            for _ in 0..t.quads {
-                let mut wide = [[0u32; 2]; R];
-                for (wide, x) in wide.iter_mut().zip(&mut x) {
-                    // SAFETY: `4 * quads` bytes a segment are readable by the validity of the tile; unaligned.
-                    unsafe {
-                        *wide = unsigned(x.cast::<u32>().read_unaligned());
-                        *x = x.add(4);
-                    }
-                }
-                for o in 0..OUTPUTS {
-                    // SAFETY: a quad has 64 bytes of weights, and `at % 16 + o < 16`.
-                    let [even, odd] = signed(unsafe { w.add(4 * o).cast::<u32>().read_unaligned() });
-                    for (acc, wide) in acc.iter_mut().zip(&wide) {
-                        acc[o] = smlad(odd, wide[1], smlad(even, wide[0], acc[o]));
-                    }
-                }
-                w = w.wrapping_add(64);
-            }
-        }
-        for (r, acc) in acc.iter().enumerate() {
-            // SAFETY: `at + n <= oc`.
-            unsafe { finish(t, i + r, at, &acc[..n]) };
-        }
+        (x, w) = (x.wrapping_add(4), w.wrapping_add(64));
     }
-    R
+    *sums = acc;
 }
 
 unsafe fn depthwise(t: &DepthwiseTile) {
