@@ -2,23 +2,24 @@
 
 use std::{env, fs, path::Path};
 
-/// Name, code, memory (start and bytes), picoseconds of a processor clock.
-const BOARDS: [(&str, [u32; 2], [u32; 2], u32); 4] = [
-    ("an386", [0, 4 << 20], [0x2000_0000, 4 << 20], 40_000),
-    ("an500", [0, 4 << 20], [0x2000_0000, 4 << 20], 40_000),
-    ("an505", [0x1000_0000, 4 << 20], [0x3800_0000, 4 << 20], 50_000),
-    ("an547", [0, 512 << 10], [0x2000_0000, 512 << 10], 31_250),
+/// Name, code, constants, memory (start and bytes each), picoseconds of a processor clock.
+const BOARDS: [(&str, [u32; 2], [u32; 2], [u32; 2], u32); 4] = [
+    ("an386", [0, 1 << 20], [1 << 20, 3 << 20], [0x2000_0000, 4 << 20], 40_000),
+    ("an500", [0, 1 << 20], [1 << 20, 3 << 20], [0x2000_0000, 4 << 20], 40_000),
+    ("an505", [0x1000_0000, 1 << 20], [0x1010_0000, 3 << 20], [0x3800_0000, 4 << 20], 50_000),
+    ("an547", [0, 512 << 10], [0x0100_0000, 2 << 20], [0x2000_0000, 512 << 10], 31_250),
 ];
 
 fn main() {
     let board = env::var("QUIESCENT_BOARD").unwrap_or("an386".into());
-    let Some((_, code, ram, clock)) = BOARDS.iter().find(|b| b.0 == board) else {
+    let Some((_, code, constants, ram, clock)) = BOARDS.iter().find(|b| b.0 == board) else {
         panic!("QUIESCENT_BOARD={board}: known are {}", BOARDS.map(|b| b.0).join(", "));
     };
     let out = env::var("OUT_DIR").unwrap();
+    let region = |name: &str, [start, bytes]: &[u32; 2]| format!("  {name} : ORIGIN = {start:#x}, LENGTH = {bytes:#x}\n");
     let memory = format!(
-        "MEMORY {{\n  CODE (rx) : ORIGIN = {:#x}, LENGTH = {:#x}\n  RAM (rwx) : ORIGIN = {:#x}, LENGTH = {:#x}\n}}\n",
-        code[0], code[1], ram[0], ram[1]
+        "MEMORY {{\n{}{}{}}}\n",
+        region("CODE (rx)", code), region("CONSTANTS (r)", constants), region("RAM (rwx)", ram)
     );
     fs::write(Path::new(&out).join("memory.x"), memory).unwrap();
     println!("cargo::rustc-link-arg-bins=-L{out}");

@@ -1,4 +1,4 @@
-//! Kernel set for 32-bit ARM with the DSP extension: Cortex-M4, M7, M33 and M55 as usually built, named by the feature `dsp`, since
+//! Kernel set for 32-bit ARM with the DSP extension: Cortex-M4, M7 and most M33, named by the feature `dsp`, since
 //! such a processor cannot be asked and the compiler does not tell.
 
 mod dsp;
