@@ -5,12 +5,16 @@
 //! `expected.txt` has the checksum of all outputs of all frames, and the work done, as the scalar kernels gave them where
 //! the file was written. `tools/tests/laws/conformance.rs` makes the artifacts; `QUIESCENT_BLESS=1` rewrites the sums.
 
+#[path = "sample/xorshift.rs"]
+mod xorshift;
+
 use std::collections::BTreeSet;
 use std::fmt::Write;
 use std::path::{Path, PathBuf};
 
 use quiescent::format::{AlignedBytes, Op, arena_len};
 use quiescent::{Engine, Frame, Mode, kernels};
+use xorshift::Xorshift;
 
 const FRAMES: usize = 24;
 
@@ -27,18 +31,6 @@ fn artifacts() -> Vec<(String, AlignedBytes)> {
         .collect();
     all.sort_by(|a, b| a.0.cmp(&b.0));
     all
-}
-
-/// The generator of Marsaglia (2003).
-struct Xorshift(u64);
-
-impl Xorshift {
-    fn below(&mut self, n: usize) -> usize {
-        self.0 ^= self.0 << 13;
-        self.0 ^= self.0 >> 7;
-        self.0 ^= self.0 << 17;
-        (self.0 % n as u64) as usize
-    }
 }
 
 /// A clip of integers alone, so that every target sees the same one.

@@ -1,10 +1,13 @@
 //! The whole-file check: accepts what the writer makes, names every kind of fault, survives anything.
 
 mod sample;
+#[path = "sample/xorshift.rs"]
+mod xorshift;
 
 use proptest::prelude::*;
 use quiescent::format::*;
 use sample::{Net, codes, net, window};
+use xorshift::Xorshift;
 use zerocopy::{FromBytes, Immutable, IntoBytes, KnownLayout};
 
 fn file(n: Net) -> AlignedBytes {
@@ -607,18 +610,6 @@ fn sound(m: &Model) {
                 }
             }
         }
-    }
-}
-
-/// The generator of Marsaglia (2003).
-struct Xorshift(u64);
-
-impl Xorshift {
-    fn below(&mut self, n: usize) -> usize {
-        self.0 ^= self.0 << 13;
-        self.0 ^= self.0 >> 7;
-        self.0 ^= self.0 << 17;
-        (self.0 % n as u64) as usize
     }
 }
 

@@ -2,23 +2,14 @@
 //! every kernel set.
 
 mod sample;
+#[path = "sample/xorshift.rs"]
+mod xorshift;
 
 use quiescent::format::{AlignedBytes, Header, arena_len, check, seal};
 use quiescent::{Engine, Frame, Mode, kernels};
 use sample::net;
+use xorshift::Xorshift;
 use zerocopy::FromBytes;
-
-/// The generator of Marsaglia (2003).
-struct Xorshift(u64);
-
-impl Xorshift {
-    fn below(&mut self, n: usize) -> usize {
-        self.0 ^= self.0 << 13;
-        self.0 ^= self.0 >> 7;
-        self.0 ^= self.0 << 17;
-        (self.0 % n as u64) as usize
-    }
-}
 
 /// Outputs of a dense frame and of gated ones at scale 0 and 1, the last under a budget.
 fn run(bytes: &[u8], set: &kernels::Kernels, seed: u64) -> Vec<u32> {
