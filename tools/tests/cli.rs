@@ -177,6 +177,36 @@ fn bench_and_eval_report() {
     assert!(eval["dense"]["relative_error"][0][1].as_f64().unwrap() < 0.15, "{eval}");
 }
 
+/// Times belong to the step they were spent in, and rows and work are those that `bench` counts.
+#[test]
+fn profile_accounts_for_every_frame() {
+    let (qsc, clip) = (in_folder("patrol.qsc"), patrol("evaluation.y4m"));
+    let dir = tempfile::tempdir().unwrap();
+    let trace = dir.path().join("trace.json").display().to_string();
+    let flags = ["--input", &clip, "--frames", "9", "--warmup", "1"];
+    let profile = json(&[&["profile", &qsc, "--trace", &trace], &flags[..]].concat());
+    let bench = json(&[&["bench", &qsc, "--no-pause"], &flags[..]].concat());
+    let rows = profile["rows"].as_array().unwrap();
+    for mode in ["dense", "gated"] {
+        let sum = |key: &str| rows.iter().map(|r| r[mode][key].as_f64().unwrap()).sum::<f64>();
+        assert!((sum("share") - 1.0).abs() < 1e-6, "{mode}: {}", sum("share"));
+        let frame = profile[mode]["ms_with_clock"].as_f64().unwrap();
+        assert!((sum("us") / 1e3 / frame - 1.0).abs() < 0.3, "{mode}: {} us of {frame} ms", sum("us"));
+        let macs: f64 = rows.iter().map(|r| r["macs"].as_f64().unwrap() * r[mode]["rows"].as_f64().unwrap()).sum();
+        assert!((macs / profile[mode]["macs"].as_f64().unwrap() - 1.0).abs() < 1e-6, "{mode}: {macs}");
+        // Also where steps run in bands, each has its own time.
+        assert!(rows.iter().all(|r| r["macs"] == 0 || r["dense"]["us"].as_f64().unwrap() > 0.0), "{rows:?}");
+    }
+    assert_eq!(profile["macs_dense"], bench["macs_dense"]);
+    assert!((profile["gated"]["macs"].as_f64().unwrap() - bench["macs_done_mean"].as_f64().unwrap()).abs() < 1.0);
+    let trace: Value = serde_json::from_str(&std::fs::read_to_string(trace).unwrap()).unwrap();
+    let events = trace["traceEvents"].as_array().unwrap();
+    let frames = |tid: u64| events.iter().filter(|e| e["tid"] == tid && e["name"].as_str().unwrap().starts_with("frame ")).count();
+    assert_eq!([frames(1), frames(2)], [9, 9]);
+    let text = text(&quiescent(&[&["profile", &qsc, "--top", "3"], &flags[..]].concat()).stdout);
+    assert!(text.contains("GMAC/s") && text.contains("conv 3x3"), "{text}");
+}
+
 /// What a machine without the importer reports is what the model itself gives.
 #[test]
 fn dumped_references_judge_as_the_model_does() {

@@ -14,8 +14,8 @@
 //! Rows are those of the whole map and are recomputed once: results and marks are the same, bit for bit. Line `y` lies
 //! `base` lines before its place in a whole map; kernels get offsets, so nothing else changes for them.
 
-use super::Engine;
 use super::ops::row_bytes;
+use super::{Engine, Work};
 use crate::format::{Conv, NONE, Op, Pool, Segment, Step, Tensor, Window};
 use crate::mask;
 
@@ -82,8 +82,10 @@ impl<'a> Engine<'a> {
                 let part = Part { first: made.start, end: made.end, input: 0, output: shift };
                 self.run_part(make, gated.then(|| &*self.mask(make.output as usize)), part);
             }
+            self.done(Work::Step(segment.first as usize));
             lines = Lines { base: from, end: to };
             read(self, take, Part { first, end, input: shift, output: 0 });
+            self.done(Work::Step(segment.first as usize + 1));
         }
         Some(())
     }

@@ -18,7 +18,7 @@ mod whole;
 
 pub use audit::Audit;
 pub use output::{Output, Outputs};
-pub use stats::{Stats, StepStats};
+pub use stats::{Stats, StepStats, Work};
 
 use core::fmt;
 
@@ -127,8 +127,8 @@ pub struct Engine<'a> {
     /// Multiply-accumulates a marked input pixel has cost lately.
     macs_per_pixel: f32,
     ledger: whole::Ledger,
-    /// Told after each step.
-    observer: Option<&'a dyn Fn(usize)>,
+    /// Told after each piece of work.
+    observer: Option<&'a dyn Fn(Work)>,
 }
 
 impl<'a> Engine<'a> {
@@ -197,9 +197,16 @@ impl<'a> Engine<'a> {
         self.ledger = Default::default();
     }
 
-    /// Calls `observer` with a step's index when the step is done, for profilers; steps without active rows are not told.
-    pub fn observe(&mut self, observer: Option<&'a dyn Fn(usize)>) {
+    /// Calls `observer` at the end of each piece of a frame's work, for profilers: what happened since the call before, or since
+    /// the frame's begin, belongs to that piece. Steps without active rows are not told.
+    pub fn observe(&mut self, observer: Option<&'a dyn Fn(Work)>) {
         self.observer = observer;
+    }
+
+    fn done(&self, work: Work) {
+        if let Some(observer) = self.observer {
+            observer(work);
+        }
     }
 
     /// Executes one frame.
@@ -211,9 +218,11 @@ impl<'a> Engine<'a> {
         if whole {
             // First frame, dense mode, scene cut, refresh, pause.
             self.input().take_all(&frame);
+            self.done(Work::Input);
             self.run_dense(0);
         } else {
             self.input().take(&frame, self.mask(self.input_index()), self.input_grid());
+            self.done(Work::Input);
             for segment in self.model.segments {
                 if self.hopeless() {
                     // Gating would only add to the cost of the rest.
@@ -221,7 +230,9 @@ impl<'a> Engine<'a> {
                     break;
                 }
                 let before = self.stats.macs;
-                if self.candidates(segment) {
+                let active = self.candidates(segment);
+                self.done(Work::Marks);
+                if active {
                     self.run_gated(segment);
                 }
                 self.book(segment, self.stats.macs - before);

@@ -1,10 +1,10 @@
 //! Executes one step over its active rows.
 
-use super::Engine;
 use super::band::Part;
 use super::ops::{Target, address, offsets, row_bytes};
 use super::spread::grid;
 use super::tiles::{Cursor, Tile};
+use super::{Engine, Work};
 use crate::format::{Join, NONE, Op, Segment, Step, TILE, Tensor};
 use crate::gate::RowGate;
 use crate::mask;
@@ -20,7 +20,10 @@ impl<'a> Engine<'a> {
                 let step = &self.model.steps[i];
                 if segment.band == 0 {
                     self.prepare(step);
-                    self.run_rows(step, None);
+                    if !moves_nothing(step) {
+                        self.run_rows(step, None);
+                        self.done(Work::Step(i));
+                    }
                 }
                 self.count(i, step, self.model.tensors[step.output as usize].rows());
             }
@@ -68,6 +71,7 @@ impl<'a> Engine<'a> {
                 NONE => self.run_rows(step, Some(self.mask(out))),
                 _ => self.run_judged(step, Part::whole(&self.model.tensors[out])),
             }
+            self.done(Work::Step(i));
             self.count(i, step, rows);
         }
         self.learn();
@@ -81,16 +85,10 @@ impl<'a> Engine<'a> {
         if let Some(counter) = self.counters().get_mut(i) {
             *counter = rows as u32;
         }
-        if let Some(observer) = self.observer {
-            observer(i);
-        }
     }
 
     /// Runs the rows of `mask` (all without one) straight into the output.
     pub(super) fn run_rows(&self, step: &Step, mask: Option<&[u64]>) {
-        if moves_nothing(step) {
-            return;
-        }
         if mask.is_none() && self.run_whole(step).is_some() {
             return;
         }

@@ -25,6 +25,17 @@ impl Stats {
     }
 }
 
+/// A piece of a frame's work, for [`Engine::observe`].
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum Work {
+    /// Comparing the frame with the held input, and taking it in.
+    Input,
+    /// Finding the rows of a segment that may have changed.
+    Marks,
+    /// Rows of the step with this index. A step that runs in bands is told once a band.
+    Step(usize),
+}
+
 /// Work of one step in the last frame.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct StepStats {

@@ -6,8 +6,10 @@ use anyhow::{Context, Result, bail};
 use quiescent::kernels::{self, Kernels};
 use quiescent_tools::artifact::{Artifact, InputSpec};
 use quiescent_tools::clip::{self, Noise};
-use quiescent_tools::feed::Feed;
+use quiescent_tools::feed::{Feed, Input};
 use quiescent_tools::task::Task;
+
+use super::talk::Talk;
 
 /// Which frames.
 #[derive(clap::Args, Clone, Debug)]
@@ -31,6 +33,15 @@ impl ClipArgs {
 
     pub fn open(&self, spec: &InputSpec) -> Result<Feed> {
         Feed::open(spec, &self.input, &self.options()).context("--input")
+    }
+
+    /// All frames, decoded and fitted.
+    pub fn load(&self, spec: &InputSpec, talk: &Talk) -> Result<Vec<Input>> {
+        let feed = self.open(spec)?;
+        let bar = talk.frames("loading", feed.frames());
+        let frames = feed.map(|f| f.map(|f| f.input)).inspect(|_| bar.inc(1)).collect();
+        bar.finish_and_clear();
+        frames
     }
 }
 

@@ -45,10 +45,7 @@ pub struct Args {
 pub fn main(a: &Args, talk: &Talk) -> Result<()> {
     let artifact = Artifact::load(&a.model)?;
     let clip = args::ClipArgs { input: a.input.clone(), frames: Some(a.frames), noise: a.noise };
-    let feed = clip.open(&artifact.meta.input)?;
-    let bar = talk.frames("loading", feed.frames());
-    let frames: Vec<Input> = feed.map(|f| f.map(|f| f.input)).inspect(|_| bar.inc(1)).collect::<Result<_>>()?;
-    bar.finish_and_clear();
+    let frames = clip.load(&artifact.meta.input, talk)?;
     let kernels = a.kernels.select()?;
     let meter = interleave(&artifact, &frames, kernels, a.gate_scale, !a.no_pause, a.warmup, talk)?.0;
     let stats = meter.finish(&artifact, &a.model.display().to_string(), &a.input, kernels.name, Some(a.gate_scale));

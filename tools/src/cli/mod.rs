@@ -4,7 +4,7 @@
 //! convert   ONNX model + calibration clips -> artifact        inspect   what an artifact holds
 //! run       artifact over a clip -> outputs, pictures         eval      agreement with the float model
 //! bench     dense and gated, frame by frame -> times          demo      all of it on the shipped model
-//! bake      artifact -> source code for firmware
+//! profile   where a frame's time goes, step by step          bake      artifact -> source code for firmware
 //! ```
 //!
 //! Built without the feature `import`, for a board, it has no `convert` and no `demo`, and `eval` takes dumped references only.
@@ -26,6 +26,7 @@ mod eval;
 mod inspect;
 mod measure;
 mod pictures;
+mod profile;
 mod reference;
 mod run;
 mod talk;
@@ -57,6 +58,7 @@ enum Command {
     Run(run::Args),
     Eval(eval::Args),
     Bench(bench::Args),
+    Profile(profile::Args),
     Bake(bake::Args),
     #[cfg(feature = "import")]
     Demo(demo::Args),
@@ -82,6 +84,7 @@ fn dispatch(command: &Command, talk: &Talk) -> Result<()> {
         Command::Run(a) => run::main(a, talk),
         Command::Eval(a) => eval::main(a, talk),
         Command::Bench(a) => bench::main(a, talk),
+        Command::Profile(a) => profile::main(a, talk),
         Command::Bake(a) => bake::main(a, talk),
         #[cfg(feature = "import")]
         Command::Demo(a) => demo::main(a, talk),

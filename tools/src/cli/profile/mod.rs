@@ -1,0 +1,233 @@
+//! `profile`: where a frame's time goes, step by step, dense and gated.
+//!
+//! Four engines take every frame in turn: dense and gated, each with and without a clock that is told of every piece of work
+//! (`Engine::observe`). Rows are of the engines with clocks, frame times of those without, and the difference is stated as the
+//! clock's own cost. Dense figures are medians, gated ones means over the frames after the first.
+
+mod clock;
+mod peak;
+mod rows;
+mod text;
+mod trace;
+
+use std::path::PathBuf;
+use std::time::Instant;
+
+use anyhow::Result;
+use quiescent::engine::Work;
+use quiescent::kernels::Kernels;
+use quiescent::{Engine, Mode};
+use quiescent_tools::artifact::{self, Artifact};
+use quiescent_tools::feed::Input;
+use serde::Serialize;
+
+use super::args::{self, ClipArgs, KernelArgs};
+use super::measure::{Meter, Times, machine, timed};
+use super::talk::Talk;
+use clock::{Clock, Piece};
+use rows::{Row, Spent};
+use trace::Trace;
+
+/// Says where a frame's time goes, step by step
+#[derive(clap::Args)]
+pub struct Args {
+    /// The artifact
+    model: PathBuf,
+    /// Video, y4m, GIF, folder or pattern of PNG/JPEG files, .npy, or - for y4m on standard input
+    #[arg(long, short, value_name = "CLIP")]
+    input: String,
+    /// At most this many frames, held in memory so that decoding is not timed
+    #[arg(long, value_name = "N", default_value = "100", value_parser = args::at_least_one)]
+    frames: usize,
+    /// Frames to run before timing starts
+    #[arg(long, value_name = "N", default_value_t = 10)]
+    warmup: usize,
+    /// Adds Gaussian noise of this sigma, in 8-bit steps, to every picture
+    #[arg(long, value_name = "SIGMA", allow_negative_numbers = true, value_parser = args::not_negative)]
+    noise: Option<f32>,
+    /// Factor of all gate thresholds: 0 exact, 1 as calibrated
+    #[arg(long, value_name = "S", default_value = "1", allow_negative_numbers = true, value_parser = args::not_negative)]
+    gate_scale: f32,
+    /// Lets gating pause while it does not pay, as `run` does
+    #[arg(long)]
+    pause: bool,
+    #[command(flatten)]
+    kernels: KernelArgs,
+    /// Prints the N steps that take the most time, not all
+    #[arg(long, value_name = "N", value_parser = args::at_least_one)]
+    top: Option<usize>,
+    /// Writes a time line of all frames, for ui.perfetto.dev or chrome://tracing
+    #[arg(long, value_name = "JSON")]
+    trace: Option<PathBuf>,
+}
+
+/// The result.
+#[derive(Serialize)]
+struct Report {
+    model: String,
+    clip: String,
+    frames: usize,
+    gate_scale: f32,
+    kernels: &'static str,
+    machine: String,
+    /// What the core's multiply-accumulate instruction reaches on registers, in 10^9 a second; none where the set has none.
+    peak_gmacs: Option<f64>,
+    macs_dense: u64,
+    dense: Frame,
+    gated: Frame,
+    /// Time saved per work saved.
+    efficiency: Option<f64>,
+    rows: Vec<Row>,
+}
+
+/// Whole frames.
+#[derive(Serialize)]
+struct Frame {
+    /// Dense: the median; gated: the mean.
+    ms: f64,
+    /// Of the frames with a clock.
+    ms_with_clock: f64,
+    /// Cost of the clock, share of the frame's time.
+    overhead: f64,
+    macs: f64,
+    gmacs: f64,
+    /// Share of the peak.
+    peak: Option<f64>,
+}
+
+/// An engine under the clock and its twin.
+struct Lane<'a> {
+    clock: &'a Clock,
+    watched: Engine<'a>,
+    plain: Engine<'a>,
+    spent: Spent,
+    watched_ms: Times,
+    plain_ms: Times,
+}
+
+impl<'a> Lane<'a> {
+    fn new(
+        artifact: &'a Artifact, arenas: &'a mut [quiescent::format::AlignedBytes; 2], kernels: &'static Kernels, observer: &'a dyn Fn(Work),
+        clock: &'a Clock, mode: Mode, adaptive: bool,
+    ) -> Result<Self> {
+        let [a, b] = arenas;
+        let (mut watched, mut plain) = (artifact.engine(a, kernels)?, artifact.engine(b, kernels)?);
+        watched.observe(Some(observer));
+        for engine in [&mut watched, &mut plain] {
+            engine.set_mode(mode);
+            engine.set_adaptive(adaptive);
+        }
+        let (watched_ms, plain_ms) = (Times::default(), Times::default());
+        Ok(Self { clock, watched, plain, spent: Spent::new(artifact.model().steps.len()), watched_ms, plain_ms })
+    }
+
+    fn warm(&mut self, frames: &[Input]) -> Result<()> {
+        for engine in [&mut self.watched, &mut self.plain] {
+            for frame in frames {
+                self.clock.begin();
+                artifact::step(engine, frame)?;
+            }
+            engine.reset();
+        }
+        Ok(())
+    }
+
+    /// Runs a frame under the clock: when it began, and its pieces.
+    fn watch(&mut self, frame: &Input) -> Result<(f64, Vec<Piece>)> {
+        self.clock.begin();
+        artifact::step(&mut self.watched, frame)?;
+        Ok(self.clock.end())
+    }
+
+    fn run_plain(&mut self, frame: &Input) -> Result<f64> {
+        let (done, ms) = timed(|| artifact::step(&mut self.plain, frame).map(drop));
+        done?;
+        Ok(ms)
+    }
+}
+
+pub fn main(a: &Args, talk: &Talk) -> Result<()> {
+    if let Some(path) = &a.trace {
+        args::writable(path)?;
+    }
+    let artifact = Artifact::load(&a.model)?;
+    let kernels = a.kernels.select()?;
+    let clip = ClipArgs { input: a.input.clone(), frames: Some(a.frames), noise: a.noise };
+    let frames = clip.load(&artifact.meta.input, talk)?;
+    let peak = peak::macs_per_second(kernels.name).map(|macs| macs / 1e9);
+
+    let origin = Instant::now();
+    let clocks = [Clock::new(origin), Clock::new(origin)];
+    let observers: [&dyn Fn(Work); 2] = [&|work| clocks[0].tick(work), &|work| clocks[1].tick(work)];
+    let arenas = || [artifact.arena(), artifact.arena()];
+    let (mut dense_arenas, mut gated_arenas) = (arenas(), arenas());
+    let modes = [Mode::Dense, Mode::Gated { scale: a.gate_scale }];
+    let mut lanes = [
+        Lane::new(&artifact, &mut dense_arenas, kernels, observers[0], &clocks[0], modes[0], false)?,
+        Lane::new(&artifact, &mut gated_arenas, kernels, observers[1], &clocks[1], modes[1], a.pause)?,
+    ];
+    for lane in &mut lanes {
+        lane.warm(&frames[..a.warmup.min(frames.len())])?;
+    }
+    let mut trace = Trace::default();
+    trace.line(1, "dense");
+    trace.line(2, "gated");
+    let mut meter = Meter::default();
+    let bar = talk.frames("timing", Some(frames.len()));
+    for (i, frame) in frames.iter().enumerate() {
+        for turn in 0..4 {
+            // Each of the four goes first equally often.
+            let (k, watched) = [(0, false), (1, true), (0, true), (1, false)][(i + turn) % 4];
+            let lane = &mut lanes[k];
+            if !watched {
+                let ms = lane.run_plain(frame)?;
+                // The first gated frame is computed whole.
+                if i > 0 || k == 0 {
+                    lane.plain_ms.push(ms);
+                }
+                continue;
+            }
+            let (begin, pieces) = lane.watch(frame)?;
+            let end = pieces.last().map_or(begin, |p| p.end);
+            if a.trace.is_some() {
+                trace.frame(1 + k as u32, i, begin, end, &pieces, |p| rows::label(&artifact, p.work));
+            }
+            if i > 0 || k == 0 {
+                lane.watched_ms.push((end - begin) / 1e3);
+                lane.spent.add(begin, &pieces);
+            }
+            if k == 1 {
+                meter.add(&lane.watched, (end - begin) / 1e3);
+            }
+        }
+        bar.inc(1);
+    }
+    bar.finish_and_clear();
+    let shares = meter.shares(&artifact);
+    let stats = meter.finish(&artifact, &a.model.display().to_string(), &a.input, kernels.name, Some(a.gate_scale));
+    let figure = |lane: &Lane, macs: f64, of: fn(&Times) -> Option<f64>| {
+        let (ms, ms_with_clock) = (of(&lane.plain_ms).unwrap_or(f64::NAN), of(&lane.watched_ms).unwrap_or(f64::NAN));
+        let gmacs = macs / ms / 1e6;
+        Frame { ms, ms_with_clock, overhead: ms_with_clock / ms - 1.0, macs, gmacs, peak: peak.map(|p| gmacs / p) }
+    };
+    let dense = figure(&lanes[0], stats.macs_dense as f64, |t| t.at(0.5));
+    let gated = figure(&lanes[1], stats.macs_done_mean, Times::mean);
+    let report = Report {
+        frames: stats.frames,
+        gate_scale: a.gate_scale,
+        kernels: kernels.name,
+        machine: machine(),
+        peak_gmacs: peak,
+        macs_dense: stats.macs_dense,
+        efficiency: (stats.mac_fraction < 0.99).then(|| (1.0 - gated.ms / dense.ms) / (1.0 - stats.mac_fraction)),
+        rows: rows::rows(&artifact, kernels, [&lanes[0].spent, &lanes[1].spent], &shares, peak),
+        model: stats.model,
+        clip: stats.clip,
+        dense,
+        gated,
+    };
+    if let Some(path) = &a.trace {
+        trace.save(path)?;
+    }
+    talk.result(&report, || text::text(&report, a.top))
+}
