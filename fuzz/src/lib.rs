@@ -1,7 +1,11 @@
 //! The functions under test. Both take any bytes and must return: no panic, no undefined behaviour, bounded time.
 
-use quiescent::format::{self, AlignedBytes, Header, MAGIC, Model, Op, VERSION, Window};
+#[path = "../../runtime/tests/sample/work.rs"]
+mod work;
+
+use quiescent::format::{self, AlignedBytes, Header, MAGIC, Model, Op, VERSION};
 use quiescent::{Engine, Frame, Mode, kernels};
+use work::work;
 use zerocopy::FromBytes;
 
 /// Elementary operations of one dense frame that a fuzz run is willing to wait for.
@@ -61,24 +65,6 @@ fn padding(m: &Model) -> Vec<usize> {
         }
     }
     all
-}
-
-/// A rough count of a dense frame's work; the header's own count may lie.
-fn work(m: &Model) -> u64 {
-    let area = |w: &Window| w.kernel.iter().map(|k| u64::from(*k)).product::<u64>();
-    let one = |s: &format::Step| {
-        let (x, y) = (&m.tensors[s.inputs[0] as usize], &m.tensors[s.output as usize]);
-        let of = |r: usize, c: u32| r as u64 * u64::from(c);
-        let (input, output) = (of(x.rows(), x.c), of(y.rows(), y.c));
-        let taps = match Op::new(s.op) {
-            Some(Op::Conv | Op::Depthwise) => m.record::<format::Conv>(s.param).map_or(1, |c| area(&c.window) * u64::from(x.c)),
-            Some(Op::ConvF32) => m.record::<format::ConvF32>(s.param).map_or(1, |c| area(&c.window) * u64::from(x.c)),
-            Some(Op::MaxPool | Op::AvgPool) => m.record::<format::Pool>(s.param).map_or(1, |p| area(&p.window)),
-            _ => 4,
-        };
-        input.saturating_add(output.saturating_mul(taps))
-    };
-    m.steps.iter().map(one).fold(0, u64::saturating_add)
 }
 
 /// Output bits of a few frames made from `data`.

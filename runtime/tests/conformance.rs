@@ -1,10 +1,17 @@
 //! Artifacts made once, executed on every target: the same bytes everywhere.
 //!
 //! `conformance/` holds artifacts of all operators, with gates, held tensors and scratch between them. Each runs over a
-//! made-up clip (still frames, moving patches, specks, noise, cuts) in every mode, on every kernel set of the processor.
-//! `expected.txt` has the checksum of all outputs of all frames, and the work done, as the scalar kernels gave them where
-//! the file was written. `tools/tests/laws/conformance.rs` makes the artifacts; `QUIESCENT_BLESS=1` rewrites the sums.
+//! made-up clip (still frames, moving patches, specks, noise, cuts) in every mode, on every kernel set of the processor,
+//! here and on boards (`boards/common/bin/conformance.rs`); `replay.rs` and `damage.rs` are what they share.
+//! `expected.txt` has a checksum of all outputs of every frame, and the work done; `tools/tests/laws/conformance.rs` makes
+//! the artifacts; `QUIESCENT_BLESS=1` rewrites the sums.
 
+#[path = "conformance/damage.rs"]
+mod damage;
+#[path = "conformance/replay.rs"]
+mod replay;
+#[path = "sample/work.rs"]
+mod work;
 #[path = "sample/xorshift.rs"]
 mod xorshift;
 
@@ -13,10 +20,11 @@ use std::fmt::Write;
 use std::path::{Path, PathBuf};
 
 use quiescent::format::{AlignedBytes, Op, arena_len};
-use quiescent::{Engine, Frame, Mode, kernels};
-use xorshift::Xorshift;
+use quiescent::kernels;
+use replay::{FRAMES, MODES, Replay, expected, replay};
 
-const FRAMES: usize = 24;
+/// The artifact that is damaged: the one with the least work.
+const VICTIM: &str = "moved";
 
 fn folder() -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/conformance")
@@ -33,111 +41,74 @@ fn artifacts() -> Vec<(String, AlignedBytes)> {
     all
 }
 
-/// A clip of integers alone, so that every target sees the same one.
-fn clip(h: usize, w: usize, c: usize) -> Vec<Vec<u8>> {
-    let mut random = Xorshift(0x5143 + (h * w * c) as u64);
-    let background = |random: &mut Xorshift| -> Vec<u8> {
-        let slopes = [random.below(5), random.below(5)];
-        (0..h * w * c).map(|i| (40 + i / c / w * slopes[0] + i / c % w * slopes[1] + random.below(30)) as u8).collect()
-    };
-    let mut frame = background(&mut random);
-    let mut frames = vec![frame.clone()];
-    for t in 1..FRAMES {
-        match t % 8 {
-            // Still.
-            3 | 6 => {}
-            // Specks.
-            5 => (0..4).for_each(|_| {
-                let at = random.below(frame.len());
-                frame[at] = random.below(256) as u8;
-            }),
-            // Noise.
-            7 => frame.iter_mut().for_each(|v| *v = v.saturating_add(random.below(3) as u8).saturating_sub(1)),
-            // A cut.
-            0 if t == 16 => frame = background(&mut random),
-            // A patch somewhere.
-            _ => {
-                let (y0, x0, code) = (random.below(h), random.below(w), random.below(256) as u8);
-                for y in y0..h.min(y0 + 4) {
-                    for x in x0..w.min(x0 + 6) {
-                        (0..c).for_each(|k| frame[(y * w + x) * c + k] = code.wrapping_add((7 * x + 3 * y + k) as u8));
-                    }
-                }
-            }
-        }
-        frames.push(frame.clone());
-    }
-    frames
-}
-
-/// How the clip is run.
-const MODES: [&str; 5] = ["dense", "exact", "gated", "budget", "mixed"];
-
-/// Checksum (FNV-1a) of all outputs, and the multiply-accumulates done.
-fn run(bytes: &AlignedBytes, set: &kernels::Kernels, mode: &str) -> (u64, u64) {
+fn run(bytes: &AlignedBytes, set: &kernels::Kernels, mode: &str) -> Replay {
     let mut arena = AlignedBytes::zeroed(arena_len(bytes).unwrap());
-    let mut engine = Engine::load(bytes, &mut arena, set).unwrap();
-    let model = *engine.model();
-    let input = &model.tensors[model.header.input as usize];
-    let (mut sum, mut macs) = (0xcbf2_9ce4_8422_2325u64, 0);
-    for (t, frame) in clip(input.h as usize, input.w as usize, input.c as usize).iter().enumerate() {
-        engine.set_mode(match mode {
-            "dense" => Mode::Dense,
-            "exact" => Mode::Gated { scale: 0.0 },
-            "mixed" => [Mode::Gated { scale: 2.0 }, Mode::Dense, Mode::Gated { scale: 0.0 }, Mode::Gated { scale: 0.5 }][t / 2 % 4],
-            _ => Mode::Gated { scale: 1.0 },
-        });
-        engine.set_budget((mode == "budget").then(|| model.header.cost.macs.get() / 5));
-        for output in engine.step(Frame::Pixels(frame)).unwrap().iter() {
-            for i in 0..output.len() {
-                for byte in output.at(i).to_le_bytes() {
-                    sum = (sum ^ byte as u64).wrapping_mul(0x0000_0100_0000_01b3);
-                }
-            }
-        }
-        macs += engine.stats().macs;
-    }
-    (sum, macs)
+    replay(bytes, &mut arena, &mut [0; 8 << 10], set, mode).unwrap_or_else(|e| panic!("{e}"))
 }
 
-fn lines(set: &kernels::Kernels) -> String {
+fn verdicts(set: &kernels::Kernels) -> damage::Verdicts {
+    let bytes = AlignedBytes::from(std::fs::read(folder().join(VICTIM).with_extension("qsc")).unwrap());
+    let mut file = AlignedBytes::zeroed(bytes.len() + 4);
+    let mut arena = AlignedBytes::zeroed(arena_len(&bytes).unwrap());
+    damage::damage(&bytes, damage::Memory { file: &mut file, arena: &mut arena, frame: &mut [0; 8 << 10] }, set)
+}
+
+/// The file of sums, from the kernels that are the specification.
+fn sums() -> String {
     let mut lines = String::new();
+    let set = &kernels::scalar::KERNELS;
     for (name, bytes) in artifacts() {
         for mode in MODES {
-            let (sum, macs) = run(&bytes, set, mode);
-            writeln!(lines, "{name} {mode} {sum:016x} {macs}").unwrap();
+            writeln!(lines, "{name} {mode} {}", run(&bytes, set, mode)).unwrap();
         }
     }
+    writeln!(lines, "{VICTIM} damaged {}", verdicts(set)).unwrap();
     lines
+}
+
+fn expected_file() -> String {
+    std::fs::read_to_string(folder().join("expected.txt")).unwrap()
 }
 
 #[test]
 fn every_set_gives_the_expected_bytes() {
-    let path = folder().join("expected.txt");
     if std::env::var("QUIESCENT_BLESS").is_ok() {
-        std::fs::write(&path, lines(&kernels::scalar::KERNELS)).unwrap();
+        std::fs::write(folder().join("expected.txt"), sums()).unwrap();
     }
-    let expected = std::fs::read_to_string(&path).unwrap();
+    let file = expected_file();
+    assert_eq!(file.lines().count(), artifacts().len() * MODES.len() + 1, "sums without artifacts; see the head of this file");
     for set in kernels::available() {
-        let found = lines(set);
-        assert_eq!(found.lines().count(), expected.lines().count(), "artifacts without sums; see the head of this file");
-        for (found, expected) in found.lines().zip(expected.lines()) {
-            assert_eq!(found, expected, "kernel set {}", set.name);
+        for (name, bytes) in artifacts() {
+            for mode in MODES {
+                let line = expected(&file, &name, mode).and_then(Replay::parse).expect("artifacts without sums");
+                let at = run(&bytes, set, mode).differs(&line);
+                assert_eq!(at, None, "kernel set {}, {name} {mode}: first differing frame ({FRAMES}: the work)", set.name);
+            }
         }
+    }
+}
+
+/// Damaged copies are refused with the same errors everywhere, or run.
+#[test]
+fn damage_is_found() {
+    let file = expected_file();
+    for set in kernels::available() {
+        let found = verdicts(set);
+        assert_eq!(expected(&file, VICTIM, "damaged"), Some(&*found.to_string()), "kernel set {}", set.name);
+        assert!(found.refused > 1500 && found.ran > 1000, "{found}");
     }
 }
 
 /// The sums mean something: work is saved, outputs differ between gated and dense, exact ones do not.
 #[test]
 fn clips_exercise_the_gates() {
-    let expected = std::fs::read_to_string(folder().join("expected.txt")).unwrap();
-    let rows: Vec<Vec<&str>> = expected.lines().map(|l| l.split(' ').collect()).collect();
+    let file = expected_file();
     let mut differing = 0;
-    for rows in rows.chunks(MODES.len()) {
-        let work = |k: usize| rows[k][3].parse::<u64>().unwrap();
-        assert_eq!(rows[0][2], rows[1][2], "{}: exact gates", rows[0][0]);
-        assert!(work(2) < work(0) && work(3) <= work(2), "{}: work {rows:?}", rows[0][0]);
-        differing += usize::from(rows[2][2] != rows[0][2]);
+    for (name, _) in artifacts() {
+        let [dense, exact, gated, budget, _] = MODES.map(|m| expected(&file, &name, m).and_then(Replay::parse).unwrap());
+        assert_eq!(dense.sums, exact.sums, "{name}: exact gates");
+        assert!(gated.macs < dense.macs && budget.macs <= gated.macs, "{name}: work");
+        differing += usize::from(gated.sums != dense.sums);
     }
     assert!(differing > MODES.len(), "{differing} artifacts have gates that let something stand");
 }

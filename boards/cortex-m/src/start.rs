@@ -11,6 +11,7 @@ unsafe extern "C" {
 union Vector {
     stack: *const u8,
     handler: unsafe extern "C" fn(),
+    fault: extern "C" fn() -> !,
     none: usize,
 }
 
@@ -21,7 +22,7 @@ unsafe impl Sync for Vector {}
 #[unsafe(link_section = ".vectors")]
 static VECTORS: [Vector; 16] = {
     const NONE: Vector = Vector { none: 0 };
-    const FAULT: Vector = Vector { handler: fault };
+    const FAULT: Vector = Vector { fault: quiescent_boards::fault };
     let mut v = [NONE; 16];
     v[0] = Vector { stack: &raw const stack_end };
     v[1] = Vector { handler: reset };
@@ -67,15 +68,4 @@ unsafe extern "C" fn reset() {
         ".ltorg",
         main = sym main,
     )
-}
-
-unsafe extern "C" fn fault() {
-    super::host::print(format_args!("fault\n"));
-    super::host::exit(false)
-}
-
-#[panic_handler]
-fn panic(info: &core::panic::PanicInfo) -> ! {
-    super::host::print(format_args!("{info}\n"));
-    super::host::exit(false)
 }

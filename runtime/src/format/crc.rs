@@ -59,6 +59,15 @@ pub(super) fn of_file(bytes: &[u8]) -> u32 {
     update(update(update(0, before), &[0; 4]), after)
 }
 
+/// Writes the checksum of a file whose bytes were changed. Does nothing to a file shorter than a header.
+pub fn seal(file: &mut [u8]) {
+    let sum = of_file(file);
+    let field = core::mem::offset_of!(super::Header, checksum);
+    if file.len() >= size_of::<super::Header>() {
+        file[field..field + 4].copy_from_slice(&sum.to_le_bytes());
+    }
+}
+
 #[cfg(test)]
 mod tests {
     #[test]

@@ -19,11 +19,12 @@ mod records;
 mod writer;
 
 pub use check::{check, header};
+pub use crc::seal;
 pub use error::{Fault, FormatError, Section};
 pub use layout::{Layout, layout};
 pub use records::*;
 #[cfg(feature = "std")]
-pub use writer::{AlignedBytes, Builder, Data, seal};
+pub use writer::{AlignedBytes, Builder, Data};
 
 use zerocopy::{FromBytes, Immutable, KnownLayout};
 

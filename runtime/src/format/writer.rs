@@ -11,7 +11,7 @@ use zerocopy::{FromBytes, Immutable, IntoBytes, KnownLayout};
 use super::layout::{layout, mask_bytes, round_up};
 use super::{
     ALIGN, Gate, Header, MAGIC, Model, OutputRecord, Point, SLACK, Segment, Span, Step, Tensor, VERSION,
-    check, crc,
+    check, seal,
 };
 
 /// Puts sections together.
@@ -163,15 +163,6 @@ impl Builder {
 /// One past the last byte of a tensor with its border; 0 for records that make no sense (the check names them).
 fn tensor_end(t: &Tensor) -> u64 {
     check::Region::of(t).map_or(0, |r| r.end)
-}
-
-/// Writes the checksum of a file whose bytes were changed. Does nothing to a file shorter than a header.
-pub fn seal(file: &mut [u8]) {
-    let sum = crc::of_file(file);
-    let field = core::mem::offset_of!(Header, checksum);
-    if file.len() >= size_of::<Header>() {
-        file[field..field + 4].copy_from_slice(&sum.to_le_bytes());
-    }
 }
 
 #[derive(Clone, Copy, FromBytes, IntoBytes, Immutable, KnownLayout)]

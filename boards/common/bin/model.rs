@@ -3,9 +3,10 @@
 #![no_std]
 #![no_main]
 
+use board::{BOARD, ticks};
 use quiescent::kernels::{self, Kernels};
 use quiescent::{Engine, Frame, Mode, Outputs};
-use quiescent_cortex_m::{Aligned, BOARD, host, say, stack, ticks};
+use quiescent_boards::{Aligned, host, say, stack};
 
 /// Made by `quiescent bake MODEL.qsc -o DIR --input CLIP`; `QUIESCENT_BAKED` is DIR/NAME.
 mod baked {

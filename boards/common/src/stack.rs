@@ -12,7 +12,15 @@ unsafe extern "C" {
 fn pointer() -> usize {
     let sp: usize;
     // SAFETY: reads a register.
-    unsafe { asm!("mov {}, sp", out(reg) sp, options(nomem, nostack)) }
+    #[cfg(target_arch = "arm")]
+    unsafe {
+        asm!("mov {}, sp", out(reg) sp, options(nomem, nostack))
+    }
+    // SAFETY: the same.
+    #[cfg(target_arch = "riscv32")]
+    unsafe {
+        asm!("mv {}, sp", out(reg) sp, options(nomem, nostack))
+    }
     sp
 }
 

@@ -1,4 +1,4 @@
-//! Text and exit status, by semihosting (Arm's "Semihosting for AArch32 and AArch64").
+//! Text and exit status, by semihosting (Arm's "Semihosting for AArch32 and AArch64", RISC-V's "Semihosting").
 
 use core::arch::asm;
 use core::fmt::{self, Write};
@@ -9,9 +9,30 @@ const APPLICATION_EXIT: usize = 0x20026;
 
 /// # Safety
 /// `argument` is what the operation asks for.
+#[cfg(target_arch = "arm")]
 unsafe fn call(operation: usize, argument: usize) {
     // SAFETY: the host reads what the caller states; registers other than r0 are kept.
     unsafe { asm!("bkpt 0xAB", inout("r0") operation => _, in("r1") argument) }
+}
+
+/// # Safety
+/// `argument` is what the operation asks for.
+#[cfg(target_arch = "riscv32")]
+unsafe fn call(operation: usize, argument: usize) {
+    // The host knows the call by the two shifts around it, which must be uncompressed and on one page.
+    // SAFETY: the host reads what the caller states; registers other than a0 are kept.
+    unsafe {
+        asm!(
+            ".balign 16",
+            ".option push",
+            ".option norvc",
+            "slli x0, x0, 0x1f",
+            "ebreak",
+            "srai x0, x0, 7",
+            ".option pop",
+            inout("a0") operation => _, in("a1") argument
+        )
+    }
 }
 
 struct Text;
@@ -34,7 +55,7 @@ pub fn print(text: fmt::Arguments) {
     let _ = Text.write_fmt(text);
 }
 
-/// `print` with a format.
+/// `print` with a format, and a line end.
 #[macro_export]
 macro_rules! say {
     ($($t:tt)*) => { $crate::host::print(format_args!("{}\n", format_args!($($t)*))) };
