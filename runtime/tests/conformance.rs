@@ -4,7 +4,7 @@
 //! made-up clip (still frames, moving patches, specks, noise, cuts) in every mode, on every kernel set of the processor,
 //! here and on boards (`boards/common/bin/conformance.rs`); `replay.rs` and `damage.rs` are what they share.
 //! `expected.txt` has a checksum of all outputs of every frame, and the work done; `tools/tests/laws/conformance.rs` makes
-//! the artifacts; `QUIESCENT_BLESS=1` rewrites the sums.
+//! the artifacts; `QUIESCENT_BLESS=1` rewrites the sums; `reference.rs`, which is not the runtime, has to give them too.
 
 #[path = "conformance/damage.rs"]
 mod damage;
