@@ -4,6 +4,8 @@
 //! an empty line, so an unchanged map costs a scan. `spread_*` says which output rows can see a marked input row,
 //! `need_*` which input rows the marked output rows read: each other's transpose. Both may mark too much, never too little.
 
+use core::ops::Range;
+
 use crate::format::{FILL, Lerp, Window};
 
 /// Extent of a mask.
@@ -68,6 +70,24 @@ pub fn each(mask: &[u64], grid: Grid, mut f: impl FnMut(usize, usize)) {
     }
 }
 
+/// Calls `f` for every run of marked pixels `(y, x..end)`; runs end where words do.
+pub fn runs(mask: &[u64], grid: Grid, mut f: impl FnMut(usize, Range<usize>)) {
+    for (y, line) in mask.chunks_exact(grid.words()).enumerate() {
+        for (i, word) in line.iter().enumerate() {
+            let (mut word, mut x) = (*word, 64 * i);
+            while word != 0 {
+                let skip = word.trailing_zeros();
+                let ones = (word >> skip).trailing_ones();
+                let first = x + skip as usize;
+                f(y, first..first + ones as usize);
+                x = first + ones as usize;
+                // In two steps: a shift by 64 is none.
+                word = word >> skip >> (ones - 1) >> 1;
+            }
+        }
+    }
+}
+
 /// Marks `(y, x)`.
 pub fn set(mask: &mut [u64], grid: Grid, y: usize, x: usize) {
     if let Some(word) = mask.get_mut(y * grid.words() + x / 64) {
@@ -104,6 +124,44 @@ fn even(mut x: u64) -> u64 {
     x = (x | x >> 4) & 0x00ff_00ff_00ff_00ff;
     x = (x | x >> 8) & 0x0000_ffff_0000_ffff;
     (x | x >> 16) & 0xffff_ffff
+}
+
+/// Bits 0, 3, 6.. of `x`, packed into the low 22.
+fn third(mut x: u64) -> u64 {
+    x &= 0x9249_2492_4924_9249;
+    x = (x | x >> 2) & 0x30c3_0c30_c30c_30c3;
+    x = (x | x >> 4) & 0xf00f_00f0_0f00_f00f;
+    x = (x | x >> 8) & 0x00ff_0000_ff00_00ff;
+    x = (x | x >> 16) & 0xffff_0000_0000_ffff;
+    (x | x >> 32) & 0x3f_ffff
+}
+
+/// Bit `p` set: any of the `c` bits of pixel `p` in the `c` words `bytes`: 64 pixels.
+pub(crate) fn by_pixel(bytes: &[u64], c: usize) -> u64 {
+    match *bytes {
+        [word] if c == 1 => word,
+        [a, b] if c == 2 => even(a | a >> 1) | even(b | b >> 1) << 32,
+        [a, b, d] if c == 3 => {
+            let any = |word: u64, next: u64| word | (word >> 1 | next << 63) | (word >> 2 | next << 62);
+            // A pixel's first bit is bit 0 of the first word, bit 2 of the second, bit 1 of the third.
+            third(any(a, b)) | third(any(b, d) >> 2) << 22 | third(any(d, 0) >> 1) << 43
+        }
+        [a, b, d, e] if c == 4 => {
+            let quarter = |word: u64| even(even(word | word >> 1 | word >> 2 | word >> 3));
+            quarter(a) | quarter(b) << 16 | quarter(d) << 32 | quarter(e) << 48
+        }
+        _ => {
+            let mut pixels = 0;
+            for (i, word) in bytes.iter().enumerate() {
+                let mut word = *word;
+                while word != 0 {
+                    pixels |= 1 << ((64 * i + word.trailing_zeros() as usize) / c);
+                    word &= word - 1;
+                }
+            }
+            pixels
+        }
+    }
 }
 
 /// The low half of `x` spread over the even bits.
@@ -375,7 +433,7 @@ pub fn despeckle(mask: &mut [u64], strong: &[u64], grid: Grid, scratch: &mut [u6
     above.fill(0);
     for y in 0..grid.h {
         here.copy_from_slice(&mask[y * words..][..words]);
-        if any(here) {
+        if any(here) || any(&strong[y * words..][..words]) {
             around.fill(0);
             for shift in [-1, 0, 1] {
                 or_shifted(around, above, shift);
@@ -391,5 +449,45 @@ pub fn despeckle(mask: &mut [u64], strong: &[u64], grid: Grid, scratch: &mut [u6
             }
         }
         above.copy_from_slice(here);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    extern crate std;
+
+    use super::*;
+
+    /// By pixel as by definition, for every number of channels marked this way.
+    #[test]
+    fn pixels_of_bytes() {
+        let mut state = 1u64;
+        for c in 1..=6usize {
+            for round in 0..200 {
+                let words: std::vec::Vec<u64> = (0..c)
+                    .map(|_| {
+                        state = state.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1_442_695_040_888_963_407);
+                        let sparse = if round % 2 == 0 { state >> 7 & state << 9 & state >> 21 } else { state };
+                        sparse & (state.rotate_left(13) | 1)
+                    })
+                    .collect();
+                let bit = |i: usize| words[i / 64] >> (i % 64) & 1;
+                let expected = (0..64).fold(0, |all, p| all | (c * p..c * p + c).map(bit).max().unwrap_or(0) << p);
+                assert_eq!(by_pixel(&words, c), expected, "{c} channels");
+            }
+        }
+    }
+
+    #[test]
+    fn runs_cover_what_each_does() {
+        let grid = Grid { h: 2, w: 130 };
+        let mut mask = [0u64; 6];
+        for (i, word) in mask.iter_mut().enumerate() {
+            *word = [0x8000_0000_0000_0001, !0, 3, 0x00ff_0ff0_f00f_1234, 0, 2][i];
+        }
+        let (mut by_run, mut by_pixel) = (std::vec::Vec::new(), std::vec::Vec::new());
+        runs(&mask, grid, |y, x| by_run.extend(x.map(|x| (y, x))));
+        each(&mask, grid, |y, x| by_pixel.push((y, x)));
+        assert_eq!(by_run, by_pixel);
     }
 }

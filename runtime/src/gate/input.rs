@@ -7,13 +7,21 @@
 //!
 //! With `t = 0` every differing pixel counts and the rest of the engine reproduces the dense network exactly.
 
+use core::ops::Range;
+
 use crate::engine::Frame;
 use crate::format::{InputGate, Tensor};
-use crate::kernels::Kernels;
+use crate::kernels::{DriftTile, Kernels};
 use crate::mask::{self, Grid};
 
 /// Edge of a block, in pixels.
 const BLOCK: usize = 8;
+
+/// Most channels of pixels that are marked 64 at a time.
+const PLANES: usize = 4;
+
+/// Sums of a band of blocks at a time.
+const GROUPS: usize = 64;
 
 /// The held input and what is needed to compare a frame with it.
 pub(crate) struct Input<'a> {
@@ -79,7 +87,10 @@ impl Input<'_> {
             }
             let (new, held) = self.lines(frame, y);
             let row = Grid { h: 1, w: grid.w };
-            mask::each(marks, row, |_, x| held[x * c..][..c].copy_from_slice(&new[x * c..][..c]));
+            mask::runs(marks, row, |_, x| {
+                let bytes = x.start * c..x.end * c;
+                held[bytes.clone()].copy_from_slice(&new[bytes]);
+            });
         }
     }
 
@@ -90,86 +101,99 @@ impl Input<'_> {
     ) {
         let grid = Grid { h: self.tensor.h as usize, w: self.tensor.w as usize };
         let threshold = (gate.pixel as f32 * scale).clamp(0.0, 255.0) as u8;
+        let block = gate.block as f32 * scale;
         marked.fill(0);
         strong.fill(0);
-        let (kernels, c, words) = (self.kernels, self.tensor.c as usize, grid.words());
-        for y in 0..grid.h {
-            let (new, held) = self.lines(frame, y);
-            if new == held {
-                continue;
+        let words = grid.words();
+        // A band of blocks at a time, while its lines are near.
+        for y0 in (0..grid.h).step_by(BLOCK) {
+            let y1 = grid.h.min(y0 + BLOCK);
+            let mut same = true;
+            for y in y0..y1 {
+                let at = y * words..(y + 1) * words;
+                same &= self.compare(frame, y, threshold, &mut marked[at.clone()], &mut strong[at]);
             }
-            let (weak, strong) = (&mut marked[y * words..][..words], &mut strong[y * words..][..words]);
-            for (i, (new, held)) in new.chunks(64).zip(held.chunks(64)).enumerate() {
-                // SAFETY: the CPU has the set's features (chosen by `kernels::select`).
-                let mut bits = unsafe { (kernels.exceed)(new, held, threshold) };
-                if bits == 0 {
-                    continue;
-                }
-                // SAFETY: as above.
-                let twice = unsafe { (kernels.exceed)(new, held, threshold.saturating_mul(2)) };
-                while bits != 0 {
-                    let bit = bits.trailing_zeros() as usize;
-                    let x = (64 * i + bit) / c;
-                    weak[x / 64] |= 1 << (x % 64);
-                    strong[x / 64] |= (twice >> bit & 1) << (x % 64);
-                    bits &= bits - 1;
-                }
+            if let (true, Frame::Pixels(pixels)) = (threshold > 0 && block > 0.0 && !same, frame) {
+                self.blocks(pixels, block as i64, y0..y1, strong, grid);
             }
         }
         if threshold > 0 {
             mask::despeckle(marked, strong, grid, scratch);
-            let block = gate.block as f32 * scale;
-            if block > 0.0 && let Frame::Pixels(pixels) = frame {
-                self.blocks(pixels, block as i64, marked, grid);
-            }
         }
     }
 
-    /// Marks blocks whose mean signed change exceeds `limit` / 16 codes.
-    fn blocks(&self, pixels: &[u8], limit: i64, marked: &mut [u64], grid: Grid) {
-        /// Columns summed at a time.
-        const COLUMNS: usize = 256;
-        let (c, width) = (self.tensor.c as usize, self.width());
-        // Whole blocks; of more than 32 channels one at a time, its channels in turn.
-        let part = (COLUMNS / c / BLOCK).max(1) * BLOCK;
-        for y0 in (0..grid.h).step_by(BLOCK) {
-            let y1 = grid.h.min(y0 + BLOCK);
-            let (mut first, mut columns) = (0, [0i32; COLUMNS]);
-            for x0 in (0..grid.w).step_by(BLOCK) {
-                let x1 = grid.w.min(x0 + BLOCK);
-                let mut sum = 0i64;
-                if part * c > COLUMNS {
-                    let total = |line: &[u8]| line.iter().map(|v| *v as u32).sum::<u32>() as i64;
-                    for y in y0..y1 {
-                        let held = &self.held[y * self.tensor.line as usize..][x0 * c..x1 * c];
-                        sum += total(&pixels[y * width..][x0 * c..x1 * c]) - total(held);
-                    }
-                } else {
-                    if x0 % part == 0 {
-                        first = x0;
-                        let bytes = x0 * c..grid.w.min(x0 + part) * c;
-                        let n = bytes.len();
-                        columns[..n].fill(0);
-                        for y in y0..y1 {
-                            let held = &self.held[y * self.tensor.line as usize..][bytes.clone()];
-                            // SAFETY: the CPU has the set's features (chosen by `kernels::select`).
-                            unsafe { (self.kernels.sum)(held, &mut columns[..n]) };
-                        }
-                        columns[..n].iter_mut().for_each(|sum| *sum = -*sum);
-                        for y in y0..y1 {
-                            // SAFETY: as above.
-                            unsafe { (self.kernels.sum)(&pixels[y * width..][bytes.clone()], &mut columns[..n]) };
-                        }
-                    }
-                    sum = columns[(x0 - first) * c..(x1 - first) * c].iter().sum::<i32>() as i64;
+    /// Marks the weak and strong pixels of line `y`; whether the line is the held one.
+    fn compare(&mut self, frame: &Frame, y: usize, threshold: u8, weak: &mut [u64], strong: &mut [u64]) -> bool {
+        let (kernels, c) = (self.kernels, self.tensor.c as usize);
+        let (new, held) = self.lines(frame, y);
+        if new == held {
+            return true;
+        }
+        let thresholds = [threshold, threshold.saturating_mul(2)];
+        // SAFETY: the CPU has the set's features (chosen by `kernels::select`).
+        let exceed = |new: &[u8], held: &[u8]| unsafe { (kernels.exceed)(new, held, thresholds) };
+        if c <= PLANES {
+            // 64 pixels at a time: `c` words of bytes become one.
+            let pixels = new.chunks(64 * c).zip(held.chunks(64 * c));
+            for ((new, held), (weak, strong)) in pixels.zip(weak.iter_mut().zip(strong)) {
+                let mut bytes = [[0; PLANES]; 2];
+                for (i, (new, held)) in new.chunks(64).zip(held.chunks(64)).enumerate() {
+                    [bytes[0][i], bytes[1][i]] = exceed(new, held);
                 }
-                if 16 * sum.abs() > limit * ((y1 - y0) * (x1 - x0) * c) as i64 {
+                if mask::any(&bytes[0]) {
+                    [*weak, *strong] = bytes.map(|bytes| mask::by_pixel(&bytes[..c], c));
+                }
+            }
+            return false;
+        }
+        for (i, (new, held)) in new.chunks(64).zip(held.chunks(64)).enumerate() {
+            let [mut bits, twice] = exceed(new, held);
+            while bits != 0 {
+                let bit = bits.trailing_zeros() as usize;
+                let x = (64 * i + bit) / c;
+                weak[x / 64] |= 1 << (x % 64);
+                strong[x / 64] |= (twice >> bit & 1) << (x % 64);
+                bits &= bits - 1;
+            }
+        }
+        false
+    }
+
+    /// Marks blocks of the lines `lines` whose mean signed change exceeds `limit` / 16 codes.
+    fn blocks(&self, pixels: &[u8], limit: i64, lines: Range<usize>, marked: &mut [u64], grid: Grid) {
+        let (c, width, step) = (self.tensor.c as usize, self.width(), self.tensor.line as usize);
+        let (new, held) = (&pixels[lines.start * width..lines.end * width], &self.held[lines.start * step..]);
+        // 8 pixels of c bytes are c sums of 8 bytes.
+        let (mut sum, mut group) = (0i64, 0);
+        while 8 * group < width {
+            let n = GROUPS.min(width.div_ceil(8) - group);
+            let mut sums = [0i32; GROUPS];
+            let tile = DriftTile {
+                new: new[8 * group..].as_ptr(),
+                held: held[8 * group..].as_ptr(),
+                step: [width, step],
+                lines: lines.len(),
+                width: (width - 8 * group).min(8 * n),
+            };
+            // SAFETY: bytes of lines of the frame and of the held input; the CPU has the set's features.
+            unsafe { (self.kernels.drift)(&tile, &mut sums[..n]) };
+            for &drift in &sums[..n] {
+                sum += drift as i64;
+                group += 1;
+                let last = 8 * group >= width;
+                if !group.is_multiple_of(c) && !last {
+                    continue;
+                }
+                let x0 = (group - 1) / c * BLOCK;
+                let x1 = grid.w.min(x0 + BLOCK);
+                if 16 * sum.abs() > limit * (lines.len() * (x1 - x0) * c) as i64 {
                     // A block never straddles a word: 64 is a multiple of its edge.
                     let bits = ((1u64 << (x1 - x0)) - 1) << (x0 % 64);
-                    for y in y0..y1 {
+                    for y in lines.clone() {
                         marked[y * grid.words() + x0 / 64] |= bits;
                     }
                 }
+                sum = 0;
             }
         }
     }
@@ -233,7 +257,9 @@ mod tests {
                     line: &mut [],
                 };
                 let mut marked = vec![0u64; h * grid.words()];
-                input.blocks(&pixels, limit, &mut marked, grid);
+                for y0 in (0..h).step_by(BLOCK) {
+                    input.blocks(&pixels, limit, y0..h.min(y0 + BLOCK), &mut marked, grid);
+                }
                 assert_eq!(marked, expected, "{}: {h} x {w} x {c}", set.name);
             }
         }

@@ -151,6 +151,23 @@ pub struct JudgeTile<'a> {
     pub limit: Option<u32>,
 }
 
+/// Lines of a frame and of the held one: `sums[g]` is the sum of `new - held` over bytes `8 g..8 g + 8` of all lines, fewer at the end of a line.
+///
+/// # Validity
+/// `width` bytes of every line are readable; there are at most 256 lines. The sums are `width.div_ceil(8)`.
+pub struct DriftTile {
+    /// First line of the frame.
+    pub new: *const u8,
+    /// First held line.
+    pub held: *const u8,
+    /// Bytes between lines of the frame, and between held ones.
+    pub step: [usize; 2],
+    /// Lines.
+    pub lines: usize,
+    /// Bytes of a line.
+    pub width: usize,
+}
+
 /// One set of kernels.
 pub struct Kernels {
     /// Name, as in `--kernels`.
@@ -175,11 +192,16 @@ pub struct Kernels {
     /// # Safety
     /// As `max_pool`.
     pub avg_pool: unsafe fn(&PoolTile),
-    /// Bit i set: `|new[i] - held[i]| > threshold`, for at most 64 bytes (slices of equal length).
+    /// Bit i of mask k set: `|new[i] - held[i]| > thresholds[k]`, for at most 64 bytes (slices of equal length).
     ///
     /// # Safety
     /// The CPU has the set's features. The same holds for all entries below.
-    pub exceed: unsafe fn(new: &[u8], held: &[u8], threshold: u8) -> u64,
+    pub exceed: unsafe fn(new: &[u8], held: &[u8], thresholds: [u8; 2]) -> [u64; 2],
+    /// By how much every 8 bytes grew in the sum over some lines.
+    ///
+    /// # Safety
+    /// The tile is valid as [`DriftTile`] says.
+    pub drift: unsafe fn(&DriftTile, sums: &mut [i32]),
     /// The score of a gate (see [`crate::format::Gate`]): sum of squared weighted changes.
     pub score: unsafe fn(new: &[u8], held: &[u8], weights: &[u8], dead: u8) -> u32,
     /// `held[i] = new[i]` where they differ by more than `dead`.

@@ -1,6 +1,6 @@
 //! The specification: plain loops, in the order of the formulas.
 
-use super::{Bin, ConvTile, DepthwiseTile, JudgeTile, Kernels, LerpTile, Operand, PickTile, PoolTile, Row, Uni, rows};
+use super::{Bin, ConvTile, DepthwiseTile, DriftTile, JudgeTile, Kernels, LerpTile, Operand, PickTile, PoolTile, Row, Uni, rows};
 
 /// The scalar set.
 pub static KERNELS: Kernels = Kernels {
@@ -10,6 +10,7 @@ pub static KERNELS: Kernels = Kernels {
     max_pool,
     avg_pool,
     exceed,
+    drift,
     score,
     settle,
     judge,
@@ -162,12 +163,27 @@ pub(in crate::kernels) unsafe fn avg_pool(t: &PoolTile) {
     }
 }
 
-pub(super) fn exceed(new: &[u8], held: &[u8], threshold: u8) -> u64 {
-    let mut bits = 0;
+pub(super) fn exceed(new: &[u8], held: &[u8], thresholds: [u8; 2]) -> [u64; 2] {
+    let mut bits = [0; 2];
     for (i, (n, h)) in new.iter().zip(held).take(64).enumerate() {
-        bits |= ((n.abs_diff(*h) > threshold) as u64) << i;
+        for (bits, threshold) in bits.iter_mut().zip(thresholds) {
+            *bits |= ((n.abs_diff(*h) > threshold) as u64) << i;
+        }
     }
     bits
+}
+
+unsafe fn drift(t: &DriftTile, sums: &mut [i32]) {
+    sums.fill(0);
+    for y in 0..t.lines {
+        for (g, sum) in sums.iter_mut().enumerate() {
+            for k in 8 * g..t.width.min(8 * g + 8) {
+                // SAFETY: byte `k < width` of a line of either map.
+                let (new, held) = unsafe { (*t.new.add(y * t.step[0] + k), *t.held.add(y * t.step[1] + k)) };
+                *sum += new as i32 - held as i32;
+            }
+        }
+    }
 }
 
 #[inline(always)]

@@ -1,7 +1,7 @@
 //! The entries that work on one row.
 
 use quiescent::format::{BinaryFn, MapFn};
-use quiescent::kernels::{BEYOND, Bin, Kernels, LerpTile, Operand, PickTile, Real, Row, Uni, scalar};
+use quiescent::kernels::{BEYOND, Bin, DriftTile, Kernels, LerpTile, Operand, PickTile, Real, Row, Uni, scalar};
 
 use super::guarded::{Against, Guarded};
 use super::{Random, sets};
@@ -62,18 +62,37 @@ fn exceed() {
             codes(random, len)
         };
         let (new, held) = (Guarded::new(&new, against), Guarded::new(&held, against));
-        for threshold in [0, 1, 3, 127, 254, 255] {
+        for thresholds in [[0, 0], [1, 2], [3, 6], [127, 254], [254, 255], [255, 255]] {
             // SAFETY: the set is available, here and below.
-            let found = unsafe { (set.exceed)(&new, &held, threshold) };
+            let found = unsafe { (set.exceed)(&new, &held, thresholds) };
             // SAFETY: scalar.
-            let expected = unsafe { (scalar::KERNELS.exceed)(&new, &held, threshold) };
-            assert_eq!(
-                found, expected,
-                "{}: {len} bytes, threshold {threshold}",
-                set.name
-            );
+            let expected = unsafe { (scalar::KERNELS.exceed)(&new, &held, thresholds) };
+            assert_eq!(found, expected, "{}: {len} bytes, thresholds {thresholds:?}", set.name);
         }
     });
+}
+
+#[test]
+fn drift() {
+    for set in sets() {
+        for width in 1..=LONGEST {
+            for against in [Against::End, Against::Start] {
+                let random = &mut Random(width as u64);
+                let lines = 1 + random.below(9);
+                let step = [width + random.below(3), width + random.below(3)];
+                let bytes = |random: &mut Random, step: usize| Guarded::new(&codes(random, step * (lines - 1) + width), against);
+                let (new, held) = (bytes(random, step[0]), bytes(random, step[1]));
+                let tile = DriftTile { new: new.as_ptr(), held: held.as_ptr(), step, lines, width };
+                let run = |set: &Kernels| {
+                    let mut sums = vec![1; width.div_ceil(8)];
+                    // SAFETY: lines of both maps; the set is available.
+                    unsafe { (set.drift)(&tile, &mut sums) };
+                    sums
+                };
+                assert_eq!(run(set), run(&scalar::KERNELS), "{}: {lines} lines of {width} bytes", set.name);
+            }
+        }
+    }
 }
 
 #[test]

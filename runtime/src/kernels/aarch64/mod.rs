@@ -53,6 +53,7 @@ const fn set(
         max_pool: pool::max,
         avg_pool: pool::mean,
         exceed: rows::exceed,
+        drift: rows::drift,
         score: rows::score,
         settle: rows::settle,
         judge: rows::judge,

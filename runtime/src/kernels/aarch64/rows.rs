@@ -2,28 +2,52 @@
 
 use core::arch::aarch64::*;
 
-use super::super::{JudgeTile, LerpTile};
+use super::super::{DriftTile, JudgeTile, LerpTile};
 use super::part;
 
 /// See [`Kernels::exceed`](super::super::Kernels::exceed).
-pub(super) fn exceed(new: &[u8], held: &[u8], threshold: u8) -> u64 {
+pub(super) fn exceed(new: &[u8], held: &[u8], thresholds: [u8; 2]) -> [u64; 2] {
     const BITS: [u8; 16] = [1, 2, 4, 8, 16, 32, 64, 128, 1, 2, 4, 8, 16, 32, 64, 128];
     let len = new.len().min(held.len()).min(64);
     let (new, held) = (new.as_ptr(), held.as_ptr());
     // SAFETY: parts are those of the first `len` bytes.
     unsafe {
-        let (threshold, bits) = (vdupq_n_u8(threshold), vld1q_u8(BITS.as_ptr()));
-        let mut b = [vdupq_n_u8(0); 4];
-        for (i, b) in b.iter_mut().enumerate() {
+        let bits = vld1q_u8(BITS.as_ptr());
+        let mut d = [vdupq_n_u8(0); 4];
+        for (i, d) in d.iter_mut().enumerate() {
             let n = len.saturating_sub(16 * i).min(16);
             if n > 0 {
-                let d = vabdq_u8(part::load(new.add(16 * i), n), part::load(held.add(16 * i), n));
-                *b = vandq_u8(vcgtq_u8(d, threshold), bits);
+                *d = vabdq_u8(part::load(new.add(16 * i), n), part::load(held.add(16 * i), n));
             }
         }
-        // Each round of pairwise sums halves the bytes of a group of 8 channels.
-        let b = vpaddq_u8(vpaddq_u8(b[0], b[1]), vpaddq_u8(b[2], b[3]));
-        vgetq_lane_u64::<0>(vreinterpretq_u64_u8(vpaddq_u8(b, b)))
+        thresholds.map(|threshold| {
+            let b = d.map(|d| vandq_u8(vcgtq_u8(d, vdupq_n_u8(threshold)), bits));
+            // Each round of pairwise sums halves the bytes of a group of 8 channels.
+            let b = vpaddq_u8(vpaddq_u8(b[0], b[1]), vpaddq_u8(b[2], b[3]));
+            vgetq_lane_u64::<0>(vreinterpretq_u64_u8(vpaddq_u8(b, b)))
+        })
+    }
+}
+
+/// See [`DriftTile`].
+pub(super) unsafe fn drift(t: &DriftTile, sums: &mut [i32]) {
+    for (g, sums) in sums.chunks_mut(2).enumerate() {
+        let n = 16.min(t.width - 16 * g);
+        // SAFETY: bytes `16 g..16 g + n <= width` of every line.
+        let wide: [i32; 4] = unsafe {
+            let mut sum = vdupq_n_s32(0);
+            for y in 0..t.lines {
+                let new = part::load(t.new.add(y * t.step[0] + 16 * g), n);
+                let held = part::load(t.held.add(y * t.step[1] + 16 * g), n);
+                // A difference of sums of two bytes fits 16 bits.
+                let d = vsubq_u16(vpaddlq_u8(new), vpaddlq_u8(held));
+                sum = vpadalq_s16(sum, vreinterpretq_s16_u16(d));
+            }
+            core::mem::transmute(sum)
+        };
+        for (sum, pair) in sums.iter_mut().zip(wide.as_chunks::<2>().0) {
+            *sum = pair[0] + pair[1];
+        }
     }
 }
 

@@ -2,7 +2,7 @@
 //!
 //! Each loop takes whole vectors and then one part, so that rows of 24 or 48 channels cost no scalar loop.
 
-use super::super::JudgeTile;
+use super::super::{DriftTile, JudgeTile};
 use super::vector::Vector;
 use crate::kernels::LerpTile;
 
@@ -11,20 +11,47 @@ use crate::kernels::LerpTile;
 /// # Safety
 /// Here and below: the CPU has the features of `V`.
 #[inline(always)]
-pub(super) unsafe fn exceed<V: Vector>(new: &[u8], held: &[u8], threshold: u8) -> u64 {
+pub(super) unsafe fn exceed<V: Vector>(new: &[u8], held: &[u8], thresholds: [u8; 2]) -> [u64; 2] {
     let len = new.len().min(held.len()).min(64);
-    let (mut bits, mut at) = (0, 0);
+    let (mut bits, mut at) = ([0; 2], 0);
     while at < len {
         let n = V::BYTES.min(len - at);
         // SAFETY: `at + n <= len`.
         unsafe {
             let d = V::load_part(new.as_ptr().add(at), n)
                 .abs_diff_u8(V::load_part(held.as_ptr().add(at), n));
-            bits |= d.sub_saturating_u8(V::splat_u8(threshold)).nonzero() << at;
+            for (bits, threshold) in bits.iter_mut().zip(thresholds) {
+                *bits |= d.sub_saturating_u8(V::splat_u8(threshold)).nonzero() << at;
+            }
         }
         at += n;
     }
     bits
+}
+
+/// See [`DriftTile`].
+#[inline(always)]
+pub(super) unsafe fn drift<V: Vector>(t: &DriftTile, sums: &mut [i32]) {
+    let mut at = 0;
+    for sums in sums.chunks_mut(V::BYTES / 8) {
+        let n = V::BYTES.min(t.width - at);
+        // SAFETY: bytes `at..at + n <= width` of every line; features: the caller.
+        unsafe {
+            let mut sum = V::zero();
+            for y in 0..t.lines {
+                let new = V::load_part(t.new.add(y * t.step[0] + at), n);
+                let held = V::load_part(t.held.add(y * t.step[1] + at), n);
+                // Of every 8 bytes, in 64 bits, which wrap as the 32 bits taken from them do.
+                sum = sum.add_i64(new.sums_u8()).sub_i64(held.sums_u8());
+            }
+            let mut wide = [0i64; 8];
+            sum.store_part(wide.as_mut_ptr().cast(), V::BYTES);
+            for (sum, wide) in sums.iter_mut().zip(wide) {
+                *sum = wide as i32;
+            }
+        }
+        at += n;
+    }
 }
 
 #[inline(always)]

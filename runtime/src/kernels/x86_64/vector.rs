@@ -91,6 +91,10 @@ pub(super) unsafe trait Vector: Copy {
     unsafe fn mul_add_pairs_i16(self, b: Self) -> Self;
     unsafe fn add_i32(self, b: Self) -> Self;
     unsafe fn mul_i32(self, b: Self) -> Self;
+    /// The sum of every 8 bytes, in 64 bits.
+    unsafe fn sums_u8(self) -> Self;
+    unsafe fn add_i64(self, b: Self) -> Self;
+    unsafe fn sub_i64(self, b: Self) -> Self;
     /// Bits 16 to 23.
     unsafe fn third_byte_u32(self) -> Self;
     /// The sum of all u32 elements.

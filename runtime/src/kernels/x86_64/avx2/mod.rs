@@ -3,7 +3,7 @@
 pub(super) mod table;
 mod vector;
 
-use super::super::{Bin, ConvTile, DepthwiseTile, JudgeTile, Kernels, LerpTile, Operand, PoolTile, Row, Uni};
+use super::super::{Bin, ConvTile, DepthwiseTile, DriftTile, JudgeTile, Kernels, LerpTile, Operand, PoolTile, Row, Uni};
 use super::detect::Avx2;
 use super::{conv as convolution, depthwise as channelwise, pool, rows};
 use vector::Ymm;
@@ -17,6 +17,7 @@ pub(super) fn kernels(_: Avx2) -> &'static Kernels {
         max_pool,
         avg_pool,
         exceed,
+        drift,
         score,
         settle,
         judge,
@@ -109,9 +110,13 @@ entries! {
         // SAFETY: as above.
         unsafe { pool::mean::<Ymm>(t) }
     }
-    fn exceed(new: &[u8], held: &[u8], threshold: u8) -> u64 {
+    fn exceed(new: &[u8], held: &[u8], thresholds: [u8; 2]) -> [u64; 2] {
         // SAFETY: here and below: the features are this function's.
-        unsafe { rows::exceed::<Ymm>(new, held, threshold) }
+        unsafe { rows::exceed::<Ymm>(new, held, thresholds) }
+    }
+    fn drift(t: &DriftTile, sums: &mut [i32]) {
+        // SAFETY: the caller's; the features are this function's.
+        unsafe { rows::drift::<Ymm>(t, sums) }
     }
     fn score(new: &[u8], held: &[u8], weights: &[u8], dead: u8) -> u32 {
         // SAFETY: features.

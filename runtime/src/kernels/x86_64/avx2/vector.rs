@@ -307,6 +307,15 @@ unsafe impl Vector for Ymm {
         fn third_byte_u32(self) -> Self {
             Ymm(_mm256_and_si256(_mm256_srli_epi32::<16>(self.0), _mm256_set1_epi32(255)))
         }
+        fn sums_u8(self) -> Self {
+            Ymm(_mm256_sad_epu8(self.0, _mm256_setzero_si256()))
+        }
+        fn add_i64(self, b: Self) -> Self {
+            Ymm(_mm256_add_epi64(self.0, b.0))
+        }
+        fn sub_i64(self, b: Self) -> Self {
+            Ymm(_mm256_sub_epi64(self.0, b.0))
+        }
         fn total_u32(self) -> u64 {
             let lo = _mm256_and_si256(self.0, _mm256_set1_epi64x(0xffff_ffff));
             let sum = _mm256_add_epi64(lo, _mm256_srli_epi64::<32>(self.0));

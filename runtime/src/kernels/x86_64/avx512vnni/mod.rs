@@ -2,7 +2,7 @@
 
 mod vector;
 
-use super::super::{Bin, ConvTile, DepthwiseTile, JudgeTile, Kernels, LerpTile, Operand, PoolTile, Row, Uni};
+use super::super::{Bin, ConvTile, DepthwiseTile, DriftTile, JudgeTile, Kernels, LerpTile, Operand, PoolTile, Row, Uni};
 use super::detect::{Avx512Vbmi, Avx512Vnni};
 use super::{avx2, conv as convolution, depthwise as channelwise, pool, rows};
 use vector::Zmm;
@@ -22,6 +22,7 @@ const fn set<const VBMI: bool>() -> Kernels {
         max_pool,
         avg_pool,
         exceed,
+        drift,
         score,
         settle,
         judge,
@@ -159,9 +160,13 @@ entries! {
         // SAFETY: as above.
         unsafe { pool::mean::<Zmm>(t) }
     }
-    fn exceed(new: &[u8], held: &[u8], threshold: u8) -> u64 {
+    fn exceed(new: &[u8], held: &[u8], thresholds: [u8; 2]) -> [u64; 2] {
         // SAFETY: here and below: the features are this function's.
-        unsafe { rows::exceed::<Zmm>(new, held, threshold) }
+        unsafe { rows::exceed::<Zmm>(new, held, thresholds) }
+    }
+    fn drift(t: &DriftTile, sums: &mut [i32]) {
+        // SAFETY: the caller's; the features are this function's.
+        unsafe { rows::drift::<Zmm>(t, sums) }
     }
     fn score(new: &[u8], held: &[u8], weights: &[u8], dead: u8) -> u32 {
         // SAFETY: features.

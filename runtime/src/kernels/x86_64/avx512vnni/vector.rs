@@ -244,6 +244,15 @@ unsafe impl Vector for Zmm {
         fn third_byte_u32(self) -> Self {
             Zmm(_mm512_and_si512(_mm512_srli_epi32::<16>(self.0), _mm512_set1_epi32(255)))
         }
+        fn sums_u8(self) -> Self {
+            Zmm(_mm512_sad_epu8(self.0, _mm512_setzero_si512()))
+        }
+        fn add_i64(self, b: Self) -> Self {
+            Zmm(_mm512_add_epi64(self.0, b.0))
+        }
+        fn sub_i64(self, b: Self) -> Self {
+            Zmm(_mm512_sub_epi64(self.0, b.0))
+        }
         fn total_u32(self) -> u64 {
             let lo = _mm512_and_si512(self.0, _mm512_set1_epi64(0xffff_ffff));
             let hi = _mm512_srli_epi64::<32>(self.0);
