@@ -12,23 +12,48 @@ use crate::kernels::{PoolTile, scalar};
 /// The tile is valid and the CPU has the features of `V`.
 #[inline(always)]
 pub(super) unsafe fn max<V: Vector>(t: &PoolTile) {
+    // SAFETY: the caller's.
+    unsafe {
+        match V::BYTES <= t.c {
+            true => windows::<V, true>(t, V::BYTES),
+            false => windows::<V, false>(t, t.c),
+        }
+    }
+}
+
+/// `n` channels at a time, `BYTES` if `FULL`.
+#[inline(always)]
+unsafe fn windows<V: Vector, const FULL: bool>(t: &PoolTile, n: usize) {
+    let [down, right] = t.step;
     for (i, (&row, &(ny, nx))) in t.rows_in.iter().zip(t.taps).enumerate() {
         let mut at = 0;
         while at < t.c {
-            let n = V::BYTES.min(t.c);
             let k = at.min(t.c - n);
             // SAFETY: `k + n <= c` channels of every tap are readable and of the result writable (the caller).
             unsafe {
-                let mut line = t.input.add(row as usize + k);
-                let mut max = V::load_part(line, n);
-                for _ in 0..ny {
-                    let mut p = line;
-                    for _ in 0..nx {
-                        max = max.max_u8(V::load_part(p, n));
-                        p = p.wrapping_add(t.step[1]);
-                    }
-                    line = line.wrapping_add(t.step[0]);
+                let first = t.input.add(row as usize + k);
+                macro_rules! tap {
+                    ($y:expr, $x:expr) => {
+                        V::load_first::<FULL>(first.add($y * down + $x * right), n)
+                    };
                 }
+                let max = match (ny, nx) {
+                    (3, 3) => {
+                        let top = tap!(0, 0).max_u8(tap!(0, 1)).max_u8(tap!(0, 2));
+                        let middle = tap!(1, 0).max_u8(tap!(1, 1)).max_u8(tap!(1, 2));
+                        top.max_u8(middle).max_u8(tap!(2, 0).max_u8(tap!(2, 1)).max_u8(tap!(2, 2)))
+                    }
+                    (2, 2) => tap!(0, 0).max_u8(tap!(0, 1)).max_u8(tap!(1, 0).max_u8(tap!(1, 1))),
+                    _ => {
+                        let mut max = tap!(0, 0);
+                        for y in 0..ny as usize {
+                            for x in 0..nx as usize {
+                                max = max.max_u8(tap!(y, x));
+                            }
+                        }
+                        max
+                    }
+                };
                 max.store_part(t.output.add(t.rows_out[i] as usize + k), n);
             }
             at += V::BYTES;

@@ -2,9 +2,14 @@
 //!
 //! Each loop takes whole vectors and then one part, so that rows of 24 or 48 channels cost no scalar loop.
 
+use core::arch::x86_64::{_MM_HINT_T0, _mm_prefetch};
+
 use super::super::{DriftTile, JudgeTile};
 use super::vector::Vector;
 use crate::kernels::LerpTile;
+
+/// Bytes by which a frame is asked for before it is compared.
+const AHEAD: usize = 2048;
 
 /// See [`Kernels::exceed`](super::super::Kernels::exceed).
 ///
@@ -13,6 +18,9 @@ use crate::kernels::LerpTile;
 #[inline(always)]
 pub(super) unsafe fn exceed<V: Vector>(new: &[u8], held: &[u8], thresholds: [u8; 2]) -> [u64; 2] {
     let len = new.len().min(held.len()).min(64);
+    // A frame comes from far away; a prefetch of any address is no access.
+    // SAFETY: SSE is part of the target.
+    unsafe { _mm_prefetch::<_MM_HINT_T0>(new.as_ptr().wrapping_add(AHEAD).cast()) };
     let (mut bits, mut at) = ([0; 2], 0);
     while at < len {
         let n = V::BYTES.min(len - at);

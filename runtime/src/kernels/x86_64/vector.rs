@@ -33,6 +33,8 @@ pub(super) unsafe trait Vector: Copy {
     unsafe fn load(p: *const u8) -> Self;
     /// `n <= BYTES` bytes.
     unsafe fn load_part(p: *const u8, n: usize) -> Self;
+    /// The same for loops in which `n` stays; `BYTES` bytes if `FULL`.
+    unsafe fn load_first<const FULL: bool>(p: *const u8, n: usize) -> Self;
     /// `n <= BYTES` bytes.
     unsafe fn store_part(self, p: *mut u8, n: usize);
     /// Lane i from 16 bytes at `p[i]`.

@@ -162,6 +162,10 @@ unsafe impl Vector for Ymm {
                 Ymm(_mm256_set_m128i(hi, lo))
             }
         }
+        fn load_first<const FULL: bool>(p: *const u8, n: usize) -> Self {
+            // SAFETY: `n` readable bytes (the caller).
+            unsafe { if FULL { Self::load(p) } else { Self::load_part(p, n) } }
+        }
         fn store_part(self, p: *mut u8, n: usize) {
             // SAFETY: `n` writable bytes (the caller).
             unsafe {

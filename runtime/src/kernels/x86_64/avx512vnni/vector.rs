@@ -66,6 +66,10 @@ unsafe impl Vector for Zmm {
                 })
             }
         }
+        fn load_first<const FULL: bool>(p: *const u8, n: usize) -> Self {
+            // SAFETY: `n` readable bytes (the caller).
+            Zmm(unsafe { if FULL { _mm512_loadu_si512(p.cast()) } else { _mm512_maskz_loadu_epi8(first(n), p.cast()) } })
+        }
         fn store_part(self, p: *mut u8, n: usize) {
             // SAFETY: `n` writable bytes (the caller).
             unsafe {
@@ -300,7 +304,7 @@ struct Table([__m512i; 4]);
 
 impl Table {
     #[inline]
-    #[target_feature(enable = "avx512f,avx512bw,avx512vl,avx512vbmi")]
+    #[target_feature(enable = "avx512f,avx512bw,avx512dq,avx512vl,avx512vnni,avx512vbmi")]
     fn load(table: &[u8; 256]) -> Self {
         let p = table.as_ptr();
         // SAFETY: 4 times 64 of 256 bytes.
@@ -312,7 +316,7 @@ impl Table {
     /// # Safety
     /// `x` is readable, `out` writable; they are equal or do not overlap.
     #[inline]
-    #[target_feature(enable = "avx512f,avx512bw,avx512vl,avx512vbmi")]
+    #[target_feature(enable = "avx512f,avx512bw,avx512dq,avx512vl,avx512vnni,avx512vbmi")]
     unsafe fn look_up(self, x: *const u8, out: *mut u8, n: usize) {
         let mut at = 0;
         // SAFETY: loads and stores stay within the `n` bytes.
@@ -336,7 +340,7 @@ impl Table {
     }
 
     #[inline]
-    #[target_feature(enable = "avx512f,avx512bw,avx512vl,avx512vbmi")]
+    #[target_feature(enable = "avx512f,avx512bw,avx512dq,avx512vl,avx512vnni,avx512vbmi")]
     fn get(self, x: __m512i) -> __m512i {
         let [a, b, c, d] = self.0;
         let (lo, hi) = (
@@ -348,14 +352,14 @@ impl Table {
 }
 
 /// The entry `table`.
-#[target_feature(enable = "avx512f,avx512bw,avx512vl,avx512vbmi")]
+#[target_feature(enable = "avx512f,avx512bw,avx512dq,avx512vl,avx512vnni,avx512vbmi")]
 pub(super) unsafe fn table_vbmi(x: &[u8], out: &mut [u8], table: &[u8; 256]) {
     // SAFETY: within both slices.
     unsafe { Table::load(table).look_up(x.as_ptr(), out.as_mut_ptr(), x.len().min(out.len())) }
 }
 
 /// Looks the codes of a finished tile up.
-#[target_feature(enable = "avx512f,avx512bw,avx512vl,avx512vbmi")]
+#[target_feature(enable = "avx512f,avx512bw,avx512dq,avx512vl,avx512vnni,avx512vbmi")]
 pub(super) unsafe fn apply_table_vbmi(t: &ConvTile) {
     if let Some((table, runs)) = conv::untabled(t) {
         let table = Table::load(table);
@@ -367,7 +371,7 @@ pub(super) unsafe fn apply_table_vbmi(t: &ConvTile) {
 }
 
 /// The entry `pick`: rows of up to 256 bytes are tables.
-#[target_feature(enable = "avx512f,avx512bw,avx512vl,avx512vbmi")]
+#[target_feature(enable = "avx512f,avx512bw,avx512dq,avx512vl,avx512vnni,avx512vbmi")]
 pub(super) unsafe fn pick_vbmi(t: &PickTile) {
     if t.c > 256 {
         // SAFETY: the caller's.
@@ -381,21 +385,17 @@ pub(super) unsafe fn pick_vbmi(t: &PickTile) {
         // SAFETY: 64 bytes; rows of `c` bytes are read, of `index.len()` written (validity of the tile).
         unsafe {
             let index_bytes = _mm512_loadu_si512(bytes.as_ptr().cast());
+            let left: [_; 4] = core::array::from_fn(|i| first(t.c.saturating_sub(64 * i).min(64)));
+            let chosen = first(index.len());
             for (&x, &out) in t.rows_in.iter().zip(t.rows_out) {
                 let x = t.input.add(x as usize);
-                let y = if t.c <= 64 {
-                    _mm512_permutexvar_epi8(index_bytes, Zmm::load_part(x, t.c).0)
-                } else if t.c <= 128 {
-                    let hi = Zmm::load_part(x.add(64), t.c - 64).0;
-                    _mm512_permutex2var_epi8(_mm512_loadu_si512(x.cast()), index_bytes, hi)
-                } else {
-                    let mut table = [Zmm::zero().0; 4];
-                    for (i, table) in table.iter_mut().enumerate() {
-                        *table = Zmm::load_part(x.wrapping_add(64 * i), t.c.saturating_sub(64 * i).min(64)).0;
-                    }
-                    Table(table).get(index_bytes)
+                let load = |i: usize| _mm512_maskz_loadu_epi8(left[i], x.wrapping_add(64 * i).cast());
+                let y = match t.c {
+                    ..=64 => _mm512_permutexvar_epi8(index_bytes, load(0)),
+                    ..=128 => _mm512_permutex2var_epi8(load(0), index_bytes, load(1)),
+                    _ => Table([load(0), load(1), load(2), load(3)]).get(index_bytes),
                 };
-                Zmm(y).store_part(t.output.add(out as usize + 64 * part), index.len());
+                _mm512_mask_storeu_epi8(t.output.add(out as usize + 64 * part).cast(), chosen, y);
             }
         }
     }
