@@ -35,6 +35,7 @@ fn main() {
     println!("cargo::rustc-env=BOARD={board}");
     if let Ok(baked) = env::var("QUIESCENT_BAKED") {
         println!("cargo::rustc-env=BAKED={baked}.rs");
+        println!("cargo::rustc-env=BAKED_NAME={}", Path::new(&baked).file_name().unwrap().display());
     }
     for name in ["QUIESCENT_BOARD", "QUIESCENT_BAKED"] {
         println!("cargo::rerun-if-env-changed={name}");

@@ -1,6 +1,7 @@
-//! Cortex-M: start-up, a count of executed instructions.
+//! Cortex-M: start-up, a count of executed instructions, a serial port.
 #![no_std]
 
+pub mod serial;
 mod start;
 pub mod ticks;
 

@@ -38,12 +38,19 @@ fn clocks() -> u64 {
     }
 }
 
+/// Picoseconds of a clock.
+const CLOCK_PS: u64 = match u64::from_str_radix(env!("CLOCK_PS"), 10) {
+    Ok(ps) => ps,
+    Err(_) => panic!("CLOCK_PS"),
+};
+
+/// Microseconds since the start.
+pub fn microseconds() -> u64 {
+    clocks() * CLOCK_PS / 1_000_000
+}
+
 /// Instructions `f` took, to within a few.
 pub fn instructions<T>(f: impl FnOnce() -> T) -> (u64, T) {
-    const CLOCK_PS: u64 = match u64::from_str_radix(env!("CLOCK_PS"), 10) {
-        Ok(ps) => ps,
-        Err(_) => panic!("CLOCK_PS"),
-    };
     let start = clocks();
     let result = f();
     ((clocks() - start) * CLOCK_PS / 64_000, result)

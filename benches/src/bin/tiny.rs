@@ -1,0 +1,112 @@
+//! Artifacts and inputs for the MLPerf Tiny harness (`boards/mlperf-tiny`).
+//!
+//! ```text
+//! cargo run --release -p quiescent-benches --bin tiny -- DIR [BENCHMARK..]
+//! ```
+//!
+//! For each of kws01, ic01, vww01 and ad01 writes `NAME.qsc`, `NAME.inputs` (as the harness sends them), `NAME.float` (what the
+//! unquantised model makes of them, little-endian f32) and `NAME.labels` where there are labels. kws01 and ic01 are
+//! converted from the models published quantised, the other two from the float ones; the judge is the float one always.
+
+use std::path::{Path, PathBuf};
+
+use anyhow::{Context, Result, bail, ensure};
+use quiescent_benches::cases::{self, Source};
+use quiescent_benches::data::{self, Record};
+use quiescent_tools::artifact::write_whole;
+use quiescent_tools::convert::{self, Prepared};
+use quiescent_tools::exec::Executor;
+use quiescent_tools::feed::Input;
+
+/// Name, model of the artifact, float model.
+const BENCHMARKS: [(&str, &str, &str); 4] = [
+    ("kws01", "mlperf_kws01_dscnn_int8", "mlperf_kws01_dscnn_fp32"),
+    ("ic01", "mlperf_ic01_resnet8_int8", "mlperf_ic01_resnet8_fp32"),
+    ("vww01", "mlperf_vww01_mobilenet_fp32", "mlperf_vww01_mobilenet_fp32"),
+    ("ad01", "mlperf_ad01_autoencoder_fp32", "mlperf_ad01_autoencoder_fp32"),
+];
+
+fn main() -> Result<()> {
+    let mut args = std::env::args().skip(1);
+    let dir = PathBuf::from(args.next().context("a folder is needed: tiny DIR [BENCHMARK..]")?);
+    let wanted: Vec<String> = args.collect();
+    if let Some(w) = wanted.iter().find(|w| !BENCHMARKS.iter().any(|b| b.0 == **w)) {
+        bail!("no benchmark {w}; there are: {}", BENCHMARKS.map(|b| b.0).join(", "));
+    }
+    std::fs::create_dir_all(&dir).with_context(|| format!("making {}", dir.display()))?;
+    for (name, ours, float) in BENCHMARKS.iter().filter(|b| wanted.is_empty() || wanted.iter().any(|w| w == b.0)) {
+        write(&dir, name, ours, float).with_context(|| name.to_string())?;
+    }
+    Ok(())
+}
+
+/// What codes are calibrated on and what the harness sends: all official keywords and all labelled pictures; frames of
+/// clips; windows of sounds.
+fn sources(name: &str, case: cases::Case) -> (Vec<Source>, Vec<Source>) {
+    let every_third = |clip, frames| Source::Clip(clip, 0, 3, frames);
+    match name {
+        "kws01" => (case.calibrate, vec![Source::Keywords(0, 500)]),
+        "vww01" => {
+            let judged = [
+                ("pets_pedestrians_static", 99),
+                ("webcam_signer_a_static", 86),
+                ("dashcam_moving", 74),
+                ("highway_trees_static", 99),
+                ("cars_overhead_static", 99),
+            ];
+            (vec![every_third("person_gate_b_static", 99)], judged.map(|(clip, frames)| every_third(clip, frames)).into())
+        }
+        _ => (case.calibrate, case.judge),
+    }
+}
+
+fn prepare(model: &str) -> Result<Prepared> {
+    convert::prepare(&cases::options(model), Some(&cases::task(model)?))
+}
+
+fn read(p: &Prepared, sources: &[Source]) -> Result<Vec<Record>> {
+    let mut all = Vec::new();
+    for s in sources {
+        all.extend(data::read(&p.input, s)?.records);
+    }
+    Ok(all)
+}
+
+fn write(dir: &Path, name: &str, ours: &str, float: &str) -> Result<()> {
+    let case = cases::all().into_iter().find(|c| c.model == ours).with_context(|| format!("no case {ours}"))?;
+    let prepared = prepare(ours)?;
+    let (calibrate, judged) = sources(name, case);
+    let calibration: Vec<Input> = read(&prepared, &calibrate)?.into_iter().map(|r| r.input).collect();
+    let artifact = convert::quantise(&cases::options(ours), &prepared, &calibration, None)?;
+    let judge = prepare(float)?;
+    let (sent, seen) = (read(&prepared, &judged)?, read(&judge, &judged)?);
+    ensure!(sent.len() == seen.len(), "{ours} and {float} read different records");
+    let (mut inputs, mut results, mut labels) = (Vec::new(), Vec::new(), Vec::new());
+    let mut executor = Executor::new(&judge.float)?;
+    for (sent, seen) in sent.iter().zip(&seen) {
+        match &sent.input {
+            // Signed features travel as they are; the engine's codes are 128 higher.
+            Input::Pixels(p) if name == "kws01" => inputs.extend(p.iter().map(|code| code ^ 0x80)),
+            Input::Pixels(p) => inputs.extend(p),
+            Input::Values(v) => inputs.extend(v.iter().flat_map(|v| v.to_le_bytes())),
+        }
+        let x = convert::float_input(&judge, &seen.input);
+        executor.run(std::slice::from_ref(&x))?;
+        let output = executor.outputs().swap_remove(0);
+        let result = match name {
+            "ad01" => vec![x.iter().zip(&output).map(|(x, y)| (x - y) * (x - y)).sum::<f32>() / x.len() as f32],
+            _ => output,
+        };
+        results.extend(result.iter().flat_map(|v| v.to_le_bytes()));
+        labels.extend(sent.label.map(|l| l as u8));
+    }
+    let file = |kind: &str, bytes: &[u8]| write_whole(&dir.join(format!("{name}.{kind}")), bytes);
+    artifact.save(&dir.join(format!("{name}.qsc")))?;
+    file("inputs", &inputs)?;
+    file("float", &results)?;
+    if !labels.is_empty() {
+        file("labels", &labels)?;
+    }
+    println!("{name}: {ours}, {} inputs of {} bytes", sent.len(), inputs.len() / sent.len().max(1));
+    Ok(())
+}

@@ -1,0 +1,78 @@
+//! The baked model named by `QUIESCENT_BAKED` (kws01, ic01, vww01 or ad01) behind MLPerf Tiny's serial protocol.
+//!
+//! Without the feature `energy` at 115200 baud, with times on the line; with it at 9600, with edges on a pin.
+#![no_std]
+#![no_main]
+
+use board::serial::{Pin, Serial};
+use board::ticks;
+use quiescent::{Engine, kernels};
+use quiescent_boards::{Aligned, host, say};
+use quiescent_mlperf_tiny::network::{Artifact, Benchmark, Room};
+use quiescent_mlperf_tiny::protocol::{Board, Dut};
+
+/// Made by `quiescent bake`.
+#[allow(dead_code)]
+mod baked {
+    include!(env!("BAKED", "QUIESCENT_BAKED names no baked model: set it to DIR/NAME"));
+}
+
+const VALUES: usize = baked::INPUT[0] * baked::INPUT[1] * baked::INPUT[2];
+const CODES: usize = if baked::INPUT_CODES { VALUES } else { 0 };
+const REALS: usize = VALUES - CODES;
+const ENERGY: bool = cfg!(feature = "energy");
+
+static mut ARENA: Aligned<[u8; baked::ARENA_BYTES]> = Aligned([0; baked::ARENA_BYTES]);
+static mut ROOM: ([u8; CODES], [f32; REALS]) = ([0; CODES], [0.0; REALS]);
+static mut BUFFER: [u8; CODES + 4 * REALS] = [0; CODES + 4 * REALS];
+
+struct Line {
+    serial: Serial,
+    pin: Pin,
+}
+
+impl Board for Line {
+    fn send(&mut self, bytes: &[u8]) {
+        bytes.iter().for_each(|b| self.serial.put(*b));
+    }
+
+    fn mark(&mut self) -> Option<u64> {
+        if ENERGY {
+            self.pin.pulse();
+            return None;
+        }
+        Some(ticks::microseconds())
+    }
+
+    fn measures_energy(&self) -> bool {
+        ENERGY
+    }
+}
+
+#[unsafe(no_mangle)]
+extern "C" fn main() -> ! {
+    ticks::start();
+    // SAFETY: this function alone uses them, and never returns.
+    let (arena, (codes, reals), buffer) = unsafe { (&mut (*&raw mut ARENA).0, &mut *&raw mut ROOM, &mut *&raw mut BUFFER) };
+    let engine = match Engine::load(baked::ARTIFACT, arena, kernels::best()) {
+        Ok(engine) => engine,
+        Err(e) => {
+            say!("{e}");
+            host::exit(false)
+        }
+    };
+    let room = if baked::INPUT_CODES { Room::Codes(codes) } else { Room::Reals(reals) };
+    let network = Benchmark::new(env!("BAKED_NAME")).and_then(|benchmark| Artifact::new(engine, benchmark, room));
+    let Some(network) = network else {
+        say!("{} is no network of MLPerf Tiny", env!("BAKED_NAME"));
+        host::exit(false)
+    };
+    let line = Line { serial: Serial::open(if ENERGY { 9600 } else { 115_200 }), pin: Pin::open() };
+    let mut dut = Dut::new(line, network, buffer);
+    dut.greet();
+    loop {
+        if let Some(byte) = Serial::get() {
+            dut.receive(byte);
+        }
+    }
+}
