@@ -1,5 +1,7 @@
-//! Kernel set for 32-bit ARM with the DSP extension: Cortex-M4, M7 and most M33, named by the feature `dsp`, since
-//! such a processor cannot be asked and the compiler does not tell.
+//! Kernel sets for Cortex-M, named by features of the crate, since such a processor cannot be asked and the compiler
+//! does not tell.
+//!
+//! Their loops are naked functions: they need all fourteen registers, of which `asm!` may name twelve.
 
 mod dsp;
 

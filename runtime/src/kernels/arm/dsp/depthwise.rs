@@ -1,0 +1,175 @@
+//! Depthwise convolution: four channels at a time through all rows.
+//!
+//! The weights of four channels are widened once, into a table of three words a tap: where it lies, the weights of
+//! channels 0 and 2, those of channels 1 and 3. A tap is then a load of its entry, a load of four activations, two
+//! instructions to widen and four products.
+
+use core::arch::naked_asm;
+use core::mem::{MaybeUninit, offset_of};
+
+use super::super::super::scalar::{self, finish};
+use super::finish::{Bounds, clamp, pack, scale, through_table};
+use super::readable;
+use crate::kernels::DepthwiseTile;
+
+/// Most taps of a table.
+const TAPS: usize = 49;
+
+/// Four channels of several rows.
+#[repr(C)]
+struct Job {
+    /// `[taps][3]`.
+    table: *const u32,
+    taps: usize,
+    bounds: Bounds,
+    /// Bytes from an entry of `rows_in` to the one of `rows_out` before it.
+    to_out: usize,
+    output: *mut u8,
+    rows_in: *const u32,
+    rows_end: *const u32,
+    input: *const u8,
+    m: *const f32,
+    b: *const f32,
+}
+
+pub unsafe fn depthwise(t: &DepthwiseTile) {
+    let fours = t.oc / 4;
+    let simple = !t.real && t.residual.is_none() && t.segments.len() <= TAPS.min(4 * t.quads);
+    if !simple || t.segments.is_empty() || t.rows_in.is_empty() || !readable(t, t.oc.div_ceil(16) * t.quads * 64) {
+        // SAFETY: the caller's.
+        return unsafe { (scalar::KERNELS.depthwise)(t) };
+    }
+    let mut table = [const { MaybeUninit::<[u32; 3]>::uninit() }; TAPS];
+    let rows = t.rows_in.as_ptr_range();
+    let mut job = Job {
+        table: table.as_ptr().cast(),
+        taps: t.segments.len(),
+        bounds: Bounds::new(t),
+        to_out: (t.rows_out.as_ptr() as usize).wrapping_sub(rows.start as usize).wrapping_sub(4),
+        output: t.output,
+        rows_in: rows.start,
+        rows_end: rows.end,
+        input: t.input,
+        m: t.m.as_ptr(),
+        b: t.b.as_ptr(),
+    };
+    for four in 0..fours {
+        let at = 4 * four;
+        let weights = t.weights.as_ptr().wrapping_add(at / 16 * t.quads * 64 + at % 16 * 4);
+        for (tap, (entry, &segment)) in table.iter_mut().zip(t.segments).enumerate() {
+            // SAFETY: the weights of this tap, of four channels, inside a whole block.
+            let w: [u32; 4] = core::array::from_fn(|k| unsafe { *weights.add(tap / 4 * 64 + 4 * k + tap % 4) } as u32);
+            entry.write([segment, w[0] & 0xffff | w[2] << 16, w[1] & 0xffff | w[3] << 16]);
+        }
+        // SAFETY: four channels of the tile's arrays and rows; the table has its taps.
+        unsafe { rows_of_four(&job) };
+        job.input = job.input.wrapping_add(4);
+        job.output = job.output.wrapping_add(4);
+        (job.m, job.b) = (job.m.wrapping_add(4), job.b.wrapping_add(4));
+    }
+    if !t.oc.is_multiple_of(4) {
+        // SAFETY: the caller's.
+        unsafe { rest(t, 4 * fours) };
+    }
+    // SAFETY: all rows are written.
+    unsafe { through_table(t) };
+}
+
+/// The last one to three channels.
+///
+/// # Safety
+/// The tile is valid, its weights readable, `oc - at < 4`.
+unsafe fn rest(t: &DepthwiseTile, at: usize) {
+    let weights = &t.weights[at / 16 * t.quads * 64 + at % 16 * 4..];
+    let plain = DepthwiseTile { table: None, residual: None, ..*t };
+    for (i, &row) in t.rows_in.iter().enumerate() {
+        let mut acc = [0i32; 4];
+        let acc = &mut acc[..t.oc - at];
+        for (tap, &segment) in t.segments.iter().enumerate() {
+            for (k, acc) in acc.iter_mut().enumerate() {
+                // SAFETY: readable by the validity of the tile.
+                let x = unsafe { *t.input.add(row as usize + segment as usize + at + k) };
+                *acc = acc.wrapping_add(x as i32 * weights[tap / 4 * 64 + 4 * k + tap % 4] as i32);
+            }
+        }
+        // SAFETY: the channels end with the row.
+        unsafe { finish(&plain, i, at, acc) };
+    }
+}
+
+/// One tap: products of channels 0 and 2, then 1 and 3, into r4..r7.
+macro_rules! tap {
+    () => {
+        "ldm r0!, {{r8, r9, r10}}
+        ldr r11, [r1, r8]
+        uxtb16 r8, r11
+        uxtb16 r11, r11, ror #8
+        smlabb r4, r8, r9, r4
+        smlatt r6, r8, r9, r6
+        smlabb r5, r11, r10, r5
+        smlatt r7, r11, r10, r7"
+    };
+}
+
+/// Four channels of all rows.
+///
+/// # Safety
+/// The job's pointers reach what it says; it has rows and taps.
+#[unsafe(naked)]
+unsafe extern "C" fn rows_of_four(job: &Job) {
+    naked_asm!(
+        "push {{r0, r4-r11, lr}}
+        ldr r3, [r0, #{m}]
+        vldmia r3, {{s4-s7}}
+        ldr r3, [r0, #{b}]
+        ldr r12, [r0, #{rows_in}]
+        ldr lr, [r0, #{input}]
+        1:
+        ldr r10, [sp]
+        ldrd r0, r2, [r10]
+        ldr r1, [r12], #4
+        add r1, lr
+        movs r4, #0
+        movs r5, #0
+        movs r6, #0
+        movs r7, #0
+        subs r2, #3
+        blt 3f
+        2:",
+        tap!(),
+        tap!(),
+        tap!(),
+        "subs r2, #3
+        bge 2b
+        3:
+        adds r2, #3
+        beq 5f
+        4:",
+        tap!(),
+        "subs r2, #1
+        bne 4b
+        5:
+        vmov s0, s1, r4, r5
+        vmov s2, s3, r6, r7
+        vldmia r3, {{s8-s11}}",
+        scale!(),
+        pack!(),
+        "ldr r0, [sp]
+        ldrd r8, r9, [r0, #{bounds}]",
+        clamp!("r8", "r9"),
+        "ldrd r8, r9, [r0, #{to_out}]
+        ldr r8, [r12, r8]
+        str r4, [r9, r8]
+        ldr r8, [r0, #{rows_end}]
+        cmp r12, r8
+        bne 1b
+        pop {{r0, r4-r11, pc}}",
+        m = const offset_of!(Job, m),
+        b = const offset_of!(Job, b),
+        rows_in = const offset_of!(Job, rows_in),
+        rows_end = const offset_of!(Job, rows_end),
+        input = const offset_of!(Job, input),
+        bounds = const offset_of!(Job, bounds),
+        to_out = const offset_of!(Job, to_out),
+    )
+}

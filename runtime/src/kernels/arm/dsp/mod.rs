@@ -1,0 +1,27 @@
+//! Set `dsp`, for Cortex-M4, M7 and M33: two 16-bit products an instruction (`SMLAD`), results scaled by the
+//! floating-point unit.
+//!
+//! Bytes are widened in pairs, 0 and 2, then 1 and 3 of a word, activations and weights alike, so that nothing has to be
+//! shuffled: `x` gives `[x & 0x00ff00ff, x >> 8 & 0x00ff00ff]`.
+
+mod conv;
+mod depthwise;
+mod finish;
+mod sums;
+
+use super::super::scalar;
+use crate::kernels::{ConvTile, Kernels};
+
+/// The scalar set with these convolutions.
+pub static KERNELS: Kernels = Kernels { name: "dsp", conv: conv::conv, depthwise: depthwise::depthwise, ..scalar::KERNELS };
+
+/// Whether the loops can read the tile's weights: whole words, as many as the tile says.
+fn readable(t: &ConvTile, bytes: usize) -> bool {
+    t.weights.len() >= bytes && t.weights.as_ptr().cast::<u32>().is_aligned()
+}
+
+/// Bytes 0 and 2, and bytes 1 and 3, as unsigned halves.
+#[inline(always)]
+fn unsigned(x: u32) -> [u32; 2] {
+    [x & 0x00ff_00ff, x >> 8 & 0x00ff_00ff]
+}

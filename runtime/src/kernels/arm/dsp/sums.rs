@@ -1,0 +1,170 @@
+//! The inner loops of a convolution: sums of a block of up to 16 outputs for two pixels or one.
+//!
+//! Activations come widened (see [`super`]), weights are widened in registers. For two pixels and two outputs that takes
+//! 14 instructions for 16 products: a load of four words, a load of two, four to widen, eight products.
+//!
+//! | registers | two pixels | one pixel |
+//! |---|---|---|
+//! | r0, r1, r2 | activations, quads left, weights | the same |
+//! | r4..r7 | sums `[pixel][output]` | sums of four outputs |
+//! | r8..r11 | both pixels' four activations | those of two quads |
+//! | r12, lr, r3 | two outputs' weights, one of them widened | the same |
+//!
+//! What a loop over outputs changes is kept in five words of stack.
+
+use core::arch::naked_asm;
+
+/// Bytes from the sums of one pixel to those of the next.
+pub const PIXEL: usize = 64;
+
+/// From arguments to the five words at `sp`: activations, quads, weights, sums, groups.
+macro_rules! enter {
+    () => {
+        "push {{r4-r11, lr}}
+        ldr r12, [sp, #36]
+        push {{r0-r3, r12}}"
+    };
+}
+
+macro_rules! leave {
+    () => {
+        "add sp, #20
+        pop {{r4-r11, pc}}"
+    };
+}
+
+/// Widens the weights in `$w` and adds their products with the activations in `$even` and `$odd`: one output of each
+/// pixel given.
+macro_rules! products {
+    ($w:literal, $($sum:literal $even:literal $odd:literal),+) => {
+        concat!(
+            "sxtb16 r3, ", $w, "\n sxtb16 ", $w, ", ", $w, ", ror #8\n",
+            $("smlad ", $sum, ", r3, ", $even, ", ", $sum, "\n",)+
+            $("smlad ", $sum, ", ", $w, ", ", $odd, ", ", $sum, "\n",)+
+        )
+    };
+}
+
+/// One quad of two outputs and two pixels.
+macro_rules! two_by_two {
+    () => {
+        concat!(
+            "ldm r0!, {{r8-r11}}
+            ldrd r12, lr, [r2], #64\n",
+            products!("r12", "r4" "r8" "r9", "r6" "r10" "r11"),
+            products!("lr", "r5" "r8" "r9", "r7" "r10" "r11"),
+        )
+    };
+}
+
+macro_rules! two_pixels {
+    ($name:ident, $start:literal) => {
+        /// Sums of two pixels, two outputs at a time.
+        ///
+        /// # Safety
+        /// `x` holds `quads` of both pixels (even and odd of the first, then of the second), `w` points into packed
+        /// weights (aligned) that have `pairs` pairs of outputs from there, `sums` is written from there and
+        /// [`PIXEL`] bytes behind. `quads` and `pairs` are not 0.
+        #[unsafe(naked)]
+        pub unsafe extern "C" fn $name(x: *const u32, quads: usize, w: *const i8, sums: *mut i32, pairs: usize) {
+            naked_asm!(
+                enter!(),
+                "1:",
+                $start,
+                "subs r1, #4
+                blt 3f
+                2:",
+                two_by_two!(),
+                two_by_two!(),
+                two_by_two!(),
+                two_by_two!(),
+                "subs r1, #4
+                bge 2b
+                3:
+                adds r1, #4
+                beq 5f
+                4:",
+                two_by_two!(),
+                "subs r1, #1
+                bne 4b
+                5:
+                ldm sp, {{r0-r3, r12}}
+                strd r4, r5, [r3], #8
+                strd r6, r7, [r3, #56]
+                adds r2, #8
+                subs r12, #1
+                strd r2, r3, [sp, #8]
+                str r12, [sp, #16]
+                bne 1b",
+                leave!(),
+            )
+        }
+    };
+}
+
+two_pixels!(pairs, "movs r4, #0\n movs r5, #0\n movs r6, #0\n movs r7, #0");
+two_pixels!(more_pairs, "ldrd r4, r5, [r3]\n ldrd r6, r7, [r3, #64]");
+
+/// One quad of four outputs, its activations in two registers, its weights at `$at` and 8 bytes on; `$then` is how far `r2` moves.
+macro_rules! four {
+    ($even:literal, $odd:literal, $at:literal, $more:literal) => {
+        concat!(
+            "ldrd r12, lr, [r2, #", $at, "]\n",
+            products!("r12", "r4" $even $odd),
+            products!("lr", "r5" $even $odd),
+            "ldrd r12, lr, [r2, #", $more, "]\n",
+            products!("r12", "r6" $even $odd),
+            products!("lr", "r7" $even $odd),
+        )
+    };
+}
+
+macro_rules! one_pixel {
+    ($name:ident, $start:literal) => {
+        /// Sums of one pixel, four outputs at a time.
+        ///
+        /// # Safety
+        /// As for two pixels, with `fours` groups of four outputs.
+        #[unsafe(naked)]
+        pub unsafe extern "C" fn $name(x: *const u32, quads: usize, w: *const i8, sums: *mut i32, fours: usize) {
+            naked_asm!(
+                enter!(),
+                "1:",
+                $start,
+                "subs r1, #4
+                blt 3f
+                2:
+                ldm r0!, {{r8-r11}}",
+                four!("r8", "r9", "0", "8"),
+                four!("r10", "r11", "64", "72"),
+                "ldm r0!, {{r8-r11}}",
+                four!("r8", "r9", "128", "136"),
+                four!("r10", "r11", "192", "200"),
+                "add r2, #256
+                subs r1, #4
+                bge 2b
+                3:
+                adds r1, #4
+                beq 5f
+                4:
+                ldrd r8, r9, [r0], #8",
+                four!("r8", "r9", "0", "8"),
+                "adds r2, #64
+                subs r1, #1
+                bne 4b
+                5:
+                ldm sp, {{r0-r3, r12}}
+                stm r3!, {{r4-r7}}
+                adds r2, #16
+                subs r12, #1
+                strd r2, r3, [sp, #8]
+                str r12, [sp, #16]
+                bne 1b",
+                leave!(),
+            )
+        }
+    };
+}
+
+one_pixel!(fours, "movs r4, #0\n movs r5, #0\n movs r6, #0\n movs r7, #0");
+one_pixel!(more_fours, "ldm r3, {{r4-r7}}");
