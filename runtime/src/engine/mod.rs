@@ -25,7 +25,7 @@ use core::fmt;
 use zerocopy::{FromBytes, Immutable, KnownLayout};
 
 use crate::arena::Arena;
-use crate::format::{self, FormatError, Layout, Model, Segment};
+use crate::format::{self, FormatError, Layout, Model, Proven, Segment};
 use crate::gate::input::Input;
 use crate::kernels::Kernels;
 use crate::mask;
@@ -136,7 +136,12 @@ impl<'a> Engine<'a> {
     ///
     /// `bytes` must start at a multiple of 4 bytes (64 is best), `arena` at a multiple of 8.
     pub fn load(bytes: &'a [u8], arena: &'a mut [u8], kernels: &'a Kernels) -> Result<Self, LoadError> {
-        let model = format::check(bytes)?;
+        Self::new(format::check(bytes)?, arena, kernels)
+    }
+
+    /// Takes an artifact checked before and the arena into use, for several engines of one artifact.
+    pub fn new(model: Proven<'a>, arena: &'a mut [u8], kernels: &'a Kernels) -> Result<Self, LoadError> {
+        let model = *model;
         let layout = format::layout(&model);
         let needed = model.header.arena_len as usize;
         if arena.len() < needed {

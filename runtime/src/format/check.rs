@@ -24,6 +24,8 @@ mod window;
 #[cfg(feature = "std")]
 pub(super) use memory::Region;
 
+use core::ops::Deref;
+
 use zerocopy::{FromBytes, Immutable, KnownLayout};
 
 use super::layout::layout;
@@ -103,13 +105,30 @@ fn sections(h: &Header) -> [(Section, Span, usize); 8] {
     ]
 }
 
-/// Proves that the artifact can be executed.
-pub fn check(bytes: &[u8]) -> Result<Model<'_>, FormatError> {
-    let h = header(bytes)?;
-    if crc::of_file(bytes) != h.checksum {
-        return Err(FormatError::Checksum);
+/// A model that has passed the [`check()`]: what the engine executes without another bounds test.
+#[derive(Clone, Copy)]
+pub struct Proven<'a>(Model<'a>);
+
+impl<'a> Deref for Proven<'a> {
+    type Target = Model<'a>;
+    fn deref(&self) -> &Model<'a> {
+        &self.0
     }
-    let m = Model {
+}
+
+impl<'a> Proven<'a> {
+    /// Views of an artifact that has been checked before; reads the header alone.
+    ///
+    /// # Safety
+    /// The bytes have passed the [`check()`] and have not changed since.
+    pub unsafe fn assume(bytes: &'a [u8]) -> Result<Self, FormatError> {
+        views(bytes, header(bytes)?).map(Self)
+    }
+}
+
+/// The sections as records.
+fn views<'a>(bytes: &'a [u8], h: &'a Header) -> Result<Model<'a>, FormatError> {
+    Ok(Model {
         header: h,
         tensors: table(bytes, h.tensors, Section::Tensors)?,
         segments: table(bytes, h.segments, Section::Segments)?,
@@ -119,7 +138,16 @@ pub fn check(bytes: &[u8]) -> Result<Model<'_>, FormatError> {
         points: table(bytes, h.points, Section::Points)?,
         data: table(bytes, h.data, Section::Data)?,
         cold: table(bytes, h.cold, Section::Cold)?,
-    };
+    })
+}
+
+/// Proves that the artifact can be executed.
+pub fn check(bytes: &[u8]) -> Result<Proven<'_>, FormatError> {
+    let h = header(bytes)?;
+    if crc::of_file(bytes) != h.checksum {
+        return Err(FormatError::Checksum);
+    }
+    let m = views(bytes, h)?;
     memory::tensors(&m)?;
     input(&m).map_err(|fault| FormatError::Header { fault })?;
     let needed = layout(&m).total;
@@ -151,7 +179,7 @@ pub fn check(bytes: &[u8]) -> Result<Model<'_>, FormatError> {
         let ok = p.scale >= 0.0 && [p.scale, p.agreement, p.work].iter().all(|v| v.is_finite());
         ensure(ok, Fault::Number).map_err(|fault| FormatError::Point { index, fault })?;
     }
-    Ok(m)
+    Ok(Proven(m))
 }
 
 fn table<T: FromBytes + KnownLayout + Immutable>(

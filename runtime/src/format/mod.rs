@@ -18,7 +18,7 @@ mod records;
 #[cfg(feature = "std")]
 mod writer;
 
-pub use check::{check, header};
+pub use check::{Proven, check, header};
 pub use crc::seal;
 pub use error::{Fault, FormatError, Section};
 pub use layout::{Layout, layout};
@@ -50,7 +50,7 @@ pub const MAX_VIEWS: usize = 64;
 /// Largest arena, in bytes.
 pub const MAX_ARENA: u32 = 1 << 30;
 
-/// A checked artifact: typed views of its sections.
+/// Typed views of an artifact's sections.
 #[derive(Clone, Copy)]
 pub struct Model<'a> {
     /// The header.

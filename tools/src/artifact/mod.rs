@@ -5,11 +5,14 @@ mod meta;
 
 pub use meta::{FitSpec, InputKind, InputSpec, Meta, Norm, StepInfo};
 
+use std::fs::File;
 use std::io::Write;
+use std::ops::{Deref, DerefMut};
 use std::path::Path;
 
 use anyhow::{Context, Result, anyhow};
-use quiescent::format::{self, AlignedBytes, Builder, Gate, Header, InputGate, Point};
+use memmap2::{MmapMut, MmapOptions};
+use quiescent::format::{self, AlignedBytes, Builder, Gate, Header, InputGate, Point, Proven};
 use quiescent::kernels::Kernels;
 use quiescent::{Engine, Frame, Outputs};
 use zerocopy::{FromBytes, IntoBytes};
@@ -19,8 +22,35 @@ use crate::task;
 
 /// A checked artifact.
 pub struct Artifact {
-    bytes: AlignedBytes,
+    /// They have passed the check, and do again after every change.
+    bytes: Bytes,
     pub meta: Meta,
+}
+
+/// Where the bytes are.
+enum Bytes {
+    Memory(AlignedBytes),
+    /// A private mapping: changes stay here, and pages come when they are read.
+    File(MmapMut),
+}
+
+impl Deref for Bytes {
+    type Target = [u8];
+    fn deref(&self) -> &[u8] {
+        match self {
+            Bytes::Memory(bytes) => bytes,
+            Bytes::File(map) => map,
+        }
+    }
+}
+
+impl DerefMut for Bytes {
+    fn deref_mut(&mut self) -> &mut [u8] {
+        match self {
+            Bytes::Memory(bytes) => bytes,
+            Bytes::File(map) => map,
+        }
+    }
 }
 
 impl Artifact {
@@ -31,21 +61,30 @@ impl Artifact {
         if let Ok(h) = Header::mut_from_bytes(&mut artifact.bytes[..header]) {
             h.arena_dense_len += h.arena_len - h.tensors_end;
         }
-        format::seal(&mut artifact.bytes);
+        artifact.changed();
         Ok(artifact)
     }
 
     fn assemble(mut builder: Builder, meta: Meta) -> Result<Self> {
         builder.cold = serde_json::to_vec(&meta)?;
-        let bytes = AlignedBytes::from(builder.finish());
+        let bytes = Bytes::Memory(AlignedBytes::from(builder.finish()));
         format::check(&bytes).map_err(|e| anyhow!("the converter made an artifact that fails its own check: {e}"))?;
         Ok(Self { bytes, meta })
     }
 
+    /// Maps the file and checks it whole.
     pub fn load(path: &Path) -> Result<Self> {
         let name = path.display();
-        let bytes = std::fs::read(path).with_context(|| format!("reading the artifact {name}"))?;
-        let bytes = AlignedBytes::from(bytes);
+        let map = || -> std::io::Result<Bytes> {
+            let file = File::open(path)?;
+            if file.metadata()?.len() == 0 {
+                return Ok(Bytes::Memory(AlignedBytes::zeroed(0)));
+            }
+            // SAFETY: the mapping is private. Artifacts are replaced by renaming ([`write_whole`]), never written in place; who truncates
+            // one that is in use ends the process, as with any mapped file.
+            Ok(Bytes::File(unsafe { MmapOptions::new().map_copy(&file)? }))
+        };
+        let bytes = map().with_context(|| format!("reading the artifact {name}"))?;
         let model = format::check(&bytes).map_err(|e| anyhow!("{name} is not a usable artifact: {e}; convert the model again"))?;
         let meta = serde_json::from_slice(model.cold)
             .with_context(|| format!("{name}: its description was written by another version; convert the model again"))?;
@@ -67,7 +106,20 @@ impl Artifact {
     }
 
     pub fn model(&self) -> format::Model<'_> {
-        format::check(&self.bytes).unwrap_or_else(|e| unreachable!("checked at construction: {e}"))
+        *self.checked()
+    }
+
+    fn checked(&self) -> Proven<'_> {
+        // SAFETY: they were checked at construction and after every change.
+        unsafe { Proven::assume(&self.bytes) }.unwrap_or_else(|e| unreachable!("checked before: {e}"))
+    }
+
+    /// Seals what was changed; a change that the check refuses is a defect of the caller.
+    fn changed(&mut self) {
+        format::seal(&mut self.bytes);
+        if let Err(e) = format::check(&self.bytes) {
+            panic!("a change made the artifact unusable: {e}");
+        }
     }
 
     /// Arena for an engine.
@@ -76,13 +128,12 @@ impl Artifact {
     }
 
     pub fn engine<'a>(&'a self, arena: &'a mut AlignedBytes, kernels: &'a Kernels) -> Result<Engine<'a>> {
-        Engine::load(&self.bytes, arena, kernels).map_err(|e| anyhow!("{e}"))
+        Engine::new(self.checked(), arena, kernels).map_err(|e| anyhow!("{e}"))
     }
 
     /// Another setting of the gates.
     pub fn set_gates(&mut self, input: InputGate, edit: impl FnOnce(&mut [Gate])) {
-        let (span, cost) = (self.header().gates, self.header().cost);
-        let _ = cost;
+        let span = self.header().gates;
         let header = size_of::<Header>();
         if let Ok(h) = Header::mut_from_bytes(&mut self.bytes[..header]) {
             h.input_gate = input;
@@ -91,7 +142,7 @@ impl Artifact {
         if let Ok(gates) = <[Gate]>::mut_from_bytes(gates) {
             edit(gates);
         }
-        format::seal(&mut self.bytes);
+        self.changed();
     }
 
     /// Share of changed pixels above which a frame is run densely.
@@ -100,7 +151,7 @@ impl Artifact {
         if let Ok(h) = Header::mut_from_bytes(&mut self.bytes[..header]) {
             h.cost.dense_above = share;
         }
-        format::seal(&mut self.bytes);
+        self.changed();
     }
 
     /// The same artifact with other operating points and description.

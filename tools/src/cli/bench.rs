@@ -4,10 +4,11 @@
 //! drift hit both alike. Frames are decoded and fitted beforehand: nothing but `Engine::step` is timed. The warm-up frames
 //! are the first of the clip; after them both engines forget everything.
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 use anyhow::Result;
 use quiescent::Mode;
+use quiescent::kernels::Kernels;
 use quiescent_tools::artifact::{self, Artifact};
 use quiescent_tools::feed::Input;
 
@@ -48,13 +49,27 @@ pub fn main(a: &Args, talk: &Talk) -> Result<()> {
     let frames = clip.load(&artifact.meta.input, talk)?;
     let kernels = a.kernels.select()?;
     let meter = interleave(&artifact, &frames, kernels, a.gate_scale, !a.no_pause, a.warmup, talk)?.0;
-    let stats = meter.finish(&artifact, &a.model.display().to_string(), &a.input, kernels.name, Some(a.gate_scale));
+    let mut stats = meter.finish(&artifact, &a.model.display().to_string(), &a.input, kernels.name, Some(a.gate_scale));
+    stats.ms_load = Some(load(&a.model, kernels)?);
     talk.result(&stats, || text(&stats))
+}
+
+/// The fastest of a few loads.
+fn load(file: &Path, kernels: &'static Kernels) -> Result<f64> {
+    let once = || {
+        let (done, ms) = timed(|| {
+            let artifact = Artifact::load(file)?;
+            let mut arena = artifact.arena();
+            artifact.engine(&mut arena, kernels).map(drop)
+        });
+        done.map(|()| ms)
+    };
+    (0..5).try_fold(f64::INFINITY, |best, _| Ok(best.min(once()?)))
 }
 
 /// The measurement; also the meter of a whole pass, for shares.
 pub fn interleave(
-    artifact: &Artifact, frames: &[Input], kernels: &'static quiescent::kernels::Kernels, scale: f32, adaptive: bool, warmup: usize,
+    artifact: &Artifact, frames: &[Input], kernels: &'static Kernels, scale: f32, adaptive: bool, warmup: usize,
     talk: &Talk,
 ) -> Result<(Meter, Vec<f64>)> {
     let (mut dense_arena, mut gated_arena) = (artifact.arena(), artifact.arena());

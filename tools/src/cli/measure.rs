@@ -62,6 +62,8 @@ pub struct RunStats {
     pub pixel_fraction: f64,
     /// Frames after the first that were computed whole (scene cuts).
     pub whole_frames: usize,
+    /// From the file's name to an engine that takes frames, the file in the system's cache.
+    pub ms_load: Option<f64>,
     pub ms_first: Option<f64>,
     pub ms_gated_mean: Option<f64>,
     pub ms_gated_p50: Option<f64>,
@@ -144,6 +146,7 @@ impl Meter {
             mac_fraction,
             pixel_fraction: if scale.is_none() { 1.0 } else { pixels },
             whole_frames: self.whole,
+            ms_load: None,
             ms_first: self.first,
             ms_gated_mean: self.gated.mean(),
             ms_gated_p50: self.gated.at(0.5),
@@ -174,6 +177,9 @@ impl RunStats {
             "memory     artifact {}, arena {} ({} for dense execution alone)\n",
             bytes(self.artifact_bytes), bytes(self.arena_bytes), bytes(self.arena_dense_bytes)
         );
+        if let Some(ms) = self.ms_load {
+            t += &format!("load       {ms:.2} ms: mapped, checked, ready for a frame\n");
+        }
         match self.gate_scale {
             Some(scale) => {
                 t += &format!(
