@@ -9,7 +9,7 @@
 // NEON belongs to the targets meant here; one without floating point registers keeps the scalar set.
 #[cfg(all(target_arch = "aarch64", target_feature = "neon"))]
 pub mod aarch64;
-#[cfg(all(target_arch = "arm", feature = "dsp"))]
+#[cfg(all(target_arch = "arm", target_os = "none", any(feature = "dsp", feature = "mve")))]
 pub mod arm;
 mod rows;
 pub mod scalar;
@@ -253,23 +253,25 @@ pub fn available() -> impl Iterator<Item = &'static Kernels> {
     return scalar.chain(x86_64::available());
     #[cfg(all(target_arch = "aarch64", target_feature = "neon", not(miri)))]
     return scalar.chain(aarch64::available());
-    #[cfg(all(target_arch = "arm", feature = "dsp"))]
-    return scalar.chain(core::iter::once(&arm::KERNELS));
+    #[cfg(all(target_arch = "arm", target_os = "none", any(feature = "dsp", feature = "mve")))]
+    return scalar.chain(arm::available());
     #[cfg(not(any(
         all(target_arch = "x86_64", not(miri)),
         all(target_arch = "aarch64", target_feature = "neon", not(miri)),
-        all(target_arch = "arm", feature = "dsp")
+        all(target_arch = "arm", target_os = "none", any(feature = "dsp", feature = "mve"))
     )))]
     scalar
 }
 
 /// Every set compiled into this build, by name, for tests that must notice a missing one.
+#[cfg(all(target_arch = "arm", target_os = "none", any(feature = "dsp", feature = "mve")))]
+pub const COMPILED: &[&str] = arm::NAMES;
+/// Every set compiled into this build, by name, for tests that must notice a missing one.
+#[cfg(not(all(target_arch = "arm", target_os = "none", any(feature = "dsp", feature = "mve"))))]
 pub const COMPILED: &[&str] = if cfg!(target_arch = "x86_64") {
     &["scalar", "avx2", "avx512vnni"]
 } else if cfg!(all(target_arch = "aarch64", target_feature = "neon")) {
     &["scalar", "neon", "dotprod", "i8mm"]
-} else if cfg!(all(target_arch = "arm", feature = "dsp")) {
-    &["scalar", "dsp"]
 } else {
     &["scalar"]
 };

@@ -1,8 +1,37 @@
 //! Kernel sets for Cortex-M, named by features of the crate, since such a processor cannot be asked and the compiler
 //! does not tell.
 //!
-//! Their loops are naked functions: they need all fourteen registers, of which `asm!` may name twelve.
+//! Their loops are naked functions: they need all fourteen registers, of which `asm!` may name twelve, and vector
+//! registers, which it may not name at all.
 
+#[cfg(feature = "dsp")]
 mod dsp;
+#[cfg(feature = "mve")]
+mod mve;
 
-pub use dsp::KERNELS;
+use super::{ConvTile, Kernels};
+
+/// The sets of the enabled features, slowest first.
+pub fn available() -> impl Iterator<Item = &'static Kernels> {
+    [
+        #[cfg(feature = "dsp")]
+        &dsp::KERNELS,
+        #[cfg(feature = "mve")]
+        &mve::KERNELS,
+    ]
+    .into_iter()
+}
+
+/// Their names.
+pub const NAMES: &[&str] = &[
+    "scalar",
+    #[cfg(feature = "dsp")]
+    "dsp",
+    #[cfg(feature = "mve")]
+    "mve",
+];
+
+/// Whether the loops can read the tile's weights: whole words, as many as the tile says.
+fn readable(t: &ConvTile, bytes: usize) -> bool {
+    t.weights.len() >= bytes && t.weights.as_ptr().cast::<u32>().is_aligned()
+}

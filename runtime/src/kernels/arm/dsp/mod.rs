@@ -10,15 +10,11 @@ mod finish;
 mod sums;
 
 use super::super::scalar;
-use crate::kernels::{ConvTile, Kernels};
+use super::readable;
+use crate::kernels::Kernels;
 
 /// The scalar set with these convolutions.
 pub static KERNELS: Kernels = Kernels { name: "dsp", conv: conv::conv, depthwise: depthwise::depthwise, ..scalar::KERNELS };
-
-/// Whether the loops can read the tile's weights: whole words, as many as the tile says.
-fn readable(t: &ConvTile, bytes: usize) -> bool {
-    t.weights.len() >= bytes && t.weights.as_ptr().cast::<u32>().is_aligned()
-}
 
 /// Bytes 0 and 2, and bytes 1 and 3, as unsigned halves.
 #[inline(always)]
