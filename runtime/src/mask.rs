@@ -95,6 +95,19 @@ pub fn set(mask: &mut [u64], grid: Grid, y: usize, x: usize) {
     }
 }
 
+/// Marks `(y, x)` for every `x`.
+fn set_run(mask: &mut [u64], grid: Grid, y: usize, x: Range<usize>) {
+    let Some(line) = mask.get_mut(y * grid.words()..).and_then(|m| m.get_mut(..grid.words())) else { return };
+    let mut at = x.start;
+    while at < x.end {
+        let n = (x.end - at).min(64 - at % 64);
+        if let Some(word) = line.get_mut(at / 64) {
+            *word |= (!0 >> (64 - n)) << (at % 64);
+        }
+        at += n;
+    }
+}
+
 /// Unmarks `(y, x)`.
 pub fn clear(mask: &mut [u64], grid: Grid, y: usize, x: usize) {
     if let Some(word) = mask.get_mut(y * grid.words() + x / 64) {
@@ -239,10 +252,49 @@ fn window_lines(w: &Window, y: usize, h: usize) -> impl Iterator<Item = usize> {
         .map(|y| y as usize)
 }
 
+/// The column of each tap, relative to that of the output pixel.
+fn columns(w: &Window) -> impl Iterator<Item = isize> {
+    let (step, pad) = (w.dilation[1] as isize, w.pad[1] as isize);
+    (0..w.kernel[1] as isize).map(move |k| k * step - pad)
+}
+
+/// Whether a line is a word, in and out, and at stride 2 also between.
+fn narrow(w: &Window, out: Grid, grid: Grid) -> bool {
+    out.w <= 64 && grid.w <= 64 && (w.stride[1] == 1 || w.stride[1] == 2 && out.w <= 32)
+}
+
+/// Bit `j` is bit `j + shift` of `word`.
+fn shifted(word: u64, shift: isize) -> u64 {
+    let by = shift.unsigned_abs() as u32;
+    match shift < 0 {
+        true => word.checked_shl(by).unwrap_or(0),
+        false => word.checked_shr(by).unwrap_or(0),
+    }
+}
+
+/// Every `stride`-th bit, of 1 or 2.
+fn take_word(word: u64, stride: u16) -> u64 {
+    if stride == 1 { word } else { even(word) }
+}
+
+/// The bits, `stride` apart.
+fn put_word(word: u64, stride: u16) -> u64 {
+    if stride == 1 { word } else { spaced(word) }
+}
+
 /// Output rows of a window that see a marked row. `scratch` holds two lines of either mask, plus padding.
 pub fn spread_window(
     out: &mut [u64], out_grid: Grid, mask: &[u64], grid: Grid, w: &Window, scratch: &mut [u64],
 ) {
+    if narrow(w, out_grid, grid) {
+        for (y, out) in out.iter_mut().enumerate().take(out_grid.h) {
+            let seen = window_lines(w, y, grid.h).fold(0, |seen, line| seen | mask[line]);
+            if seen != 0 {
+                *out |= take_word(columns(w).fold(0, |wide, at| wide | shifted(seen, at)), w.stride[1]) & out_grid.last();
+            }
+        }
+        return;
+    }
     let words = grid.words();
     let (seen, rest) = scratch.split_at_mut(words);
     let stride = w.stride[1] as usize;
@@ -254,8 +306,7 @@ pub fn spread_window(
         if !any(seen) {
             continue;
         }
-        let shifts = (0..w.kernel[1] as isize)
-            .map(|k| k * w.dilation[1] as isize - w.pad[1] as isize);
+        let shifts = columns(w);
         if stride == 1 {
             shifts.for_each(|shift| or_shifted(out, seen, shift));
         } else {
@@ -275,6 +326,14 @@ pub fn spread_window(
 pub fn need_window(
     need: &mut [u64], grid: Grid, mask: &[u64], out_grid: Grid, w: &Window, scratch: &mut [u64],
 ) {
+    if narrow(w, out_grid, grid) {
+        for (y, line) in mask.iter().enumerate().take(out_grid.h).filter(|(_, line)| **line != 0) {
+            let wide = put_word(*line, w.stride[1]);
+            let seen = columns(w).fold(0, |seen, at| seen | shifted(wide, -at)) & grid.last();
+            window_lines(w, y, grid.h).for_each(|line| need[line] |= seen);
+        }
+        return;
+    }
     let words = grid.words();
     let stride = w.stride[1] as usize;
     let wide = ((out_grid.w - 1) * stride / 64 + 1).min(scratch.len() - words);
@@ -287,9 +346,7 @@ pub fn need_window(
         wide.fill(0);
         put_every(wide, line, stride);
         seen.fill(0);
-        for k in 0..w.kernel[1] as isize {
-            or_shifted(seen, wide, w.pad[1] as isize - k * w.dilation[1] as isize);
-        }
+        columns(w).for_each(|at| or_shifted(seen, wide, -at));
         if let Some(last) = seen.last_mut() {
             *last &= grid.last();
         }
@@ -378,10 +435,14 @@ pub fn shrink(out: &mut [u64], out_grid: Grid, mask: &[u64], grid: Grid, block: 
 
 /// Rows that share elements with a marked row when the same memory is read under another shape of `out_c` channels.
 pub fn reshape(out: &mut [u64], out_grid: Grid, out_c: usize, mask: &[u64], grid: Grid, c: usize) {
-    each(mask, grid, |y, x| {
-        let first = (y * grid.w + x) * c;
-        for row in first / out_c..=(first + c - 1) / out_c {
-            set(out, out_grid, row / out_grid.w, row % out_grid.w);
+    runs(mask, grid, |y, x| {
+        let line = y * grid.w;
+        let (mut row, end) = ((line + x.start) * c / out_c, ((line + x.end) * c).div_ceil(out_c));
+        while row < end {
+            let (y, first) = (row / out_grid.w, row % out_grid.w);
+            let last = out_grid.w.min(first + end - row);
+            set_run(out, out_grid, y, first..last);
+            row += last - first;
         }
     });
 }
@@ -391,7 +452,7 @@ pub fn place(out: &mut [u64], out_grid: Grid, mask: &[u64], grid: Grid, y0: usiz
     if x0 == 0 && out_grid.words() == grid.words() {
         return or(out.get_mut(y0 * grid.words()..).unwrap_or(&mut []), mask);
     }
-    each(mask, grid, |y, x| set(out, out_grid, y + y0, x + x0));
+    runs(mask, grid, |y, x| set_run(out, out_grid, y + y0, x.start + x0..x.end + x0));
 }
 
 /// Transpose of [`place`].
@@ -433,20 +494,22 @@ pub fn despeckle(mask: &mut [u64], strong: &[u64], grid: Grid, scratch: &mut [u6
     above.fill(0);
     for y in 0..grid.h {
         here.copy_from_slice(&mask[y * words..][..words]);
-        if any(here) || any(&strong[y * words..][..words]) {
-            around.fill(0);
-            for shift in [-1, 0, 1] {
-                or_shifted(around, above, shift);
-                if y + 1 < grid.h {
-                    or_shifted(around, &mask[(y + 1) * words..][..words], shift);
-                }
-                if shift != 0 {
-                    or_shifted(around, here, shift);
-                }
+        let below = mask.get((y + 1) * words..(y + 2) * words).unwrap_or(&[]);
+        if any(here) {
+            // Here and above and below, then to the sides.
+            for (i, around) in around.iter_mut().enumerate() {
+                *around = above[i] | below.get(i).copied().unwrap_or(0);
             }
-            for (i, m) in mask[y * words..][..words].iter_mut().enumerate() {
-                *m = *m & around[i] | strong[y * words + i];
+            for i in 0..words {
+                let sides = |line: &[u64]| {
+                    let (left, right) = (if i > 0 { line[i - 1] >> 63 } else { 0 }, line.get(i + 1).map_or(0, |w| w << 63));
+                    line[i] << 1 | left | line[i] >> 1 | right
+                };
+                let near = around[i] | sides(around) | sides(here);
+                mask[y * words + i] = here[i] & near | strong[y * words + i];
             }
+        } else {
+            mask[y * words..][..words].copy_from_slice(&strong[y * words..][..words]);
         }
         above.copy_from_slice(here);
     }
@@ -489,5 +552,111 @@ mod tests {
         runs(&mask, grid, |y, x| by_run.extend(x.map(|x| (y, x))));
         each(&mask, grid, |y, x| by_pixel.push((y, x)));
         assert_eq!(by_run, by_pixel);
+    }
+
+    /// A generator of numbers below `n`.
+    fn random() -> impl FnMut(usize) -> usize {
+        let mut state = 9u64;
+        move |n| {
+            state = state.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1_442_695_040_888_963_407);
+            (state >> 33) as usize % n
+        }
+    }
+
+    fn marks(grid: Grid, next: &mut impl FnMut(usize) -> usize) -> std::vec::Vec<u64> {
+        let mut mask = std::vec![0; grid.h * grid.words()];
+        for i in 0..grid.h * grid.w {
+            if next(5) == 0 {
+                set(&mut mask, grid, i / grid.w, i % grid.w);
+            }
+        }
+        mask
+    }
+
+    fn marked(mask: &[u64], grid: Grid, y: isize, x: isize) -> bool {
+        let inside = y >= 0 && x >= 0 && (y as usize) < grid.h && (x as usize) < grid.w;
+        inside && mask[y as usize * grid.words() + x as usize / 64] >> (x % 64) & 1 != 0
+    }
+
+    /// Both directions of a window by its definition, in one word and in several.
+    #[test]
+    fn windows_by_definition() {
+        let mut next = random();
+        for _ in 0..3000 {
+            let wide = if next(2) == 0 { 40 } else { 150 };
+            let out = Grid { h: 1 + next(6), w: 1 + next(wide) };
+            let pick = |n: usize, next: &mut dyn FnMut(usize) -> usize| 1 + next(n) as u16;
+            let w = Window {
+                kernel: [pick(5, &mut next), pick(5, &mut next)],
+                stride: [pick(3, &mut next), pick(3, &mut next)],
+                dilation: [pick(2, &mut next), pick(2, &mut next)],
+                pad: [next(3) as u16, next(3) as u16],
+                ..Default::default()
+            };
+            let grid = Grid { h: out.h * w.stride[0] as usize + next(2), w: out.w * w.stride[1] as usize + next(2) };
+            let taps = |y: usize, x: usize| {
+                let at = move |k: u16, d: u16, at: usize, stride: u16, pad: u16| {
+                    (0..k as isize).map(move |k| at as isize * stride as isize - pad as isize + k * d as isize)
+                };
+                let columns = move || at(w.kernel[1], w.dilation[1], x, w.stride[1], w.pad[1]);
+                at(w.kernel[0], w.dilation[0], y, w.stride[0], w.pad[0]).flat_map(move |y| columns().map(move |x| (y, x)))
+            };
+            let (mask, wanted) = (marks(grid, &mut next), marks(out, &mut next));
+            let mut scratch = std::vec![0; 4 * grid.words().max(out.words()) + 8 * out.words() + 8];
+            let (mut seen, mut need) = (std::vec![0; wanted.len()], std::vec![0; mask.len()]);
+            spread_window(&mut seen, out, &mask, grid, &w, &mut scratch);
+            need_window(&mut need, grid, &wanted, out, &w, &mut scratch);
+            let mut expected = std::vec![0; mask.len()];
+            for (y, x) in (0..out.h).flat_map(|y| (0..out.w).map(move |x| (y, x))) {
+                let any = taps(y, x).any(|(y, x)| marked(&mask, grid, y, x));
+                assert_eq!(marked(&seen, out, y as isize, x as isize), any, "{w:?} {out:?} {grid:?}: {y} {x}");
+                if marked(&wanted, out, y as isize, x as isize) {
+                    for (y, x) in taps(y, x).filter(|(y, x)| *y >= 0 && *x >= 0 && (*y as usize) < grid.h && (*x as usize) < grid.w) {
+                        set(&mut expected, grid, y as usize, x as usize);
+                    }
+                }
+            }
+            assert_eq!(need, expected, "{w:?} {out:?} {grid:?}");
+        }
+    }
+
+    #[test]
+    fn speckles_have_no_marked_neighbour() {
+        let mut next = random();
+        for _ in 0..300 {
+            let grid = Grid { h: 1 + next(5), w: 1 + next(140) };
+            let (weak, strong) = (marks(grid, &mut next), marks(grid, &mut next));
+            let mut mask = weak.clone();
+            despeckle(&mut mask, &strong, grid, &mut std::vec![0; 3 * grid.words()]);
+            for (y, x) in (0..grid.h as isize).flat_map(|y| (0..grid.w as isize).map(move |x| (y, x))) {
+                let around = (-1..=1).flat_map(|dy| (-1..=1).map(move |dx| (dy, dx))).filter(|d| *d != (0, 0));
+                let near = around.clone().any(|(dy, dx)| marked(&weak, grid, y + dy, x + dx));
+                let expected = marked(&weak, grid, y, x) && near || marked(&strong, grid, y, x);
+                assert_eq!(marked(&mask, grid, y, x), expected, "{grid:?}: {y} {x}");
+            }
+            assert!(mask.chunks(grid.words()).all(|line| line[grid.words() - 1] & !grid.last() == 0), "{grid:?}: past the line");
+        }
+    }
+
+    #[test]
+    fn reshaped_rows_share_elements() {
+        let mut next = random();
+        for _ in 0..300 {
+            let (grid, c) = (Grid { h: 1 + next(4), w: 1 + next(90) }, 1 + next(6));
+            let elements = grid.h * grid.w * c;
+            let out_c = (1..=elements).filter(|n| elements % n == 0).nth(next(3)).unwrap_or(1);
+            let rows = elements / out_c;
+            let h = (1..=rows).rev().find(|h| rows % h == 0 && *h <= 3).unwrap_or(1);
+            let out = Grid { h, w: rows / h };
+            let mask = marks(grid, &mut next);
+            let (mut got, mut expected) = (std::vec![0; out.h * out.words()], std::vec![0; out.h * out.words()]);
+            reshape(&mut got, out, out_c, &mask, grid, c);
+            each(&mask, grid, |y, x| {
+                for e in (y * grid.w + x) * c..(y * grid.w + x + 1) * c {
+                    set(&mut expected, out, e / out_c / out.w, e / out_c % out.w);
+                }
+            });
+            assert_eq!(got, expected, "{grid:?} {c} to {out:?} {out_c}");
+        }
     }
 }

@@ -99,7 +99,91 @@ pub struct Uni<'a> {
     pub a: Operand<'a>,
 }
 
+/// An operand or a result of codes whose every block has been found inside its arrays.
+struct Plain<C> {
+    codes: C,
+    scale: *const f32,
+    offset: *const f32,
+    lo: f32,
+    hi: f32,
+}
+
+/// One value per channel, likewise.
+struct PlainRepeat(*const f32);
+
+/// Whether `len` codes hold every block of a walk over `len` values.
+fn covers(codes: usize, len: usize, period: usize) -> bool {
+    len >= BLOCK && codes >= len && (len.is_multiple_of(BLOCK) || len.is_multiple_of(period.max(1)))
+}
+
+/// Whether a per-channel array holds every block of such a walk.
+fn lasts(array: &[f32], period: usize) -> bool {
+    // Where phases are whole blocks, the last one ends with the period.
+    array.len() >= period + if period.is_multiple_of(BLOCK) { 0 } else { BEYOND }
+}
+
+impl Load for PlainRepeat {
+    #[inline(always)]
+    fn load(&self, _: usize, phase: usize) -> Block {
+        // SAFETY: `lasts`.
+        unsafe { block(self.0, phase) }
+    }
+}
+
+impl Load for Plain<*const u8> {
+    #[inline(always)]
+    fn load(&self, at: usize, phase: usize) -> Block {
+        let mut x = [0.0; BLOCK];
+        // SAFETY: `covers`, `lasts`.
+        let (codes, scale, offset) = unsafe {
+            (*self.codes.add(at).cast::<[u8; BLOCK]>(), block(self.scale, phase), block(self.offset, phase))
+        };
+        for i in 0..BLOCK {
+            x[i] = codes[i] as f32 * scale[i] + offset[i];
+        }
+        x
+    }
+}
+
+impl Store for Plain<*mut u8> {
+    #[inline(always)]
+    fn store(&mut self, at: usize, phase: usize, y: &Block) {
+        // SAFETY: `lasts`.
+        let (scale, offset) = unsafe { (block(self.scale, phase), block(self.offset, phase)) };
+        let mut q = [0; BLOCK];
+        for i in 0..BLOCK {
+            // `scalar::code`: the bounds make the low byte of the sum the whole integer.
+            q[i] = (clamp(y[i] * scale[i] + offset[i], self.lo, self.hi) + MAGIC).to_bits() as u8;
+        }
+        // SAFETY: `covers`.
+        unsafe { *self.codes.add(at).cast::<[u8; BLOCK]>() = q };
+    }
+}
+
+/// The block at `phase`.
+///
+/// # Safety
+/// It is readable.
+#[inline(always)]
+unsafe fn block(array: *const f32, phase: usize) -> Block {
+    // SAFETY: the caller's.
+    unsafe { array.add(phase).cast::<Block>().read() }
+}
+
 impl Row<'_> {
+    /// The row without a choice of kinds, if it is one of codes without a table.
+    #[inline(always)]
+    fn plain(&mut self, period: usize) -> Option<Plain<*mut u8>> {
+        match self {
+            Row::Codes { codes, scale, offset, lo, hi, table: None }
+                if covers(codes.len(), codes.len(), period) && lasts(scale, period) && lasts(offset, period) =>
+            {
+                Some(Plain { codes: codes.as_mut_ptr(), scale: scale.as_ptr(), offset: offset.as_ptr(), lo: *lo, hi: *hi })
+            }
+            _ => None,
+        }
+    }
+
     /// Stores one value.
     pub fn put(&mut self, k: usize, y: f32) {
         self.set(k, k, y);
@@ -141,6 +225,9 @@ impl Row<'_> {
         }
     }
 
+}
+
+impl Store for Row<'_> {
     #[inline(always)]
     fn store(&mut self, at: usize, phase: usize, y: &Block) {
         match self {
@@ -175,6 +262,28 @@ impl Row<'_> {
 }
 
 impl Operand<'_> {
+    /// The operand without a choice of kinds, if it is one of codes; `len` values are walked.
+    #[inline(always)]
+    fn plain(&self, len: usize, period: usize) -> Option<Plain<*const u8>> {
+        match *self {
+            Operand::Codes { codes, scale, offset }
+                if covers(codes.len(), len, period) && lasts(scale, period) && lasts(offset, period) =>
+            {
+                Some(Plain { codes: codes.as_ptr(), scale: scale.as_ptr(), offset: offset.as_ptr(), lo: 0.0, hi: 0.0 })
+            }
+            _ => None,
+        }
+    }
+
+    /// The same for one value per channel.
+    #[inline(always)]
+    fn repeated(&self, period: usize) -> Option<PlainRepeat> {
+        match *self {
+            Operand::Repeat(values) if lasts(values, period) => Some(PlainRepeat(values.as_ptr())),
+            _ => None,
+        }
+    }
+
     /// One value.
     pub fn get(&self, k: usize) -> f32 {
         match *self {
@@ -206,6 +315,9 @@ impl Operand<'_> {
         }
     }
 
+}
+
+impl Load for Operand<'_> {
     #[inline(always)]
     fn load(&self, at: usize, phase: usize) -> Block {
         let mut x = [0.0; BLOCK];
@@ -410,14 +522,37 @@ fn short_binary(bin: &Bin, row: &mut Row) {
 
 #[inline(always)]
 fn binary_blocks(bin: &Bin, row: &mut Row) {
-    let len = row.len();
-    let mut place = Place::new(bin.period);
+    let (len, period) = (row.len(), bin.period);
+    // Common cases have loops of their own, without a choice in them.
+    if let (Some(a), Some(mut row)) = (bin.a.plain(len, period), row.plain(period)) {
+        match (bin.b.plain(len, period), bin.b.repeated(period)) {
+            (Some(b), _) => return binary_loop(bin.f, period, &a, &b, len, &mut row),
+            (_, Some(b)) => return binary_loop(bin.f, period, &a, &b, len, &mut row),
+            _ => {}
+        }
+    }
+    binary_loop(bin.f, period, &bin.a, &bin.b, len, row);
+}
+
+/// Gives blocks of an operand.
+trait Load {
+    fn load(&self, at: usize, phase: usize) -> Block;
+}
+
+/// Takes blocks of a result.
+trait Store {
+    fn store(&mut self, at: usize, phase: usize, y: &Block);
+}
+
+#[inline(always)]
+fn binary_loop(f: BinaryFn, period: usize, a: &impl Load, b: &impl Load, len: usize, row: &mut impl Store) {
+    let mut place = Place::new(period);
     macro_rules! each {
         ($f:expr) => {
             for k in 0..len.div_ceil(BLOCK) {
                 let at = place.at(k, len);
                 let phase = place.phase;
-                let (mut x, y) = (bin.a.load(at, phase), bin.b.load(at, phase));
+                let (mut x, y) = (a.load(at, phase), b.load(at, phase));
                 for i in 0..BLOCK {
                     x[i] = $f(x[i], y[i]);
                 }
@@ -426,7 +561,7 @@ fn binary_blocks(bin: &Bin, row: &mut Row) {
             }
         };
     }
-    match bin.f {
+    match f {
         BinaryFn::Add => each!(|a: f32, b: f32| a + b),
         BinaryFn::Sub => each!(|a: f32, b: f32| a - b),
         BinaryFn::Mul => each!(|a: f32, b: f32| a * b),
@@ -461,14 +596,23 @@ fn short_map(uni: &Uni, row: &mut Row) {
 
 #[inline(always)]
 fn map_blocks(uni: &Uni, row: &mut Row) {
-    let len = row.len();
+    let (len, period) = (row.len(), uni.period);
+    if let (Some(a), Some(mut row)) = (uni.a.plain(len, period), row.plain(period)) {
+        map_loop(uni, &a, len, &mut row);
+    } else {
+        map_loop(uni, &uni.a, len, row);
+    }
+}
+
+#[inline(always)]
+fn map_loop(uni: &Uni, a: &impl Load, len: usize, row: &mut impl Store) {
     let mut place = Place::new(uni.period);
     macro_rules! each {
         ($f:expr) => {
             for k in 0..len.div_ceil(BLOCK) {
                 let at = place.at(k, len);
                 let phase = place.phase;
-                let mut x = uni.a.load(at, phase);
+                let mut x = a.load(at, phase);
                 for x in &mut x {
                     *x = $f(*x);
                 }
@@ -496,7 +640,7 @@ fn map_blocks(uni: &Uni, row: &mut Row) {
             for k in 0..len.div_ceil(BLOCK) {
                 let at = place.at(k, len);
                 let phase = place.phase;
-                let (mut x, slope) = (uni.a.load(at, phase), read(uni.slope, phase));
+                let (mut x, slope) = (a.load(at, phase), read(uni.slope, phase));
                 for i in 0..BLOCK {
                     x[i] = if x[i] < 0.0 { x[i] * slope[i] } else { x[i] };
                 }
