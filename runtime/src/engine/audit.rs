@@ -11,11 +11,12 @@
 
 use super::band::Part;
 use super::ops::{Target, address, row_bytes};
+use super::room::TILE;
 use super::run::moves_nothing;
 use super::spread::grid;
 use super::tiles::{Cursor, Tile};
 use super::{Engine, Mode};
-use crate::format::{NONE, Step, TILE};
+use crate::format::{NONE, Step};
 use crate::gate::RowGate;
 
 /// How far the held rows of one step's output are from their recomputation.
@@ -88,29 +89,30 @@ impl Engine<'_> {
             *at = (i * bytes) as u32;
         }
         let pending = self.pending(step.output as usize);
-        let conv = self.prepare_conv(step, part.input);
-        let (mut cursor, mut tile) = (Cursor::new(grid(out), part.first, part.end), Tile::new());
-        while cursor.next(None, &mut tile) {
-            for rows in tile.rows().chunks(tile_rows) {
-                let start = staging.as_mut_ptr();
-                self.tile(step, conv.as_ref(), rows, &Target { start, rows: &rows_out[..rows.len()], input: part.input });
-                for (new, (y, x)) in staging.chunks_exact(bytes).zip(rows) {
-                    let (y, x) = (*y as usize, *x as usize);
-                    let word = pending.get(y * grid(out).words() + x / 64).copied().unwrap_or(0);
-                    if word >> (x % 64) & 1 != 0 {
-                        continue;
+        self.with_conv(step, part.input, &mut |conv| {
+            let (mut cursor, mut tile) = (Cursor::new(grid(out), part.first, part.end), Tile::new());
+            while cursor.next(None, &mut tile) {
+                for rows in tile.rows().chunks(tile_rows) {
+                    let start = staging.as_mut_ptr();
+                    self.tile(step, conv, rows, &Target { start, rows: &rows_out[..rows.len()], input: part.input });
+                    for (new, (y, x)) in staging.chunks_exact(bytes).zip(rows) {
+                        let (y, x) = (*y as usize, *x as usize);
+                        let word = pending.get(y * grid(out).words() + x / 64).copied().unwrap_or(0);
+                        if word >> (x % 64) & 1 != 0 {
+                            continue;
+                        }
+                        // SAFETY: a row of the output; staging lies outside all tensors (layout).
+                        let held = unsafe { self.arena.bytes(address(out, y, x), bytes) };
+                        let score = match &gate {
+                            Some(gate) => gate.score(new, held),
+                            None => crate::gate::differing(new, held),
+                        };
+                        audit.worst = audit.worst.max(score);
+                        audit.rows += 1;
                     }
-                    // SAFETY: a row of the output; staging lies outside all tensors (layout).
-                    let held = unsafe { self.arena.bytes(address(out, y, x), bytes) };
-                    let score = match &gate {
-                        Some(gate) => gate.score(new, held),
-                        None => crate::gate::differing(new, held),
-                    };
-                    audit.worst = audit.worst.max(score);
-                    audit.rows += 1;
                 }
             }
-        }
+        });
         Some(audit)
     }
 

@@ -3,16 +3,13 @@
 use super::Engine;
 use super::band::Part;
 use super::ops::{Target, offsets};
-use crate::format::{Conv, Dtype, MAX_TAPS, NONE, Op, Step, TILE, Tensor};
+use super::room::{DENSE, TILE};
+use crate::format::{Conv, Dtype, MAX_TAPS, NONE, Op, Step, Tensor};
 use crate::kernels::{ConvTile, Residual};
-
-/// Rows of a tile of a dense step: weights are read, and arranged, once for all.
-const ROWS: usize = 256;
 
 /// A convolution without its rows.
 pub(super) struct Prepared<'a> {
-    segments: [u32; MAX_TAPS],
-    taps: usize,
+    segments: &'a [u32],
     quads: usize,
     weights: &'a [i8],
     oc: usize,
@@ -32,23 +29,42 @@ pub(super) struct Prepared<'a> {
 }
 
 impl<'a> Engine<'a> {
-    /// `None` if the step is no convolution of codes. Its input lies `shift` bytes before its place.
-    pub(super) fn prepare_conv(&self, step: &Step, shift: u32) -> Option<Prepared<'a>> {
-        let depthwise = step.op == Op::Depthwise as u16;
-        if !depthwise && step.op != Op::Conv as u16 {
-            return None;
+    /// Calls `f` with what is the same for all tiles of a step if it is a convolution of codes, its input `shift` bytes before its
+    /// place. Taps are kept on the stack, with room for not many more than there are.
+    pub(super) fn with_conv(&self, step: &Step, shift: u32, f: &mut dyn FnMut(Option<&Prepared>)) {
+        let conv = match Op::new(step.op) {
+            Some(Op::Conv | Op::Depthwise) => self.model.record::<Conv>(step.param),
+            _ => None,
+        };
+        let Some(conv) = conv else { return f(None) };
+        match conv.window.kernel[0] as usize * columns(conv) {
+            0..=9 => self.prepared::<9>(step, conv, shift, f),
+            10..=49 => self.prepared::<49>(step, conv, shift, f),
+            _ => self.prepared::<MAX_TAPS>(step, conv, shift, f),
         }
+    }
+
+    #[inline(never)]
+    fn prepared<const TAPS: usize>(&self, step: &Step, conv: &Conv, shift: u32, f: &mut dyn FnMut(Option<&Prepared>)) {
+        let mut segments = [0u32; TAPS];
+        f(self.prepare_conv(step, conv, shift, &mut segments).as_ref());
+    }
+
+    fn prepare_conv<'p>(&self, step: &Step, conv: &Conv, shift: u32, room: &'p mut [u32]) -> Option<Prepared<'p>>
+    where
+        'a: 'p,
+    {
+        let depthwise = step.op == Op::Depthwise as u16;
         let x = self.model.tensors.get(step.inputs[0] as usize)?;
         let out = self.model.tensors.get(step.output as usize)?;
-        let conv = self.model.record::<Conv>(step.param)?;
         let w = &conv.window;
         let (kh, kw) = (w.kernel[0] as usize, w.kernel[1] as usize);
         let (c, oc) = (x.c as usize, out.c as usize);
         let blocks = oc.div_ceil(16);
-        let columns = if conv.merged != 0 { 1 } else { kw };
+        let columns = columns(conv);
         let taps = kh * columns;
-        let mut segments = [0u32; MAX_TAPS];
-        for (s, segment) in segments.get_mut(..taps)?.iter_mut().enumerate() {
+        let segments = room.get_mut(..taps)?;
+        for (s, segment) in segments.iter_mut().enumerate() {
             *segment = (s / columns * w.dilation[0] as usize) as u32 * x.line
                 + (s % columns * w.dilation[1] as usize) as u32 * x.pixel;
         }
@@ -65,7 +81,6 @@ impl<'a> Engine<'a> {
         };
         Some(Prepared {
             segments,
-            taps,
             quads,
             weights: self.array(conv.weights, weights),
             oc,
@@ -86,7 +101,7 @@ impl<'a> Engine<'a> {
         let tile = ConvTile {
             input: self.arena.start(),
             rows_in,
-            segments: &p.segments[..p.taps],
+            segments: p.segments,
             quads: p.quads,
             weights: p.weights,
             oc: p.oc,
@@ -118,12 +133,12 @@ impl<'a> Engine<'a> {
 
     /// All output pixels of a part.
     pub(super) fn dense_conv(&self, p: &Prepared, out: &Tensor, part: Part) {
-        let (mut rows_in, mut rows_res, mut rows_out) = ([0u32; ROWS], [0u32; ROWS], [0u32; ROWS]);
+        let (mut rows_in, mut rows_res, mut rows_out) = ([0u32; DENSE], [0u32; DENSE], [0u32; DENSE]);
         let (w, origin) = (out.w as usize, out.origin.wrapping_sub(part.output));
         let rows = (part.end - part.first) * w;
         let (mut y, mut x, mut done) = (part.first, 0, 0);
         while done < rows {
-            let n = ROWS.min(rows - done);
+            let n = DENSE.min(rows - done);
             let mut at = 0;
             while at < n {
                 let piece = at..at + (w - x).min(n - at);
@@ -143,6 +158,11 @@ impl<'a> Engine<'a> {
             done += n;
         }
     }
+}
+
+/// Taps of a line that are not one with those before them.
+fn columns(conv: &Conv) -> usize {
+    if conv.merged != 0 { 1 } else { conv.window.kernel[1] as usize }
 }
 
 /// The bytes of pixels of a line from `(y, x)` on.

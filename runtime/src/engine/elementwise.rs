@@ -8,11 +8,9 @@ use core::mem::MaybeUninit;
 use super::Engine;
 use super::moves::{copy_piece, copy_pieces};
 use super::ops::{BINARY, MAP, Target, address, reals, row_bytes};
+use super::room::{PIECE, REPEATED};
 use crate::format::{Affine, Binary, Dtype, Map, MapFn, NONE, Op, Reduce, Step, Table, Tensor};
 use crate::kernels::{BEYOND, BLOCK, Bin, Operand, Real, Row, Uni};
-
-/// Channels above which arrays are not repeated: there a call per row costs little.
-const REPEATED: usize = 256 - BLOCK;
 
 /// Room for a repeated array.
 type Room = [MaybeUninit<f32>; REPEATED + BEYOND];
@@ -47,9 +45,6 @@ fn array<'r>(room: &'r mut Room, values: &'r [f32], n: usize) -> &'r [f32] {
     let c = values.len();
     if n == 1 || c.is_multiple_of(BLOCK) || c > REPEATED { values } else { repeat(room, c, |k| values[k]) }
 }
-
-/// Bytes of the pieces in which pixels with gaps between them are worked on.
-const PIECE: usize = 1024;
 
 /// The rows of a map, or of a constant as large as one.
 #[derive(Clone, Copy)]
@@ -121,6 +116,7 @@ impl<'a> Engine<'a> {
     }
 
     /// `n` pixels a step apart each.
+    #[inline(never)]
     fn line(&self, step: &Step, [a, b]: [Option<Source>; 2], out: Source, n: usize) -> Option<()> {
         let target = out.at.cast_mut();
         if let (Some(a), true) = (a, step.op == Op::Copy as u16) {
@@ -165,6 +161,7 @@ impl<'a> Engine<'a> {
     }
 
     /// Some rows: gathered where they do not follow one another, done together, and scattered.
+    #[inline(never)]
     pub(super) fn rows_elementwise(&self, step: &Step, rows: &[(u16, u16)], target: &Target) -> Option<()> {
         let out = self.model.tensors.get(step.output as usize)?;
         let [a, b] = self.sources(step, out)?;
@@ -208,8 +205,6 @@ impl<'a> Engine<'a> {
             // SAFETY: rows of an operand or copies of them, disjoint from rows written in the same step (check).
             unsafe { core::slice::from_raw_parts(run.a, run.n * row_bytes(x)) }
         };
-        let mut rooms = [ROOM; 5];
-        let [r0, r1, r2, r3, r4] = &mut rooms;
         match Op::new(step.op)? {
             Op::Copy => self.bytes_out(run, out).copy_from_slice(input()),
             Op::Table => {
@@ -217,14 +212,27 @@ impl<'a> Engine<'a> {
                 // SAFETY: the CPU has the set's features (chosen by `kernels::select`).
                 unsafe { (self.kernels.table)(input(), self.bytes_out(run, out), table) }
             }
+            Op::Map if run.n > 1 && c > REPEATED && !c.is_multiple_of(BLOCK) => {
+                return self.one_by_one(step, x, x, out, run);
+            }
+            Op::Binary => return self.binary(step, self.model.record(step.param)?, x, out, run),
+            op => return self.one_operand(step, op, x, out, input(), run),
+        }
+        Some(())
+    }
+
+    /// A function of one operand.
+    #[inline(never)]
+    fn one_operand(&self, step: &Step, op: Op, x: &Tensor, out: &Tensor, input: &[u8], run: &Run) -> Option<()> {
+        let c = out.c as usize;
+        let mut rooms = [ROOM; 5];
+        let [r0, r1, r2, r3, r4] = &mut rooms;
+        match op {
             Op::Map => {
-                if run.n > 1 && c > REPEATED && !c.is_multiple_of(BLOCK) {
-                    return self.one_by_one(step, x, x, out, run);
-                }
                 let p = self.model.record::<Map>(step.param)?;
                 let f = *MAP.get(p.function as usize)?;
                 let slope = if f == MapFn::PRelu { self.array(p.slope, c) } else { &[] };
-                let a = self.values(x, &p.a, input(), [r0, r1], run.n);
+                let a = self.values(x, &p.a, input, [r0, r1], run.n);
                 let slope = array(r2, slope, run.n);
                 let mut row = self.result_run(run, out, &p.out, [r3, r4], (p.lo, p.hi), None);
                 // SAFETY: the CPU has the set's features.
@@ -232,12 +240,11 @@ impl<'a> Engine<'a> {
             }
             Op::Softmax => {
                 let p = self.model.record::<Reduce>(step.param)?;
-                let a = self.values(x, &p.a, input(), [r0, r1], 1);
+                let a = self.values(x, &p.a, input, [r0, r1], 1);
                 let mut row = self.result_run(run, out, &p.out, [r3, r4], (f32::MIN, f32::MAX), None);
                 // SAFETY: the CPU has the set's features.
                 unsafe { (self.kernels.softmax)(&a, c, &mut row) };
             }
-            Op::Binary => return self.binary(step, self.model.record(step.param)?, x, out, run),
             _ => {}
         }
         Some(())
@@ -300,9 +307,7 @@ impl<'a> Engine<'a> {
     }
 
     fn binary(&self, step: &Step, p: &Binary, x: &Tensor, out: &Tensor, run: &Run) -> Option<()> {
-        let f = *BINARY.get(p.function as usize)?;
         let bit = |n: u32| p.broadcast >> n & 1 != 0;
-        let table = if p.table == NONE { None } else { Some(self.table(p.table)?) };
         let y = if step.inputs_len == 2 { self.model.tensors.get(step.inputs[1] as usize) } else { None };
         let c = out.c as usize;
         // A value for each row, or for too many channels.
@@ -316,10 +321,20 @@ impl<'a> Engine<'a> {
                 let b = if bit(0) { run.b } else { run.b.wrapping_add(b) };
                 let out_at = run.out.wrapping_add(i * row_bytes(out));
                 let one = Run { a, b, out: out_at, n: 1 };
-                self.binary(step, p, x, out, &one)?;
+                self.two_operands(p, x, y, out, &one)?;
             }
             return Some(());
         }
+        self.two_operands(p, x, y, out, run)
+    }
+
+    /// A function of two operands, on rows that go together.
+    #[inline(never)]
+    fn two_operands(&self, p: &Binary, x: &Tensor, y: Option<&Tensor>, out: &Tensor, run: &Run) -> Option<()> {
+        let f = *BINARY.get(p.function as usize)?;
+        let bit = |n: u32| p.broadcast >> n & 1 != 0;
+        let table = if p.table == NONE { None } else { Some(self.table(p.table)?) };
+        let c = out.c as usize;
         let mut rooms = [ROOM; 6];
         let [r0, r1, r2, r3, r4, r5] = &mut rooms;
         let a = self.side(x, &p.a, run.a, run.n, bit(2), bit(3), [r0, r1]);

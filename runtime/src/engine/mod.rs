@@ -10,6 +10,7 @@ mod elementwise;
 mod moves;
 mod ops;
 mod output;
+mod room;
 mod run;
 mod spread;
 mod stats;

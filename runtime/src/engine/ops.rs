@@ -5,9 +5,10 @@
 
 use super::Engine;
 use super::conv::Prepared;
+use super::room::{SUMS, TILE};
 use crate::format::{
     Affine, Bilinear, BinaryFn, Block, Channels, ConvF32, Dtype, FILL, Global, Index, MapFn, Op, Pool,
-    Reduce, Step, TILE, Tensor, Window,
+    Reduce, Step, Tensor, Window,
 };
 use crate::kernels::{LerpTile, Operand, PickTile, PoolTile, Real, Row};
 
@@ -259,15 +260,14 @@ impl<'a> Engine<'a> {
     }
 
     fn global_avg(&self, p: &Global, x: &Tensor, out: &Tensor, target: &Target) -> Option<()> {
-        const BLOCK: usize = 128;
         let n = out.c as usize;
         let (m, b) = (self.array::<f32>(p.m, n), self.array::<f32>(p.b, n));
         let result = self.result(target, 0, out);
-        for at in (0..n).step_by(BLOCK) {
-            let end = n.min(at + BLOCK);
-            let mut sum = [0i32; BLOCK];
+        for at in (0..n).step_by(SUMS) {
+            let end = n.min(at + SUMS);
+            let mut sum = [0i32; SUMS];
             // Few channels: several adjacent pixels as one row.
-            let side = if x.pixel as usize == n { (BLOCK / n).max(1) } else { 1 };
+            let side = if x.pixel as usize == n { (SUMS / n).max(1) } else { 1 };
             for y in 0..x.h as usize {
                 let mut col = 0;
                 while col < x.w as usize {

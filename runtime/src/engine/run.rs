@@ -1,16 +1,19 @@
 //! Executes one step over its active rows.
 
 use super::band::Part;
+use super::conv::Prepared;
 use super::ops::{Target, address, offsets, row_bytes};
+use super::room::TILE;
 use super::spread::grid;
 use super::tiles::{Cursor, Tile};
 use super::{Engine, Work};
-use crate::format::{Join, NONE, Op, Segment, Step, TILE, Tensor};
+use crate::format::{Join, NONE, Op, Segment, Step, Tensor};
 use crate::gate::RowGate;
 use crate::mask;
 
 impl<'a> Engine<'a> {
     /// Every row of every step from `first` on; no masks.
+    #[inline(never)]
     pub(super) fn run_dense(&mut self, first: usize) {
         for segment in self.model.segments.iter().filter(|s| s.first as usize >= first) {
             if segment.band > 0 {
@@ -40,6 +43,7 @@ impl<'a> Engine<'a> {
     }
 
     /// The steps of a segment over the rows their masks list.
+    #[inline(never)]
     pub(super) fn run_gated(&mut self, segment: &Segment) {
         let steps = segment.first as usize..segment.end as usize;
         if let Some(budget) = self.budget {
@@ -97,18 +101,22 @@ impl<'a> Engine<'a> {
 
     /// The same on a part of the output's lines.
     pub(super) fn run_part(&self, step: &Step, mask: Option<&[u64]>, part: Part) {
+        self.with_conv(step, part.input, &mut |conv| match (mask, conv) {
+            (None, Some(conv)) => self.dense_conv(conv, &self.model.tensors[step.output as usize], part),
+            _ => self.run_tiles(step, conv, mask, part),
+        });
+    }
+
+    #[inline(never)]
+    fn run_tiles(&self, step: &Step, conv: Option<&Prepared>, mask: Option<&[u64]>, part: Part) {
         let out = &self.model.tensors[step.output as usize];
-        let conv = self.prepare_conv(step, part.input);
-        if let (None, Some(conv)) = (mask, &conv) {
-            return self.dense_conv(conv, out, part);
-        }
         let (mut cursor, mut tile, mut rows_out) =
             (Cursor::new(grid(out), part.first, part.end), Tile::new(), [0u32; TILE]);
         while cursor.next(mask, &mut tile) {
             offsets(&mut rows_out, tile.rows(), out.origin.wrapping_sub(part.output), out.line, out.pixel);
             let target =
                 Target { start: self.arena.start(), rows: &rows_out[..tile.rows().len()], input: part.input };
-            self.tile(step, conv.as_ref(), tile.rows(), &target);
+            self.tile(step, conv, tile.rows(), &target);
         }
     }
 
@@ -119,6 +127,11 @@ impl<'a> Engine<'a> {
 
     /// Runs the marked rows of a part into the staging area, lets the gate judge each, and leaves those marked that it passed on.
     pub(super) fn run_judged(&self, step: &Step, part: Part) {
+        self.with_conv(step, part.input, &mut |conv| self.judge_tiles(step, conv, part));
+    }
+
+    #[inline(never)]
+    fn judge_tiles(&self, step: &Step, conv: Option<&Prepared>, part: Part) {
         let out = &self.model.tensors[step.output as usize];
         let Some(gate) = self.model.gates.get(step.gate as usize) else { return };
         let super::Mode::Gated { scale } = self.mode else { return };
@@ -133,11 +146,10 @@ impl<'a> Engine<'a> {
             *at = (i * bytes) as u32;
         }
         let mut held = [0u32; TILE];
-        let conv = self.prepare_conv(step, part.input);
         while cursor.next(Some(&*marked), &mut tile) {
             let target =
                 Target { start: staging.as_mut_ptr(), rows: &rows_out[..tile.rows().len()], input: part.input };
-            self.tile(step, conv.as_ref(), tile.rows(), &target);
+            self.tile(step, conv, tile.rows(), &target);
             for (at, (y, x)) in held.iter_mut().zip(tile.rows()) {
                 *at = address(out, *y as usize, *x as usize) as u32;
             }

@@ -1,6 +1,6 @@
 //! From a mask to lists of active rows, a tile at a time.
 
-use crate::format::TILE;
+use super::room::TILE;
 use crate::mask::Grid;
 
 /// Up to [`TILE`] output pixels `(y, x)`.

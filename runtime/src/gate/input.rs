@@ -60,6 +60,7 @@ impl Input<'_> {
     }
 
     /// Replaces the whole held input.
+    #[inline(never)]
     pub fn take_all(&mut self, frame: &Frame) {
         for y in 0..self.tensor.h as usize {
             let (new, held) = self.lines(frame, y);
@@ -79,6 +80,7 @@ impl Input<'_> {
     }
 
     /// Replaces the marked pixels.
+    #[inline(never)]
     pub fn take(&mut self, frame: &Frame, marked: &[u64], grid: Grid) {
         let c = self.tensor.c as usize;
         for (y, marks) in marked.chunks_exact(grid.words()).enumerate() {
@@ -95,6 +97,7 @@ impl Input<'_> {
     }
 
     /// Marks what changed by the test `gate` at `scale`. `strong` and `scratch` (three lines) are overwritten.
+    #[inline(never)]
     pub fn detect(
         &mut self, frame: &Frame, gate: &InputGate, scale: f32, marked: &mut [u64], strong: &mut [u64],
         scratch: &mut [u64],

@@ -12,6 +12,9 @@ use crate::format::{BinaryFn, MapFn};
 /// Channels worked on at a time.
 pub(crate) const BLOCK: usize = 16;
 
+/// Narrow rows of a softmax worked on side by side: one where vectors are few and the stack is small.
+const SIDE: usize = if cfg!(target_os = "none") { 1 } else { BLOCK };
+
 /// Entries a per-channel array holds after a period, if that is no whole number of blocks.
 pub const BEYOND: usize = BLOCK - 1;
 
@@ -362,99 +365,6 @@ fn write<T: Copy>(row: &mut [T], at: usize, block: &[T; BLOCK]) {
     }
 }
 
-/// The start of a row and zeros.
-fn pad<T: Copy + Default>(row: &[T]) -> [T; BLOCK] {
-    let mut block = [T::default(); BLOCK];
-    block.iter_mut().zip(row).for_each(|(to, from)| *to = *from);
-    block
-}
-
-/// Room for what a row shorter than a block refers to.
-#[derive(Default)]
-struct Short {
-    codes: [u8; BLOCK],
-    reals: [Real; BLOCK],
-    scale: Block,
-    offset: Block,
-}
-
-impl Short {
-    #[inline(never)]
-    fn operand(&mut self, a: Operand) -> Operand<'_> {
-        match a {
-            Operand::Codes {
-                codes,
-                scale,
-                offset,
-            } => {
-                *self = Short {
-                    codes: pad(codes),
-                    scale: pad(scale),
-                    offset: pad(offset),
-                    ..Short::default()
-                };
-                Operand::Codes {
-                    codes: &self.codes,
-                    scale: &self.scale,
-                    offset: &self.offset,
-                }
-            }
-            Operand::Reals(reals) => {
-                self.reals = pad(reals);
-                Operand::Reals(&self.reals)
-            }
-            Operand::Repeat(values) => {
-                self.scale = pad(values);
-                Operand::Repeat(&self.scale)
-            }
-            Operand::One(v) => Operand::One(v),
-        }
-    }
-
-    #[inline(never)]
-    fn row<'a>(&'a mut self, row: &'a Row) -> Row<'a> {
-        match *row {
-            Row::Codes {
-                scale,
-                offset,
-                lo,
-                hi,
-                table,
-                ..
-            } => {
-                (self.scale, self.offset) = (pad(scale), pad(offset));
-                Row::Codes {
-                    codes: &mut self.codes,
-                    scale: &self.scale,
-                    offset: &self.offset,
-                    lo,
-                    hi,
-                    table,
-                }
-            }
-            Row::Reals { lo, hi, .. } => Row::Reals {
-                reals: &mut self.reals,
-                lo,
-                hi,
-            },
-        }
-    }
-
-    #[inline(never)]
-    fn copy_to(&self, row: &mut Row) {
-        match row {
-            Row::Codes { codes, .. } => codes
-                .iter_mut()
-                .zip(&self.codes)
-                .for_each(|(to, from)| *to = *from),
-            Row::Reals { reals, .. } => reals
-                .iter_mut()
-                .zip(&self.reals)
-                .for_each(|(to, from)| *to = *from),
-        }
-    }
-}
-
 /// Where a walk over the blocks of a row is. Blocks are walked without closures: these would be compiled for the features
 /// of the target, not of the set.
 struct Place {
@@ -506,18 +416,25 @@ pub(super) fn binary(bin: &Bin, row: &mut Row) {
     }
 }
 
-/// Compiled once, for the features of the target: too few channels for more.
+/// Value by value, compiled once, for the features of the target: too few channels for more.
 #[inline(never)]
 fn short_binary(bin: &Bin, row: &mut Row) {
-    let [mut a, mut b, mut out] = <[Short; 3]>::default();
-    let bin = Bin {
-        f: bin.f,
-        period: BLOCK,
-        a: a.operand(bin.a),
-        b: b.operand(bin.b),
-    };
-    binary_blocks(&bin, &mut out.row(row));
-    out.copy_to(row);
+    for k in 0..row.len() {
+        row.put(k, two(bin.f, bin.a.value(k, k), bin.b.value(k, k)));
+    }
+}
+
+/// The function of two operands.
+#[inline(always)]
+fn two(f: BinaryFn, a: f32, b: f32) -> f32 {
+    match f {
+        BinaryFn::Add => a + b,
+        BinaryFn::Sub => a - b,
+        BinaryFn::Mul => a * b,
+        BinaryFn::Div => a / b,
+        BinaryFn::Min => if a < b { a } else { b },
+        BinaryFn::Max => if a > b { a } else { b },
+    }
 }
 
 #[inline(always)]
@@ -548,13 +465,13 @@ trait Store {
 fn binary_loop(f: BinaryFn, period: usize, a: &impl Load, b: &impl Load, len: usize, row: &mut impl Store) {
     let mut place = Place::new(period);
     macro_rules! each {
-        ($f:expr) => {
+        ($f:ident) => {
             for k in 0..len.div_ceil(BLOCK) {
                 let at = place.at(k, len);
                 let phase = place.phase;
                 let (mut x, y) = (a.load(at, phase), b.load(at, phase));
                 for i in 0..BLOCK {
-                    x[i] = $f(x[i], y[i]);
+                    x[i] = two(BinaryFn::$f, x[i], y[i]);
                 }
                 row.store(at, phase, &x);
                 place.next();
@@ -562,12 +479,12 @@ fn binary_loop(f: BinaryFn, period: usize, a: &impl Load, b: &impl Load, len: us
         };
     }
     match f {
-        BinaryFn::Add => each!(|a: f32, b: f32| a + b),
-        BinaryFn::Sub => each!(|a: f32, b: f32| a - b),
-        BinaryFn::Mul => each!(|a: f32, b: f32| a * b),
-        BinaryFn::Div => each!(|a: f32, b: f32| a / b),
-        BinaryFn::Min => each!(|a: f32, b: f32| if a < b { a } else { b }),
-        BinaryFn::Max => each!(|a: f32, b: f32| if a > b { a } else { b }),
+        BinaryFn::Add => each!(Add),
+        BinaryFn::Sub => each!(Sub),
+        BinaryFn::Mul => each!(Mul),
+        BinaryFn::Div => each!(Div),
+        BinaryFn::Min => each!(Min),
+        BinaryFn::Max => each!(Max),
     }
 }
 
@@ -580,18 +497,34 @@ pub(super) fn map(uni: &Uni, row: &mut Row) {
     }
 }
 
+/// As [`short_binary`].
 #[inline(never)]
 fn short_map(uni: &Uni, row: &mut Row) {
-    let [mut a, mut out] = <[Short; 2]>::default();
-    let uni = Uni {
-        f: uni.f,
-        period: BLOCK,
-        p: uni.p,
-        slope: &pad(uni.slope),
-        a: a.operand(uni.a),
-    };
-    map_blocks(&uni, &mut out.row(row));
-    out.copy_to(row);
+    for k in 0..row.len() {
+        let slope = uni.slope.get(k).copied().unwrap_or(0.0);
+        row.put(k, one(uni.f, uni.p, slope, uni.a.value(k, k)));
+    }
+}
+
+/// The function of one operand.
+#[inline(always)]
+fn one(f: MapFn, [p0, p1]: [f32; 2], slope: f32, v: f32) -> f32 {
+    match f {
+        MapFn::Identity => v,
+        MapFn::Sigmoid => sigmoid(v),
+        MapFn::Exp => exp(v),
+        MapFn::Tanh => 2.0 * sigmoid(2.0 * v) - 1.0,
+        MapFn::Silu => v * sigmoid(v),
+        MapFn::LeakyRelu => if v < 0.0 { v * p0 } else { v },
+        MapFn::HardSigmoid => clamp(v * p0 + p1, 0.0, 1.0),
+        MapFn::HardSwish => v * clamp(v * (1.0 / 6.0) + 0.5, 0.0, 1.0),
+        MapFn::Sqrt => sqrt(v),
+        MapFn::Reciprocal => 1.0 / v,
+        MapFn::Abs => if v < 0.0 { -v } else { v },
+        MapFn::Neg => -v,
+        MapFn::Log => log(v),
+        MapFn::PRelu => if v < 0.0 { v * slope } else { v },
+    }
 }
 
 #[inline(always)]
@@ -608,41 +541,40 @@ fn map_blocks(uni: &Uni, row: &mut Row) {
 fn map_loop(uni: &Uni, a: &impl Load, len: usize, row: &mut impl Store) {
     let mut place = Place::new(uni.period);
     macro_rules! each {
-        ($f:expr) => {
+        ($f:ident) => {
             for k in 0..len.div_ceil(BLOCK) {
                 let at = place.at(k, len);
                 let phase = place.phase;
                 let mut x = a.load(at, phase);
                 for x in &mut x {
-                    *x = $f(*x);
+                    *x = one(MapFn::$f, uni.p, 0.0, *x);
                 }
                 row.store(at, phase, &x);
                 place.next();
             }
         };
     }
-    let [p0, p1] = uni.p;
     match uni.f {
-        MapFn::Identity => each!(|v: f32| v),
-        MapFn::Sigmoid => each!(sigmoid),
-        MapFn::Exp => each!(exp),
-        MapFn::Tanh => each!(|v: f32| 2.0 * sigmoid(2.0 * v) - 1.0),
-        MapFn::Silu => each!(|v: f32| v * sigmoid(v)),
-        MapFn::LeakyRelu => each!(|v: f32| if v < 0.0 { v * p0 } else { v }),
-        MapFn::HardSigmoid => each!(|v: f32| clamp(v * p0 + p1, 0.0, 1.0)),
-        MapFn::HardSwish => each!(|v: f32| v * clamp(v * (1.0 / 6.0) + 0.5, 0.0, 1.0)),
-        MapFn::Sqrt => each!(sqrt),
-        MapFn::Reciprocal => each!(|v: f32| 1.0 / v),
-        MapFn::Abs => each!(|v: f32| if v < 0.0 { -v } else { v }),
-        MapFn::Neg => each!(|v: f32| -v),
-        MapFn::Log => each!(log),
+        MapFn::Identity => each!(Identity),
+        MapFn::Sigmoid => each!(Sigmoid),
+        MapFn::Exp => each!(Exp),
+        MapFn::Tanh => each!(Tanh),
+        MapFn::Silu => each!(Silu),
+        MapFn::LeakyRelu => each!(LeakyRelu),
+        MapFn::HardSigmoid => each!(HardSigmoid),
+        MapFn::HardSwish => each!(HardSwish),
+        MapFn::Sqrt => each!(Sqrt),
+        MapFn::Reciprocal => each!(Reciprocal),
+        MapFn::Abs => each!(Abs),
+        MapFn::Neg => each!(Neg),
+        MapFn::Log => each!(Log),
         MapFn::PRelu => {
             for k in 0..len.div_ceil(BLOCK) {
                 let at = place.at(k, len);
                 let phase = place.phase;
                 let (mut x, slope) = (a.load(at, phase), read(uni.slope, phase));
                 for i in 0..BLOCK {
-                    x[i] = if x[i] < 0.0 { x[i] * slope[i] } else { x[i] };
+                    x[i] = one(MapFn::PRelu, uni.p, slope[i], x[i]);
                 }
                 row.store(at, phase, &x);
                 place.next();
@@ -659,7 +591,7 @@ pub(super) fn softmax(a: &Operand, c: usize, row: &mut Row) {
     let mut i = 0;
     while i < rows {
         if c < BLOCK {
-            let n = BLOCK.min(rows - i);
+            let n = SIDE.min(rows - i);
             softmax_narrow(a, c, i, n, row);
             i += n;
         } else {
@@ -669,29 +601,29 @@ pub(super) fn softmax(a: &Operand, c: usize, row: &mut Row) {
     }
 }
 
-/// `n <= 16` rows from row `first`, side by side.
+/// `n <= SIDE` rows from row `first`, side by side.
 #[inline(always)]
 fn softmax_narrow(a: &Operand, c: usize, first: usize, n: usize, row: &mut Row) {
-    let mut x = [[0.0; BLOCK]; BLOCK];
+    let mut x = [[0.0; SIDE]; BLOCK];
     for i in 0..n {
         for k in 0..c {
             x[k][i] = a.value((first + i) * c + k, k);
         }
     }
-    let (mut max, mut sum) = ([f32::MIN; BLOCK], [0.0; BLOCK]);
+    let (mut max, mut sum) = ([f32::MIN; SIDE], [0.0; SIDE]);
     for x in &x[..c] {
-        for i in 0..BLOCK {
+        for i in 0..SIDE {
             max[i] = if x[i] > max[i] { x[i] } else { max[i] };
         }
     }
     for x in &mut x[..c] {
-        for i in 0..BLOCK {
+        for i in 0..SIDE {
             x[i] = exp(x[i] - max[i]);
             sum[i] += x[i];
         }
     }
     for x in &mut x[..c] {
-        for i in 0..BLOCK {
+        for i in 0..SIDE {
             x[i] /= sum[i];
         }
     }

@@ -8,7 +8,7 @@ use super::{readable, sums, unsigned};
 use crate::kernels::ConvTile;
 
 /// Quads of two pixels, or half as many of one, that are widened at a time.
-const QUADS: usize = 64;
+const QUADS: usize = 32;
 
 /// Activations, widened.
 type Wide = [MaybeUninit<u32>; 4 * QUADS];

@@ -1,0 +1,23 @@
+//! How much is worked on at a time, and with it how much of the stack a frame takes: without an operating system little.
+//! Results do not depend on it.
+
+use crate::format;
+
+const fn room(usual: usize, small: usize) -> usize {
+    if cfg!(target_os = "none") { small } else { usual }
+}
+
+/// Listed rows.
+pub(super) const TILE: usize = room(format::TILE, 16);
+
+/// Rows of a dense convolution: kernels read weights, and put them in order, once for all.
+pub(super) const DENSE: usize = room(256, 32);
+
+/// Bytes of the pieces in which pixels with gaps between them are worked on.
+pub(super) const PIECE: usize = room(1024, 128);
+
+/// Channels above which arrays are not repeated: there a call per row costs little.
+pub(super) const REPEATED: usize = room(240, 16);
+
+/// Channels of a global average.
+pub(super) const SUMS: usize = room(128, 32);
