@@ -1,19 +1,25 @@
 //! Artifacts and inputs for the MLPerf Tiny harness (`boards/mlperf-tiny`).
 //!
 //! ```text
-//! cargo run --release -p quiescent-benches --bin tiny -- DIR [BENCHMARK..]
+//! cargo run --release -p quiescent-benches --bin tiny -- DIR [BENCHMARK.. | --made-up]
 //! ```
 //!
 //! For each of kws01, ic01, vww01 and ad01 writes `NAME.qsc`, `NAME.inputs` (as the harness sends them), `NAME.float` (what the
 //! unquantised model makes of them, little-endian f32) and `NAME.labels` where there are labels. kws01 and ic01 are
 //! converted from the models published quantised, the other two from the float ones; the judge is the float one always.
+//! With `--made-up` instead a kws01 with random weights and a few inputs, which needs no models.
+
+mod made_up;
+#[allow(dead_code)]
+#[path = "../../../../tools/tests/laws/net.rs"]
+mod net;
 
 use std::path::{Path, PathBuf};
 
 use anyhow::{Context, Result, bail, ensure};
 use quiescent_benches::cases::{self, Source};
 use quiescent_benches::data::{self, Record};
-use quiescent_tools::artifact::write_whole;
+use quiescent_tools::artifact::{Artifact, write_whole};
 use quiescent_tools::convert::{self, Prepared};
 use quiescent_tools::exec::Executor;
 use quiescent_tools::feed::Input;
@@ -26,17 +32,42 @@ const BENCHMARKS: [(&str, &str, &str); 4] = [
     ("ad01", "mlperf_ad01_autoencoder_fp32", "mlperf_ad01_autoencoder_fp32"),
 ];
 
+/// What is written of a benchmark.
+struct Set {
+    artifact: Artifact,
+    /// As they are sent.
+    inputs: Vec<Vec<u8>>,
+    /// The float model's.
+    results: Vec<Vec<f32>>,
+    labels: Vec<u8>,
+}
+
 fn main() -> Result<()> {
     let mut args = std::env::args().skip(1);
-    let dir = PathBuf::from(args.next().context("a folder is needed: tiny DIR [BENCHMARK..]")?);
+    let dir = PathBuf::from(args.next().context("a folder is needed: tiny DIR [BENCHMARK.. | --made-up]")?);
     let wanted: Vec<String> = args.collect();
-    if let Some(w) = wanted.iter().find(|w| !BENCHMARKS.iter().any(|b| b.0 == **w)) {
-        bail!("no benchmark {w}; there are: {}", BENCHMARKS.map(|b| b.0).join(", "));
-    }
     std::fs::create_dir_all(&dir).with_context(|| format!("making {}", dir.display()))?;
-    for (name, ours, float) in BENCHMARKS.iter().filter(|b| wanted.is_empty() || wanted.iter().any(|w| w == b.0)) {
-        write(&dir, name, ours, float).with_context(|| name.to_string())?;
+    if wanted == ["--made-up"] {
+        return write(&dir, "kws01", &made_up::set()?);
     }
+    if let Some(w) = wanted.iter().find(|w| !BENCHMARKS.iter().any(|b| b.0 == **w)) {
+        bail!("no benchmark {w}; there are: {}, or --made-up alone", BENCHMARKS.map(|b| b.0).join(", "));
+    }
+    for (name, ours, float) in BENCHMARKS.iter().filter(|b| wanted.is_empty() || wanted.iter().any(|w| w == b.0)) {
+        write(&dir, name, &published(name, ours, float).with_context(|| name.to_string())?)?;
+    }
+    Ok(())
+}
+
+fn write(dir: &Path, name: &str, set: &Set) -> Result<()> {
+    let file = |kind: &str, bytes: &[u8]| write_whole(&dir.join(format!("{name}.{kind}")), bytes);
+    set.artifact.save(&dir.join(format!("{name}.qsc")))?;
+    file("inputs", &set.inputs.concat())?;
+    file("float", &set.results.iter().flatten().flat_map(|v| v.to_le_bytes()).collect::<Vec<_>>())?;
+    if !set.labels.is_empty() {
+        file("labels", &set.labels)?;
+    }
+    println!("{name}: {}, {} inputs", set.artifact.meta.model, set.inputs.len());
     Ok(())
 }
 
@@ -72,7 +103,7 @@ fn read(p: &Prepared, sources: &[Source]) -> Result<Vec<Record>> {
     Ok(all)
 }
 
-fn write(dir: &Path, name: &str, ours: &str, float: &str) -> Result<()> {
+fn published(name: &str, ours: &str, float: &str) -> Result<Set> {
     let case = cases::all().into_iter().find(|c| c.model == ours).with_context(|| format!("no case {ours}"))?;
     let prepared = prepare(ours)?;
     let (calibrate, judged) = sources(name, case);
@@ -81,32 +112,23 @@ fn write(dir: &Path, name: &str, ours: &str, float: &str) -> Result<()> {
     let judge = prepare(float)?;
     let (sent, seen) = (read(&prepared, &judged)?, read(&judge, &judged)?);
     ensure!(sent.len() == seen.len(), "{ours} and {float} read different records");
-    let (mut inputs, mut results, mut labels) = (Vec::new(), Vec::new(), Vec::new());
+    let mut set = Set { artifact, inputs: vec![], results: vec![], labels: vec![] };
     let mut executor = Executor::new(&judge.float)?;
     for (sent, seen) in sent.iter().zip(&seen) {
-        match &sent.input {
+        set.inputs.push(match &sent.input {
             // Signed features travel as they are; the engine's codes are 128 higher.
-            Input::Pixels(p) if name == "kws01" => inputs.extend(p.iter().map(|code| code ^ 0x80)),
-            Input::Pixels(p) => inputs.extend(p),
-            Input::Values(v) => inputs.extend(v.iter().flat_map(|v| v.to_le_bytes())),
-        }
+            Input::Pixels(p) if name == "kws01" => p.iter().map(|code| code ^ 0x80).collect(),
+            Input::Pixels(p) => p.clone(),
+            Input::Values(v) => v.iter().flat_map(|v| v.to_le_bytes()).collect(),
+        });
         let x = convert::float_input(&judge, &seen.input);
         executor.run(std::slice::from_ref(&x))?;
         let output = executor.outputs().swap_remove(0);
-        let result = match name {
+        set.results.push(match name {
             "ad01" => vec![x.iter().zip(&output).map(|(x, y)| (x - y) * (x - y)).sum::<f32>() / x.len() as f32],
             _ => output,
-        };
-        results.extend(result.iter().flat_map(|v| v.to_le_bytes()));
-        labels.extend(sent.label.map(|l| l as u8));
+        });
+        set.labels.extend(sent.label.map(|l| l as u8));
     }
-    let file = |kind: &str, bytes: &[u8]| write_whole(&dir.join(format!("{name}.{kind}")), bytes);
-    artifact.save(&dir.join(format!("{name}.qsc")))?;
-    file("inputs", &inputs)?;
-    file("float", &results)?;
-    if !labels.is_empty() {
-        file("labels", &labels)?;
-    }
-    println!("{name}: {ours}, {} inputs of {} bytes", sent.len(), inputs.len() / sent.len().max(1));
-    Ok(())
+    Ok(set)
 }
