@@ -141,7 +141,7 @@ fn header_faults() {
     assert_eq!(patched(|h| h.steps.offset += 4), section(Section::Steps, Fault::Unaligned));
     assert_eq!(patched(|h| h.tensors.len -= 4), section(Section::Tensors, Fault::Unaligned));
     assert_eq!(patched(|h| h.tensors.offset = 0), section(Section::Tensors, Fault::Order));
-    assert_eq!(patched(|h| h.segments = h.tensors), section(Section::Segments, Fault::Order));
+    assert_eq!(patched(|h| h.segments.offset = h.tensors.offset), section(Section::Segments, Fault::Order));
     assert_eq!(patched(|h| h.data.len = u32::MAX), section(Section::Data, Fault::Outside));
     assert_eq!(patched(|h| h.cold.offset = 64 * 0x3ff_ffff), section(Section::Cold, Fault::Outside));
     let mut bytes = file(net().0);
@@ -195,7 +195,7 @@ fn order_faults() {
     assert_eq!(error(|n, _| _ = n.b.segments.pop()), segment(4, Fault::Order));
     assert_eq!(error(|n, _| n.b.segments[4].end += 1), segment(4, Fault::Outside));
 
-    assert_eq!(step(|a| a.conv, |n, s| n.b.steps[s].op = 21), Fault::Unknown);
+    assert_eq!(step(|a| a.conv, |n, s| n.b.steps[s].op = 22), Fault::Unknown);
     assert_eq!(step(|a| a.conv, |n, s| n.b.steps[s].inputs_len = 0), Fault::Inputs);
     assert_eq!(step(|a| a.table, |n, s| n.b.steps[s].inputs_len = 2), Fault::Inputs);
     assert_eq!(step(|a| a.binary, |n, s| n.b.steps[s].inputs_len = 3), Fault::Inputs);

@@ -66,7 +66,7 @@ impl Source {
 impl<'a> Engine<'a> {
     /// Whether the operator is one of those here.
     pub(super) fn elementwise(op: Op) -> bool {
-        matches!(op, Op::Copy | Op::Table | Op::Map | Op::Binary | Op::Softmax)
+        matches!(op, Op::Copy | Op::Table | Op::Tables | Op::Map | Op::Binary | Op::Softmax)
     }
 
     fn source(&self, t: &Tensor) -> Source {
@@ -211,6 +211,11 @@ impl<'a> Engine<'a> {
                 let table = self.table(self.model.record::<Table>(step.param)?.table)?;
                 // SAFETY: the CPU has the set's features (chosen by `kernels::select`).
                 unsafe { (self.kernels.table)(input(), self.bytes_out(run, out), table) }
+            }
+            Op::Tables => {
+                let tables = self.array::<u8>(self.model.record::<Table>(step.param)?.table, 256 * c);
+                // SAFETY: as above.
+                unsafe { (self.kernels.tables)(input(), self.bytes_out(run, out), tables.as_chunks().0) }
             }
             Op::Map if run.n > 1 && c > REPEATED && !c.is_multiple_of(BLOCK) => {
                 return self.one_by_one(step, x, x, out, run);

@@ -71,7 +71,7 @@ impl<'a> Engine<'a> {
         let out = model.tensors.get(step.output as usize)?;
         match Op::new(step.op)? {
             Op::ConvF32 => self.conv_f32(model.record(step.param)?, x, out, rows, target),
-            Op::Binary | Op::Map | Op::Table | Op::Copy | Op::Softmax => self.rows_elementwise(step, rows, target),
+            Op::Binary | Op::Map | Op::Table | Op::Tables | Op::Copy | Op::Softmax => self.rows_elementwise(step, rows, target),
             Op::MaxPool | Op::AvgPool => {
                 let x = Tensor { origin: x.origin.wrapping_sub(target.input), ..*x };
                 self.pool(step, &x, out, rows, target)

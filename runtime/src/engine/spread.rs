@@ -43,7 +43,7 @@ impl<'a> Engine<'a> {
                     _ => Reach::All,
                 }
             }
-            Op::Map | Op::Table | Op::Copy | Op::Channels | Op::Softmax | Op::ReduceChannels => Reach::Same,
+            Op::Map | Op::Table | Op::Tables | Op::Copy | Op::Channels | Op::Softmax | Op::ReduceChannels => Reach::Same,
             Op::GlobalAvg | Op::GlobalMax | Op::Permute => Reach::All,
             Op::Index => Reach::Index(model.record(step.param)?),
             Op::Bilinear => Reach::Bilinear(model.record(step.param)?),

@@ -330,16 +330,18 @@ pub enum Op {
     ReduceChannels = 19,
     /// The input already lies in the output at pixel `y0, x0`: moves no data, passes the mask on. [`Join`].
     Join = 20,
+    /// One operand, u8 to u8, by a 256-entry table for each channel. [`Table`].
+    Tables = 21,
 }
 
 impl Op {
     /// From its code.
     pub const fn new(code: u16) -> Option<Self> {
-        const ALL: [Op; 21] = [
+        const ALL: [Op; 22] = [
             Op::Conv, Op::Depthwise, Op::ConvF32, Op::Binary, Op::Map, Op::Table, Op::MaxPool,
             Op::AvgPool, Op::GlobalAvg, Op::GlobalMax, Op::Copy, Op::Index, Op::Bilinear,
             Op::DepthToSpace, Op::SpaceToDepth, Op::Channels, Op::Reshape, Op::Permute,
-            Op::Softmax, Op::ReduceChannels, Op::Join,
+            Op::Softmax, Op::ReduceChannels, Op::Join, Op::Tables,
         ];
         if (code as usize) < ALL.len() { Some(ALL[code as usize]) } else { None }
     }
@@ -530,11 +532,11 @@ pub struct Map {
     pub hi: f32,
 }
 
-/// `out = table[in]`.
+/// `out = table[in]`; of `Tables`, `out = table[channel][in]`.
 #[derive(Clone, Copy, Debug, Default, FromBytes, IntoBytes, Immutable, KnownLayout)]
 #[repr(C)]
 pub struct Table {
-    /// Data offset of 256 bytes.
+    /// Data offset of 256 bytes, for each channel.
     pub table: u32,
 }
 

@@ -213,6 +213,8 @@ pub struct Kernels {
     pub judge: unsafe fn(&JudgeTile) -> u64,
     /// `out[i] = table[in[i]]`.
     pub table: unsafe fn(&[u8], &mut [u8], &[u8; 256]),
+    /// `out[i] = tables[i modulo their number][in[i]]`: a table for each channel, over whole pixels.
+    pub tables: unsafe fn(&[u8], &mut [u8], &[[u8; 256]]),
     /// `out[i] = max(out[i], in[i])`.
     pub max: unsafe fn(&[u8], &mut [u8]),
     /// `sum[i] += in[i]`.

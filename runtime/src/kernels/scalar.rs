@@ -15,6 +15,7 @@ pub static KERNELS: Kernels = Kernels {
     settle,
     judge,
     table,
+    tables,
     max,
     sum,
     lerp,
@@ -208,6 +209,15 @@ pub(super) fn settle(new: &[u8], held: &mut [u8], dead: u8) {
 pub(super) fn table(x: &[u8], out: &mut [u8], table: &[u8; 256]) {
     for (out, x) in out.iter_mut().zip(x) {
         *out = table[*x as usize];
+    }
+}
+
+pub(super) fn tables(x: &[u8], out: &mut [u8], tables: &[[u8; 256]]) {
+    let c = tables.len().max(1);
+    for (out, x) in out.chunks_exact_mut(c).zip(x.chunks_exact(c)) {
+        for ((out, x), table) in out.iter_mut().zip(x).zip(tables) {
+            *out = table[*x as usize];
+        }
     }
 }
 

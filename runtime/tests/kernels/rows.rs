@@ -73,6 +73,23 @@ fn exceed() {
 }
 
 #[test]
+fn tables() {
+    for set in sets() {
+        for c in [1, 3, 15, 16, 24, 32, 48, 80] {
+            let random = &mut Random(c as u64);
+            let tables: Vec<[u8; 256]> = (0..c).map(|_| std::array::from_fn(|_| random.next() as u8)).collect();
+            for pixels in [0, 1, 63, 64, 65, 100, 128, 200] {
+                for against in [Against::End, Against::Start] {
+                    let x = Guarded::new(&codes(random, pixels * c), against);
+                    // SAFETY: the set is available.
+                    compare(set, "tables", &codes(random, pixels * c), |set, out| unsafe { (set.tables)(&x, out, &tables) });
+                }
+            }
+        }
+    }
+}
+
+#[test]
 fn drift() {
     for set in sets() {
         for width in 1..=LONGEST {

@@ -144,6 +144,7 @@ impl<'a> Net<'a> {
             17 => call.pick(true),
             18 => call.softmax(),
             19 => call.reduce(),
+            21 => call.by_tables(),
             20 => self.join(call.p, x, out, a, &self.values[f.n(at + 12)]),
             op => panic!("operator {op}"),
         }

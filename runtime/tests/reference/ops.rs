@@ -141,6 +141,11 @@ impl Call<'_> {
         self.a.iter().map(|code| self.table(self.p, *code)).collect()
     }
 
+    pub fn by_tables(&self) -> Vec<f32> {
+        let tables = self.f.pointer(self.p).unwrap();
+        self.each(|y, x, k| self.f.0[tables + 256 * k + self.a[(y * self.x.w + x) * self.x.c + k] as usize] as f32)
+    }
+
     pub fn pool(&self, average: bool) -> Vec<f32> {
         let window = Window::read(self.f, self.p);
         let count_pad = self.f.u32(self.p + 16) == 1;

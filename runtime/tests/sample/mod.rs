@@ -246,6 +246,10 @@ pub fn net() -> (Net, At) {
     let param = Table { table: n.b.data.put_bytes(&bytes, 1) };
     let t = n.tensor(codes(4, 4, 4));
     let table = n.step(Op::Table, &[e], t, param);
+    let bytes: Vec<u8> = (0..4 * 256).map(|i| (i * 7 / 5) as u8).collect();
+    let param = Table { table: n.b.data.put_bytes(&bytes, 1) };
+    let by_channel = n.tensor(codes(4, 4, 4));
+    n.step(Op::Tables, &[t], by_channel, param);
     let f = n.tensor(reals(4, 4, 4));
     let (ae, at, af) = (n.affine(e), n.affine(t), n.affine(f));
     let (lo, hi) = (-1e9, 1e9);

@@ -118,6 +118,9 @@ fn judged(l: &Lowering, item: &Item, op: Code) -> bool {
     !matches!(op, Code::Join | Code::Reshape) && l.value(item.output).is_ok_and(|v| matches!(v.store, Store::U8(_)))
 }
 
+/// Pixels from which a function of per-channel codes is worth a table for each channel, of 256 bytes.
+const ROWS_FOR_TABLES: usize = 512;
+
 impl Emit<'_, '_> {
     fn tensor(&mut self, t: usize, memory: &Memory) -> Result<()> {
         let v = self.l.value(t)?;
@@ -373,6 +376,15 @@ impl Emit<'_, '_> {
             let (a, b) = (a.clone(), b.clone());
             let table = self.table(&a, &b, u);
             return Ok((Code::Table, self.b.data.put(&[f::Table { table }])));
+        }
+        // A table for each channel, where the map is larger than they are.
+        if let (Store::U8(a), Store::U8(b)) = (&l.value(x)?.store, &l.value(y)?.store)
+            && l.value(y)?.shape.rows() >= ROWS_FOR_TABLES
+        {
+            let code = |k: usize, code: u8| b.code(k, exec::unary(u, a.real(k, code)));
+            let tables: Vec<u8> = (0..self.channels(y)?).flat_map(|k| (0..=255).map(move |x| (k, x))).map(|(k, x)| code(k, x)).collect();
+            let table = self.b.data.put_bytes(&tables, 64);
+            return Ok((Code::Tables, self.b.data.put(&[f::Table { table }])));
         }
         let (function, p) = match u {
             Unary::Clamp { lo, hi } => {

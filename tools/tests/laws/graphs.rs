@@ -23,7 +23,7 @@ impl Case {
 }
 
 pub fn all() -> Vec<Case> {
-    vec![residual(), shuffle(), pyramid(), excited(), space(), mixed()]
+    vec![residual(), shuffle(), pyramid(), excited(), space(), mixed(), curved()]
 }
 
 /// Residual blocks, odd strides, asymmetric padding, dilation; a width over one mask word.
@@ -124,6 +124,22 @@ pub fn excited() -> Case {
     let y = n.softmax(y);
     n.output(y);
     Case::new("excited", n)
+}
+
+/// Functions of sums whose channels have scales of their own, on maps large enough for a table each.
+pub fn curved() -> Case {
+    let mut n = Net::new(6, 26, 30, 3);
+    let x = n.conv(0, 16, same(3));
+    let x = n.act(x, Unary::Silu);
+    let y = n.conv(x, 16, same(1));
+    let y = n.act(y, Unary::Silu);
+    let x = n.binary(Binary::Add, x, y);
+    let x = n.act(x, Unary::HardSwish);
+    let y = n.block(x, 20, same(3).stride(2));
+    n.output(y);
+    let y = n.depthwise(x, same(3));
+    n.output(y);
+    Case::new("curved", n)
 }
 
 /// Depth to space and back, slices and zero padding by index, lines and columns joined.

@@ -25,6 +25,12 @@ pub(super) fn step(m: &Model, at: usize, s: &Step) -> Checked {
             ensure(p.table != NONE, Fault::Outside)?;
             table(m, out, p.table)
         }
+        Op::Tables => {
+            codes(x, out)?;
+            same_shape(x, out)?;
+            let p = m.record::<Table>(s.param).ok_or(Fault::Outside)?;
+            ensure(m.array::<u8>(p.table, 256 * out.c as usize).is_some(), Fault::Outside)
+        }
         Op::MaxPool => window::pool(m, s, x, out, false),
         Op::AvgPool => window::pool(m, s, x, out, true),
         Op::GlobalAvg => global_avg(m, s, x, out),

@@ -164,6 +164,7 @@ fn kernel(model: &Model, index: usize, set: &Kernels) -> String {
         Some(Op::Binary) => entry!(binary),
         Some(Op::Map) => entry!(map),
         Some(Op::Table) => entry!(table),
+        Some(Op::Tables) => entry!(tables),
         Some(Op::Softmax) => entry!(softmax),
         Some(Op::Bilinear) => entry!(lerp),
         Some(Op::Channels) => entry!(pick),

@@ -22,6 +22,7 @@ pub(super) fn kernels(_: Avx2) -> &'static Kernels {
         settle,
         judge,
         table,
+        tables: super::super::scalar::tables,
         max,
         sum,
         lerp,

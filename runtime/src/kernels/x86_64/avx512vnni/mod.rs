@@ -1,5 +1,6 @@
 //! The set `avx512vnni`: AVX-512 F, BW, DQ, VL and VNNI; with VBMI, tables are looked up in registers.
 
+mod tables;
 mod vector;
 
 use super::super::{Bin, ConvTile, DepthwiseTile, DriftTile, JudgeTile, Kernels, LerpTile, Operand, PoolTile, Row, Uni};
@@ -27,6 +28,7 @@ const fn set<const VBMI: bool>() -> Kernels {
         settle,
         judge,
         table: if VBMI { vector::table_vbmi } else { table },
+        tables: if VBMI { tables::tables } else { super::super::scalar::tables },
         max,
         sum,
         lerp,

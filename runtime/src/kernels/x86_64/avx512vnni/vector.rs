@@ -300,12 +300,12 @@ unsafe impl Vector for Zmm {
 
 /// A table of 256 bytes in 4 registers.
 #[derive(Clone, Copy)]
-struct Table([__m512i; 4]);
+pub(super) struct Table([__m512i; 4]);
 
 impl Table {
     #[inline]
     #[target_feature(enable = "avx512f,avx512bw,avx512dq,avx512vl,avx512vnni,avx512vbmi")]
-    fn load(table: &[u8; 256]) -> Self {
+    pub(super) fn load(table: &[u8; 256]) -> Self {
         let p = table.as_ptr();
         // SAFETY: 4 times 64 of 256 bytes.
         Table(unsafe { [0, 64, 128, 192].map(|at| _mm512_loadu_si512(p.add(at).cast())) })
@@ -341,7 +341,7 @@ impl Table {
 
     #[inline]
     #[target_feature(enable = "avx512f,avx512bw,avx512dq,avx512vl,avx512vnni,avx512vbmi")]
-    fn get(self, x: __m512i) -> __m512i {
+    pub(super) fn get(self, x: __m512i) -> __m512i {
         let [a, b, c, d] = self.0;
         let (lo, hi) = (
             _mm512_permutex2var_epi8(a, x, b),
