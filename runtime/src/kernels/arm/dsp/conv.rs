@@ -3,21 +3,25 @@
 use core::mem::MaybeUninit;
 
 use super::super::super::scalar;
-use super::finish::{Bounds, finish, through_table};
-use super::{readable, sums, unsigned};
+use super::finish::{Bounds, finish, rest, through_table};
+use super::sums::{self, Pairs};
+use super::{readable, unsigned};
 use crate::kernels::ConvTile;
 
 /// Quads of two pixels, or half as many of one, that are widened at a time.
-const QUADS: usize = 32;
+const QUADS: usize = 36;
 
-/// Activations, widened.
-type Wide = [MaybeUninit<u32>; 4 * QUADS];
+/// Outputs over widened activations; a multiple of 16.
+const OUTPUTS: usize = sums::PIXEL / 4;
 
-/// Sums of a block of outputs, for two pixels.
+/// What a tile takes of the stack.
 #[repr(align(8))]
-struct Sums([[i32; 16]; 2]);
-
-const _: () = assert!(size_of::<[i32; 16]>() == sums::PIXEL);
+struct Room {
+    /// Activations, widened.
+    wide: [MaybeUninit<u32>; 4 * QUADS],
+    /// Of two pixels.
+    sums: [MaybeUninit<i32>; 2 * OUTPUTS],
+}
 
 pub unsafe fn conv(t: &ConvTile) {
     let all = t.segments.len() * t.quads;
@@ -25,56 +29,167 @@ pub unsafe fn conv(t: &ConvTile) {
         // SAFETY: the caller's.
         return unsafe { (scalar::KERNELS.conv)(t) };
     }
-    let mut wide = [const { MaybeUninit::uninit() }; 4 * QUADS];
+    let mut room = Room { wide: [const { MaybeUninit::uninit() }; 4 * QUADS], sums: [const { MaybeUninit::uninit() }; 2 * OUTPUTS] };
     let bounds = Bounds::new(t);
-    let rows = t.rows_in.len();
-    for i in (0..rows / 2 * 2).step_by(2) {
-        // SAFETY: two rows of a valid tile, its weights readable.
-        unsafe { pixels::<2>(t, i, &mut wide, &bounds) };
-    }
-    if !rows.is_multiple_of(2) {
-        // SAFETY: a row of a valid tile.
-        unsafe { pixels::<1>(t, rows - 1, &mut wide, &bounds) };
+    let rows = t.rows_in.len().min(t.rows_out.len());
+    let paired = rows / 2 * 2;
+    // SAFETY: rows of a valid tile, its weights readable.
+    unsafe {
+        if all <= QUADS && !t.real && t.oc.is_multiple_of(2) {
+            rows_at_once(t, paired, &mut room, bounds);
+        } else {
+            for i in (0..paired).step_by(2) {
+                two_rows(t, i, &mut room, bounds);
+            }
+        }
+        if paired < rows {
+            one_row(t, paired, &mut room, &bounds);
+        }
     }
     // SAFETY: all rows are written.
     unsafe { through_table(t) };
 }
 
-/// Rows `i..i + N`, `N` 1 or 2.
+impl Pairs {
+    fn new(room: &mut Room, bounds: Bounds) -> Self {
+        use core::ptr::{null, null_mut};
+        let (x, sums) = (room.wide.as_ptr().cast(), null());
+        Self { x, quads: 0, w: null(), pairs: 0, sums, r: null(), m: null(), b: null(), out: [null_mut(); 2], added: [null(); 2], bounds }
+    }
+
+    /// To the first outputs of rows `i` and `i + 1`.
+    #[inline(always)]
+    fn start(&mut self, t: &ConvTile, i: usize) {
+        (self.m, self.b) = (t.m.as_ptr(), t.b.as_ptr());
+        self.out = [t.rows_out[i], t.rows_out[i + 1]].map(|row| t.output.wrapping_add(row as usize));
+        if let Some(res) = &t.residual {
+            self.r = res.r.as_ptr();
+            self.added = [res.rows[i], res.rows[i + 1]].map(|row| res.input.wrapping_add(row as usize));
+        }
+    }
+}
+
+/// The first `rows` rows, an even number, of a tile whose taps are widened at once, its results an even number of codes.
+///
+/// # Safety
+/// The tile is valid, its weights are readable.
+#[inline(never)]
+unsafe fn rows_at_once(t: &ConvTile, rows: usize, room: &mut Room, bounds: Bounds) {
+    let mut job = Pairs::new(room, bounds);
+    let codes = if t.residual.is_none() { sums::pair_codes } else { sums::added_pair_codes };
+    let all = t.segments.len() * t.quads;
+    job.quads = all;
+    for i in (0..rows).step_by(2) {
+        job.start(t, i);
+        let x = [t.rows_in[i], t.rows_in[i + 1]].map(|row| t.input.wrapping_add(row as usize));
+        let (mut w, mut left) = (t.weights.as_ptr(), t.oc / 2);
+        // SAFETY: quads of the rows; blocks of weights follow one another.
+        unsafe {
+            gather(t, x, 0, all, &mut room.wide);
+            while left > 0 {
+                (job.w, job.pairs) = (w, left.min(8));
+                left -= job.pairs;
+                codes(&mut job);
+                w = w.wrapping_add(64 * all);
+            }
+        }
+    }
+}
+
+/// Rows `i` and `i + 1` of any tile.
 ///
 /// # Safety
 /// The tile is valid, these are rows of it, its weights are readable.
-unsafe fn pixels<const N: usize>(t: &ConvTile, i: usize, wide: &mut Wide, bounds: &Bounds) {
+#[inline(never)]
+unsafe fn two_rows(t: &ConvTile, i: usize, room: &mut Room, bounds: Bounds) {
     let all = t.segments.len() * t.quads;
-    let fit = 2 * QUADS / N;
-    let x: [*const u8; N] = core::array::from_fn(|p| t.input.wrapping_add(t.rows_in[i + p] as usize));
-    let mut acc = Sums([[0; 16]; 2]);
-    for at in (0..t.oc).step_by(16) {
-        let n = (t.oc - at).min(16);
-        let weights = t.weights.as_ptr().wrapping_add(at * all * 4);
+    let x = [t.rows_in[i], t.rows_in[i + 1]].map(|row| t.input.wrapping_add(row as usize));
+    let mut job = Pairs::new(room, bounds);
+    job.start(t, i);
+    for at in (0..t.oc).step_by(OUTPUTS) {
+        let end = t.oc.min(at + OUTPUTS);
         let mut first = 0;
         while first < all {
-            let quads = fit.min(all - first);
-            // SAFETY: quads of the rows; blocks of weights are whole, so four outputs more than `n` are readable.
-            unsafe {
-                if at == 0 || all > fit {
-                    gather(t, x, first, quads, wide);
+            job.quads = QUADS.min(all - first);
+            let last = first + job.quads == all && !t.real;
+            if at == 0 || all > QUADS {
+                // SAFETY: quads of the rows.
+                unsafe { gather(t, x, first, job.quads, &mut room.wide) };
+            }
+            for block in (at..end).step_by(16) {
+                let n = 16.min(end - block);
+                let w = t.weights.as_ptr().wrapping_add(4 * block * all + 64 * first);
+                let sums = room.sums.as_mut_ptr().cast::<i32>().wrapping_add(block - at);
+                (job.w, job.sums, job.pairs) = (w, sums, n / 2);
+                // SAFETY: blocks of weights are whole, so one output more than `n` is readable; sums of `n` and one more fit.
+                unsafe {
+                    match (first, last, n / 2, &t.residual) {
+                        (0, false, ..) => sums::pairs(job.x, job.quads, w, sums, n.div_ceil(2)),
+                        (_, false, ..) => sums::more_pairs(job.x, job.quads, w, sums, n.div_ceil(2)),
+                        (_, _, 0, _) => {}
+                        (0, _, _, None) => sums::pair_codes(&mut job),
+                        (0, ..) => sums::added_pair_codes(&mut job),
+                        (_, _, _, None) => sums::last_pair_codes(&mut job),
+                        _ => sums::last_added_pair_codes(&mut job),
+                    }
+                    if last && n % 2 == 1 {
+                        let (w, sums) = (w.add(4 * (n - 1)), sums.add(n - 1));
+                        match first {
+                            0 => sums::pairs(job.x, job.quads, w, sums, 1),
+                            _ => sums::more_pairs(job.x, job.quads, w, sums, 1),
+                        }
+                        rest(t, i, block + n - 1, 1, sums);
+                        rest(t, i + 1, block + n - 1, 1, sums.byte_add(sums::PIXEL));
+                    }
                 }
-                let (x, w, sums) = (wide.as_ptr().cast(), weights.wrapping_add(64 * first), acc.0.as_mut_ptr().cast());
-                let fours = n.div_ceil(4);
-                match (N, first) {
-                    (2, 0) => sums::pairs(x, quads, w, sums, 2 * fours),
-                    (2, _) => sums::more_pairs(x, quads, w, sums, 2 * fours),
-                    (_, 0) => sums::fours(x, quads, w, sums, fours),
-                    (_, _) => sums::more_fours(x, quads, w, sums, fours),
+            }
+            first += job.quads;
+        }
+        if t.real {
+            let sums = room.sums.as_ptr().cast::<i32>();
+            // SAFETY: the sums are written.
+            unsafe {
+                rest(t, i, at, end - at, sums);
+                rest(t, i + 1, at, end - at, sums.byte_add(sums::PIXEL));
+            }
+        }
+    }
+}
+
+/// Row `i`.
+///
+/// # Safety
+/// The tile is valid, this is a row of it, its weights are readable.
+#[inline(never)]
+unsafe fn one_row(t: &ConvTile, i: usize, room: &mut Room, bounds: &Bounds) {
+    let all = t.segments.len() * t.quads;
+    let x = [t.input.wrapping_add(t.rows_in[i] as usize)];
+    for at in (0..t.oc).step_by(OUTPUTS) {
+        let end = t.oc.min(at + OUTPUTS);
+        let mut first = 0;
+        while first < all {
+            let quads = (2 * QUADS).min(all - first);
+            if at == 0 || all > 2 * QUADS {
+                // SAFETY: quads of the row.
+                unsafe { gather(t, x, first, quads, &mut room.wide) };
+            }
+            let x = room.wide.as_ptr().cast();
+            for block in (at..end).step_by(16) {
+                let fours = 16.min(end - block).div_ceil(4);
+                let w = t.weights.as_ptr().wrapping_add(4 * block * all + 64 * first);
+                let sums = room.sums.as_mut_ptr().cast::<i32>().wrapping_add(block - at);
+                // SAFETY: blocks of weights are whole, so three outputs more are readable.
+                unsafe {
+                    match first {
+                        0 => sums::fours(x, quads, w, sums, fours),
+                        _ => sums::more_fours(x, quads, w, sums, fours),
+                    }
                 }
             }
             first += quads;
         }
-        for (p, acc) in acc.0.iter().enumerate().take(N) {
-            // SAFETY: `at + n <= oc`.
-            unsafe { finish(t, i + p, at, n, acc, bounds) };
-        }
+        // SAFETY: `end <= oc`, and the sums are written.
+        unsafe { finish(t, i, at, end - at, room.sums.as_ptr().cast(), bounds) };
     }
 }
 
@@ -83,7 +198,9 @@ unsafe fn pixels<const N: usize>(t: &ConvTile, i: usize, wide: &mut Wide, bounds
 /// # Safety
 /// Those quads exist and are readable (validity of the tile); `wide` holds them.
 #[inline(always)]
-unsafe fn gather<const N: usize>(t: &ConvTile, x: [*const u8; N], first: usize, mut n: usize, wide: &mut Wide) {
+unsafe fn gather<const N: usize>(
+    t: &ConvTile, x: [*const u8; N], first: usize, mut n: usize, wide: &mut [MaybeUninit<u32>],
+) {
     let mut to = wide.as_mut_ptr().cast::<[[u32; 2]; N]>();
     let (mut segment, mut quad) = if first == 0 { (0, 0) } else { (first / t.quads, first % t.quads) };
     while n > 0 {

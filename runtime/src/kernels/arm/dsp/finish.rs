@@ -7,7 +7,7 @@
 use core::arch::naked_asm;
 
 use super::super::super::scalar;
-use crate::kernels::ConvTile;
+use crate::kernels::{ConvTile, Residual};
 
 /// The bounds of a tile's codes, each in all four bytes.
 #[repr(C)]
@@ -28,9 +28,8 @@ impl Bounds {
 /// Scales, clamps and stores channels `at..at + n` of row `i`, whose sums are in `sums`; the table is left out.
 ///
 /// # Safety
-/// The tile is valid, `i` a row of it, `at + n <= oc`.
-pub unsafe fn finish(t: &ConvTile, i: usize, at: usize, n: usize, sums: &[i32], bounds: &Bounds) {
-    let n = n.min(sums.len());
+/// The tile is valid, `i` a row of it, `at + n <= oc`, `sums` holds `n`.
+pub unsafe fn finish(t: &ConvTile, i: usize, at: usize, n: usize, sums: *const i32, bounds: &Bounds) {
     let fours = if t.real { 0 } else { n / 4 };
     // SAFETY: `n` channels of a result row and of the arrays, which hold whole blocks (validity of the tile).
     unsafe {
@@ -38,18 +37,29 @@ pub unsafe fn finish(t: &ConvTile, i: usize, at: usize, n: usize, sums: &[i32], 
             let (m, b) = (t.m.as_ptr().add(at), t.b.as_ptr().add(at));
             let out = t.output.add(t.rows_out[i] as usize + at);
             match &t.residual {
-                None => codes(sums.as_ptr(), m, b, out, fours, bounds),
+                None => codes(sums, m, b, out, fours, bounds),
                 Some(res) => {
                     let (x, r) = (res.input.add(res.rows[i] as usize + at), res.r.as_ptr().add(at));
-                    codes_added(sums.as_ptr(), m, b, out, fours, bounds, x, r);
+                    codes_added(sums, m, b, out, fours, bounds, x, r);
                 }
             }
         }
         if 4 * fours < n {
-            let plain = ConvTile { table: None, residual: t.residual.as_ref().map(|r| crate::kernels::Residual { ..*r }), ..*t };
-            scalar::finish(&plain, i, at + 4 * fours, &sums[4 * fours..n]);
+            rest(t, i, at + 4 * fours, n - 4 * fours, sums.add(4 * fours));
         }
     }
+}
+
+/// The same, by the specification.
+///
+/// # Safety
+/// As for [`finish`].
+#[cold]
+#[inline(never)]
+pub unsafe fn rest(t: &ConvTile, i: usize, at: usize, n: usize, sums: *const i32) {
+    let plain = ConvTile { table: None, residual: t.residual.as_ref().map(|r| Residual { ..*r }), ..*t };
+    // SAFETY: the caller's.
+    unsafe { scalar::finish(&plain, i, at, core::slice::from_raw_parts(sums, n)) };
 }
 
 /// The codes of all rows through the table.
@@ -83,22 +93,27 @@ macro_rules! scale {
     };
 }
 
-/// s8..s11 rounded, saturated and packed into r4.
+/// s8..s11 rounded, saturated and packed into r4: as pairs in r4 and r6, then joined by `$join`.
 macro_rules! pack {
+    ($join:literal) => {
+        concat!(
+            "vcvtr.s32.f32 s8, s8
+            vcvtr.s32.f32 s9, s9
+            vcvtr.s32.f32 s10, s10
+            vcvtr.s32.f32 s11, s11
+            vmov r4, r5, s8, s9
+            vmov r6, r7, s10, s11
+            usat r4, #8, r4
+            usat r5, #8, r5
+            usat r6, #8, r6
+            usat r7, #8, r7
+            orr r4, r4, r5, lsl #8
+            orr r6, r6, r7, lsl #8\n",
+            $join
+        )
+    };
     () => {
-        "vcvtr.s32.f32 s8, s8
-        vcvtr.s32.f32 s9, s9
-        vcvtr.s32.f32 s10, s10
-        vcvtr.s32.f32 s11, s11
-        vmov r4, r5, s8, s9
-        vmov r6, r7, s10, s11
-        usat r4, #8, r4
-        usat r5, #8, r5
-        usat r6, #8, r6
-        usat r7, #8, r7
-        orr r4, r4, r5, lsl #8
-        orr r6, r6, r7, lsl #8
-        orr r4, r4, r6, lsl #16"
+        pack!("orr r4, r4, r6, lsl #16")
     };
 }
 
