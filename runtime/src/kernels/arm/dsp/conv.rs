@@ -29,7 +29,8 @@ pub unsafe fn conv(t: &ConvTile) {
         // SAFETY: the caller's.
         return unsafe { (scalar::KERNELS.conv)(t) };
     }
-    let mut room = Room { wide: [const { MaybeUninit::uninit() }; 4 * QUADS], sums: [const { MaybeUninit::uninit() }; 2 * OUTPUTS] };
+    let mut room =
+        Room { wide: [const { MaybeUninit::uninit() }; 4 * QUADS], sums: [const { MaybeUninit::uninit() }; 2 * OUTPUTS] };
     let bounds = Bounds::new(t);
     let rows = t.rows_in.len().min(t.rows_out.len());
     let paired = rows / 2 * 2;
@@ -54,7 +55,19 @@ impl Pairs {
     fn new(room: &mut Room, bounds: Bounds) -> Self {
         use core::ptr::{null, null_mut};
         let (x, sums) = (room.wide.as_ptr().cast(), null());
-        Self { x, quads: 0, w: null(), pairs: 0, sums, r: null(), m: null(), b: null(), out: [null_mut(); 2], added: [null(); 2], bounds }
+        Self {
+            x,
+            quads: 0,
+            w: null(),
+            pairs: 0,
+            sums,
+            r: null(),
+            m: null(),
+            b: null(),
+            out: [null_mut(); 2],
+            added: [null(); 2],
+            bounds,
+        }
     }
 
     /// To the first outputs of rows `i` and `i + 1`.
@@ -76,7 +89,11 @@ impl Pairs {
 #[inline(never)]
 unsafe fn rows_at_once(t: &ConvTile, rows: usize, room: &mut Room, bounds: Bounds) {
     let mut job = Pairs::new(room, bounds);
-    let codes = if t.residual.is_none() { sums::pair_codes } else { sums::added_pair_codes };
+    let codes = match &t.residual {
+        None if bounds.whole() => sums::whole_pair_codes,
+        None => sums::pair_codes,
+        Some(_) => sums::added_pair_codes,
+    };
     let all = t.segments.len() * t.quads;
     job.quads = all;
     for i in (0..rows).step_by(2) {
@@ -198,9 +215,7 @@ unsafe fn one_row(t: &ConvTile, i: usize, room: &mut Room, bounds: &Bounds) {
 /// # Safety
 /// Those quads exist and are readable (validity of the tile); `wide` holds them.
 #[inline(always)]
-unsafe fn gather<const N: usize>(
-    t: &ConvTile, x: [*const u8; N], first: usize, mut n: usize, wide: &mut [MaybeUninit<u32>],
-) {
+unsafe fn gather<const N: usize>(t: &ConvTile, x: [*const u8; N], first: usize, mut n: usize, wide: &mut [MaybeUninit<u32>]) {
     let mut to = wide.as_mut_ptr().cast::<[[u32; 2]; N]>();
     let (mut segment, mut quad) = if first == 0 { (0, 0) } else { (first / t.quads, first % t.quads) };
     while n > 0 {

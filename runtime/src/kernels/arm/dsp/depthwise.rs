@@ -53,6 +53,11 @@ pub unsafe fn depthwise(t: &DepthwiseTile) {
         m: t.m.as_ptr(),
         b: t.b.as_ptr(),
     };
+    let rows_of_four = match (t.segments.len(), job.bounds.whole()) {
+        (9, true) => rows_of_four_nine_whole,
+        (9, false) => rows_of_four_nine,
+        _ => rows_of_four,
+    };
     for four in 0..fours {
         let at = 4 * four;
         let weights = t.weights.as_ptr().wrapping_add(at / 16 * t.quads * 64 + at % 16 * 4);
@@ -97,6 +102,20 @@ unsafe fn rest(t: &DepthwiseTile, at: usize) {
     }
 }
 
+/// The first tap, as [`tap`]: there are no sums yet.
+macro_rules! first_tap {
+    () => {
+        "ldm r0!, {{r8, r9, r10}}
+        ldr r11, [r1, r8]
+        uxtb16 r8, r11
+        uxtb16 r11, r11, ror #8
+        smulbb r4, r8, r9
+        smultt r6, r8, r9
+        smulbb r5, r11, r10
+        smultt r7, r11, r10\n"
+    };
+}
+
 /// One tap: products of channels 0 and 2, then 1 and 3, into r4..r7.
 macro_rules! tap {
     () => {
@@ -107,16 +126,18 @@ macro_rules! tap {
         smlabb r4, r8, r9, r4
         smlatt r6, r8, r9, r6
         smlabb r5, r11, r10, r5
-        smlatt r7, r11, r10, r7"
+        smlatt r7, r11, r10, r7\n"
     };
 }
 
+macro_rules! rows_of_four {
+    ($name:ident, $taps:expr, $clamp:expr) => {
 /// Four channels of all rows.
 ///
 /// # Safety
-/// The job's pointers reach what it says; it has rows and taps.
+/// The job's pointers reach what it says; it has rows and the taps meant here.
 #[unsafe(naked)]
-unsafe extern "C" fn rows_of_four(job: &Job) {
+unsafe extern "C" fn $name(job: &Job) {
     naked_asm!(
         "push {{r0, r4-r11, lr}}
         ldr r3, [r0, #{m}]
@@ -128,35 +149,15 @@ unsafe extern "C" fn rows_of_four(job: &Job) {
         ldr r10, [sp]
         ldrd r0, r2, [r10]
         ldr r1, [r12], #4
-        add r1, lr
-        movs r4, #0
-        movs r5, #0
-        movs r6, #0
-        movs r7, #0
-        subs r2, #3
-        blt 3f
-        2:",
-        tap!(),
-        tap!(),
-        tap!(),
-        "subs r2, #3
-        bge 2b
-        3:
-        adds r2, #3
-        beq 5f
-        4:",
-        tap!(),
-        "subs r2, #1
-        bne 4b
-        5:
-        vmov s0, s1, r4, r5
+        add r1, lr",
+        $taps,
+        "vmov s0, s1, r4, r5
         vmov s2, s3, r6, r7
         vldmia r3, {{s8-s11}}",
         scale!(),
         pack!(),
-        "ldr r0, [sp]
-        ldrd r8, r9, [r0, #{bounds}]",
-        clamp!("r8", "r9"),
+        "ldr r0, [sp]",
+        $clamp,
         "ldrd r8, r9, [r0, #{to_out}]
         ldr r8, [r12, r8]
         str r4, [r9, r8]
@@ -169,7 +170,56 @@ unsafe extern "C" fn rows_of_four(job: &Job) {
         rows_in = const offset_of!(Job, rows_in),
         rows_end = const offset_of!(Job, rows_end),
         input = const offset_of!(Job, input),
-        bounds = const offset_of!(Job, bounds),
         to_out = const offset_of!(Job, to_out),
     )
 }
+    };
+}
+
+/// Any number of taps.
+macro_rules! taps {
+    () => {
+        concat!(
+            "movs r4, #0
+            movs r5, #0
+            movs r6, #0
+            movs r7, #0
+            subs r2, #3
+            blt 3f
+            2:\n",
+            tap!(),
+            tap!(),
+            tap!(),
+            "subs r2, #3
+            bge 2b
+            3:
+            adds r2, #3
+            beq 5f
+            4:\n",
+            tap!(),
+            "subs r2, #1
+            bne 4b
+            5:"
+        )
+    };
+}
+
+/// Nine taps.
+macro_rules! nine_taps {
+    () => {
+        concat!(first_tap!(), tap!(), tap!(), tap!(), tap!(), tap!(), tap!(), tap!(), tap!())
+    };
+}
+
+/// The codes between the bounds; those of all codes need nothing.
+macro_rules! between {
+    () => {
+        concat!("ldrd r8, r9, [r0, #8]\n", clamp!("r8", "r9"))
+    };
+}
+
+const _: () = assert!(offset_of!(Job, bounds) == 8);
+
+rows_of_four!(rows_of_four, taps!(), between!());
+rows_of_four!(rows_of_four_nine, nine_taps!(), between!());
+rows_of_four!(rows_of_four_nine_whole, nine_taps!(), "");

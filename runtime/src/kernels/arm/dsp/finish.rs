@@ -23,6 +23,11 @@ impl Bounds {
         let four = |x: f32| u32::from_ne_bytes([scalar::code(x, 0.0, 255.0); 4]);
         Self { lo: four(t.lo), hi: four(t.hi) }
     }
+
+    /// Whether they let every code pass.
+    pub fn whole(&self) -> bool {
+        self.lo == 0 && self.hi == u32::MAX
+    }
 }
 
 /// Scales, clamps and stores channels `at..at + n` of row `i`, whose sums are in `sums`; the table is left out.
@@ -120,10 +125,7 @@ macro_rules! pack {
 /// The bytes of r4 between those of two registers; takes r5.
 macro_rules! clamp {
     ($lo:literal, $hi:literal) => {
-        concat!(
-            "usub8 r5, r4, ", $lo, "\n sel r4, r4, ", $lo, "\n",
-            "usub8 r5, ", $hi, ", r4\n sel r4, r4, ", $hi
-        )
+        concat!("usub8 r5, r4, ", $lo, "\n sel r4, r4, ", $lo, "\n", "usub8 r5, ", $hi, ", r4\n sel r4, r4, ", $hi)
     };
 }
 
@@ -160,7 +162,14 @@ unsafe extern "C" fn codes(sums: *const i32, m: *const f32, b: *const f32, out: 
 #[unsafe(naked)]
 #[allow(clippy::too_many_arguments)]
 unsafe extern "C" fn codes_added(
-    sums: *const i32, m: *const f32, b: *const f32, out: *mut u8, fours: usize, bounds: &Bounds, x: *const u8, r: *const f32,
+    sums: *const i32,
+    m: *const f32,
+    b: *const f32,
+    out: *mut u8,
+    fours: usize,
+    bounds: &Bounds,
+    x: *const u8,
+    r: *const f32,
 ) {
     naked_asm!(
         "push {{r4-r10, lr}}

@@ -136,8 +136,17 @@ pub struct Pairs {
     pub bounds: Bounds,
 }
 
+/// The codes between the bounds; where these let all pass, nothing.
+macro_rules! between {
+    () => {
+        concat!("ldrd r8, r9, [r0, #48]\n", clamp!("r8", "r9"))
+    };
+}
+
+const _: () = assert!(offset_of!(Pairs, bounds) == 48);
+
 macro_rules! codes_of_pairs {
-    ($name:ident, $start:literal, $added:literal) => {
+    ($name:ident, $start:literal, $added:literal, $clamp:expr) => {
         /// Codes of two pixels, two outputs at a time.
         ///
         /// # Safety
@@ -168,8 +177,7 @@ macro_rules! codes_of_pairs {
                 vmla.f32 s11, s3, s5",
                 $added,
                 pack!("pkhbt r4, r4, r6, lsl #16"),
-                "ldrd r8, r9, [r0, #{bounds}]",
-                clamp!("r8", "r9"),
+                $clamp,
                 "ldrd r2, r3, [r0, #{out}]
                 strh r4, [r2], #2
                 lsrs r4, r4, #16
@@ -183,14 +191,13 @@ macro_rules! codes_of_pairs {
                 bne 1b
                 pop {{r0, r4-r11, pc}}",
                 m = const offset_of!(Pairs, m),
-                bounds = const offset_of!(Pairs, bounds),
                 out = const offset_of!(Pairs, out),
                 w = const offset_of!(Pairs, w),
             )
         }
     };
     ($first:ident, $last:ident, $added:literal) => {
-        codes_of_pairs!($first, "movs r4, #0\n movs r5, #0\n movs r6, #0\n movs r7, #0", $added);
+        codes_of_pairs!($first, "movs r4, #0\n movs r5, #0\n movs r6, #0\n movs r7, #0", $added, between!());
         codes_of_pairs!(
             $last,
             "ldr r3, [sp]
@@ -198,7 +205,8 @@ macro_rules! codes_of_pairs {
             ldrd r6, r7, [r12, #128]
             ldrd r4, r5, [r12], #8
             str r12, [r3, #16]",
-            $added
+            $added,
+            between!()
         );
     };
 }
@@ -208,6 +216,7 @@ const _: () = assert!(offset_of!(Pairs, b) == offset_of!(Pairs, m) + 4 && offset
 const _: () = assert!(offset_of!(Pairs, sums) == 16 && offset_of!(Pairs, r) == 20 && offset_of!(Pairs, added) == 40);
 
 codes_of_pairs!(pair_codes, last_pair_codes, "");
+codes_of_pairs!(whole_pair_codes, "movs r4, #0\n movs r5, #0\n movs r6, #0\n movs r7, #0", "", "");
 // The second input: + f32(x) * r.
 codes_of_pairs!(
     added_pair_codes,

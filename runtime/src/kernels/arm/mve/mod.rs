@@ -19,5 +19,4 @@ use super::readable;
 use crate::kernels::Kernels;
 
 /// The scalar set with these convolutions.
-pub static KERNELS: Kernels =
-    Kernels { name: "mve", conv: conv::conv, depthwise: depthwise::depthwise, ..scalar::KERNELS };
+pub static KERNELS: Kernels = Kernels { name: "mve", conv: conv::conv, depthwise: depthwise::depthwise, ..scalar::KERNELS };
