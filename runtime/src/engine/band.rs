@@ -74,7 +74,7 @@ impl<'a> Engine<'a> {
             let (from, to) = (first as i64 * stride - pad, (end as i64 - 1) * stride - pad + reach);
             self.keep(map, &mut lines, from);
             for y in (lines.end..to).filter(|y| *y < 0 || *y >= map.h as i64) {
-                self.blank_line(map, y - from);
+                self.blank_line(map, (y - from) as isize);
             }
             let shift = (from as u32).wrapping_mul(map.line);
             let made = lines.end.max(0) as usize..to.min(map.h as i64).max(0) as usize;
@@ -114,22 +114,5 @@ impl<'a> Engine<'a> {
             lines.end = from;
         }
         lines.base = from;
-    }
-
-    /// Zero codes beside the lines of the buffer.
-    fn blank_sides(&self, map: &Tensor) {
-        let [_, left, _, right] = map.border.map(isize::from);
-        let fill = self.array::<u8>(map.fill, row_bytes(map));
-        for y in 0..map.lines as isize {
-            (-left..0).for_each(|x| self.blank(map, y, x, fill));
-            (map.w as isize..map.w as isize + right).for_each(|x| self.blank(map, y, x, fill));
-        }
-    }
-
-    /// Zero codes in line `at` of the buffer, which lies outside the map.
-    fn blank_line(&self, map: &Tensor, at: i64) {
-        let [_, left, _, right] = map.border.map(isize::from);
-        let fill = self.array::<u8>(map.fill, row_bytes(map));
-        (-left..map.w as isize + right).for_each(|x| self.blank(map, at as isize, x, fill));
     }
 }

@@ -5,6 +5,7 @@
 
 mod audit;
 mod band;
+mod border;
 mod conv;
 mod elementwise;
 mod moves;

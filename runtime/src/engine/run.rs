@@ -7,7 +7,7 @@ use super::room::TILE;
 use super::spread::grid;
 use super::tiles::{Cursor, Tile};
 use super::{Engine, Work};
-use crate::format::{Join, NONE, Op, Segment, Step, Tensor};
+use crate::format::{Join, NONE, Op, Segment, Step};
 use crate::gate::RowGate;
 use crate::mask;
 
@@ -226,34 +226,6 @@ impl<'a> Engine<'a> {
         if !self.model.tensors[step.output as usize].held() {
             self.fill_border(step.output as usize);
         }
-    }
-
-    /// Writes the zero codes around a map.
-    pub(super) fn fill_border(&self, tensor: usize) {
-        let t = &self.model.tensors[tensor];
-        let [top, left, bottom, right] = t.border.map(usize::from);
-        // A band's is written as its lines come.
-        if t.border == [0; 4] || t.lines > 0 {
-            return;
-        }
-        let (h, w) = (t.h as usize, t.w as usize);
-        let fill = self.array::<u8>(t.fill, row_bytes(t));
-        let blank = |y: isize, x: isize| self.blank(t, y, x, fill);
-        for y in -(top as isize)..(h + bottom) as isize {
-            if y < 0 || y >= h as isize {
-                (-(left as isize)..(w + right) as isize).for_each(|x| blank(y, x));
-            } else {
-                (-(left as isize)..0).for_each(|x| blank(y, x));
-                (w as isize..(w + right) as isize).for_each(|x| blank(y, x));
-            }
-        }
-    }
-
-    pub(super) fn blank(&self, t: &Tensor, y: isize, x: isize, fill: &[u8]) {
-        let at = t.origin as isize + y * t.line as isize + x * t.pixel as isize;
-        // SAFETY: the border belongs to the tensor's region (check); no other piece is in use.
-        let row = unsafe { self.arena.bytes_mut(at as usize, row_bytes(t)) };
-        if fill.is_empty() { row.fill(0) } else { row.copy_from_slice(fill) }
     }
 
     /// Whether input `input` is a tensor: a constant second operand is not.
