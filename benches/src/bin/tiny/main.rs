@@ -10,7 +10,7 @@
 //! With `--made-up` instead a kws01 with random weights and a few inputs, which needs no models.
 
 mod made_up;
-#[allow(dead_code)]
+#[allow(dead_code, clippy::wrong_self_convention)]
 #[path = "../../../../tools/tests/laws/net.rs"]
 mod net;
 
