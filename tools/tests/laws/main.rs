@@ -8,7 +8,7 @@
 //! | L4 worst case | a frame never costs more than dense; a cut runs dense | `work.rs` |
 //! | L5 bounds | only marked rows change, by more than the dead zone; scaled thresholds scale the bound | `drift.rs` |
 //!
-//! `net.rs` builds graphs, `graphs.rs` holds them, `scene.rs` draws frames.
+//! `reference.rs` compares dense execution with a second implementation. `net.rs` builds graphs, `graphs.rs` holds them, `scene.rs` draws frames.
 
 mod conformance;
 mod drift;
@@ -16,6 +16,7 @@ mod exact;
 mod graphs;
 mod net;
 mod order;
+mod reference;
 mod scene;
 mod work;
 

@@ -1,0 +1,98 @@
+//! Dense execution beside the second implementation of `runtime/tests/reference.rs`, which knows the documents alone: on
+//! networks by chance, and on every function in f32.
+
+#[path = "../../../runtime/tests/reference/file.rs"]
+mod file;
+#[path = "../../../runtime/tests/reference/functions.rs"]
+mod functions;
+#[allow(dead_code)]
+#[path = "../../../runtime/tests/reference/net.rs"]
+mod net;
+#[path = "../../../runtime/tests/reference/ops.rs"]
+mod ops;
+
+use quiescent::{Mode, kernels};
+use quiescent_tools::artifact::Artifact;
+use quiescent_tools::ir::{Binary, Op, Shape, Unary};
+use quiescent_tools::lower::Hold;
+
+use crate::graphs::{self, Case};
+use crate::net::{K, Net, artifact, same};
+use crate::scene::Scene;
+use crate::{outputs, plan, step};
+
+/// Three frames, everything executed.
+fn compare(name: &str, a: &Artifact, seed: u64) {
+    let f = file::File(a.bytes());
+    let tensors = net::tensors(&f);
+    let mut reference = net::Net::new(&f, &tensors);
+    let mut arena = a.arena();
+    let mut engine = a.engine(&mut arena, kernels::best()).unwrap();
+    engine.set_mode(Mode::Dense);
+    let mut scene = Scene::new(seed, reference.extent());
+    for t in 0..3 {
+        step(&mut engine, scene.frame());
+        reference.frame(scene.frame(), net::How::DENSE);
+        let (found, wanted) = (outputs(&engine), reference.outputs());
+        assert_eq!(found.len(), wanted.len());
+        let same = |(a, b): (&f32, &f32)| a.to_bits() == b.to_bits() || a.is_nan() && b.is_nan();
+        let at = found.iter().zip(&wanted).position(|pair| !same(pair));
+        assert!(at.is_none(), "{name}, frame {t}, element {at:?}: {:?}, {:?}", at.map(|i| found[i]), at.map(|i| wanted[i]));
+        scene.advance();
+    }
+}
+
+#[test]
+fn networks_by_chance() {
+    for seed in 0..60 {
+        let case = graphs::random(seed);
+        compare(&case.name, &artifact(&case.graph, &plan(&case), Hold::Ratio(2.0)), seed);
+    }
+}
+
+/// Every function on reals, rows of softmax and of sums from narrow to wide, grouped convolution in f32.
+fn functions() -> Case {
+    use Unary::*;
+    let mut n = Net::new(10, 10, 14, 3);
+    let x = n.block(0, 12, same(3));
+    let mut float_layers = vec![];
+    let mut real = |n: &mut Net, oc: usize, k: K| {
+        let y = n.conv(x, oc, k);
+        float_layers.push(n.g.nodes.last().unwrap().name.clone());
+        y
+    };
+    let y = real(&mut n, 8, K { groups: 4, ..same(3) });
+    let functions = [
+        Clamp { lo: -0.3, hi: 0.4 }, LeakyRelu { alpha: 0.2 }, Sigmoid, Tanh, HardSigmoid { alpha: 0.3, beta: 0.4 }, HardSwish, Silu,
+        Exp, Abs, Neg,
+    ];
+    for f in functions {
+        let y = n.act(y, f);
+        n.output(y);
+    }
+    // Positive numbers.
+    let z = n.act(y, Exp);
+    for f in [Log, Sqrt, Reciprocal] {
+        let y = n.act(z, f);
+        n.output(y);
+    }
+    for f in [Binary::Add, Binary::Sub, Binary::Mul, Binary::Div, Binary::Min, Binary::Max] {
+        let y = n.binary(f, y, z);
+        n.output(y);
+    }
+    for oc in [2, 15, 16, 37] {
+        let y = real(&mut n, oc, same(1));
+        let z = n.softmax(y);
+        n.output(z);
+        let s = n.shape(y);
+        let z = n.node(Op::ReduceChannels { mean: oc % 2 == 0 }, &[y], Shape { c: 1, ..s });
+        n.output(z);
+    }
+    Case { name: "functions".into(), graph: n.done(), float_layers }
+}
+
+#[test]
+fn functions_on_reals() {
+    let case = functions();
+    compare(&case.name, &artifact(&case.graph, &plan(&case), Hold::All), 5);
+}
