@@ -6,16 +6,22 @@ use core::arch::naked_asm;
 use core::mem::offset_of;
 
 use super::super::super::scalar;
-use crate::kernels::{ConvTile, Residual};
+use crate::kernels::ConvTile;
 
-/// Channels `at..at + n` of up to four rows.
+/// A bound as a code.
+pub fn bound(x: f32) -> i32 {
+    scalar::code(x, 0.0, 255.0) as i32
+}
+
+/// Channels of up to four rows: where their sums lie, what scales them, where they go. It moves along the rows.
 #[repr(C)]
-struct Job {
+pub struct Job {
     /// `[row][16]`.
     sums: *const i32,
     m: *const f32,
     b: *const f32,
     r: *const f32,
+    /// Channels, at most 16.
     n: usize,
     lo: i32,
     hi: i32,
@@ -25,62 +31,48 @@ struct Job {
     x: [*const u8; 4],
 }
 
-/// A bound as a code.
-pub fn bound(x: f32) -> i32 {
-    scalar::code(x, 0.0, 255.0) as i32
-}
+impl Job {
+    pub fn new(t: &ConvTile, sums: *const i32) -> Self {
+        use core::ptr::{null, null_mut};
+        let (lo, hi) = (bound(t.lo), bound(t.hi));
+        Self { sums, m: null(), b: null(), r: null(), n: 0, lo, hi, rows: 0, out: [null_mut(); 4], x: [null(); 4] }
+    }
 
-/// Scales, clamps and stores channels `at..at + n` of rows `i..`, one for each of `sums`.
-///
-/// # Safety
-/// The tile is valid, these are rows of it, `n <= 16`, `at + n <= oc`.
-pub unsafe fn finish(t: &ConvTile, i: usize, at: usize, n: usize, sums: &[[i32; 16]]) {
-    if t.real {
-        for (p, sums) in sums.iter().enumerate() {
-            for (k, sum) in sums[..n].iter().enumerate() {
-                // SAFETY: the caller's.
-                unsafe { real(t, i + p, at + k, *sum) };
-            }
+    /// To the first channels of rows `i..i + N`.
+    #[inline(always)]
+    pub fn start<const N: usize>(&mut self, t: &ConvTile, i: usize) {
+        (self.m, self.b, self.rows) = (t.m.as_ptr(), t.b.as_ptr(), N);
+        for (out, row) in self.out.iter_mut().zip(&t.rows_out[i..i + N]) {
+            *out = t.output.wrapping_add(*row as usize);
         }
-        return;
-    }
-    let rows = &t.rows_out[i..][..sums.len()];
-    let mut job = Job {
-        sums: sums.as_ptr().cast(),
-        m: t.m.as_ptr().wrapping_add(at),
-        b: t.b.as_ptr().wrapping_add(at),
-        r: core::ptr::null(),
-        n,
-        lo: bound(t.lo),
-        hi: bound(t.hi),
-        rows: rows.len(),
-        out: [core::ptr::null_mut(); 4],
-        x: [core::ptr::null(); 4],
-    };
-    for (out, row) in job.out.iter_mut().zip(rows) {
-        *out = t.output.wrapping_add(*row as usize + at);
-    }
-    // SAFETY: `n` channels of rows and arrays (validity of the tile).
-    unsafe {
-        match &t.residual {
-            None => codes(&job),
-            Some(Residual { input, rows, r }) => {
-                job.r = r.as_ptr().wrapping_add(at);
-                for (x, row) in job.x.iter_mut().zip(&rows[i..]) {
-                    *x = input.wrapping_add(*row as usize + at);
-                }
-                codes_added(&job);
+        if let Some(res) = &t.residual {
+            self.r = res.r.as_ptr();
+            for (x, row) in self.x.iter_mut().zip(&res.rows[i..i + N]) {
+                *x = res.input.wrapping_add(*row as usize);
             }
         }
     }
+
+    /// Scales, clamps and stores the next `n` channels; the table is left out.
+    ///
+    /// # Safety
+    /// The job is one of the valid tile `t`, whose rows have these channels; their sums are written.
+    #[inline(always)]
+    pub unsafe fn finish(&mut self, t: &ConvTile, n: usize) {
+        self.n = n;
+        // SAFETY: the caller's.
+        unsafe { if t.residual.is_none() { codes(self) } else { codes_added(self) } }
+    }
 }
 
-/// One real result. On its own, so that the compiler makes no vector instructions of it, which would flush it to zero.
+/// Scales, clamps and stores channel `at` of row `i` as f32. On its own, so that the compiler makes no vector
+/// instructions of it, which would flush results to zero.
 ///
 /// # Safety
 /// The tile is valid, `i` a row of it, `at < oc`.
+#[cold]
 #[inline(never)]
-unsafe fn real(t: &ConvTile, i: usize, at: usize, sum: i32) {
+pub unsafe fn real(t: &ConvTile, i: usize, at: usize, sum: i32) {
     // SAFETY: the caller's.
     unsafe { scalar::finish(t, i, at, &[sum]) }
 }
@@ -118,12 +110,12 @@ unsafe extern "C" fn look_up(x: *mut u8, table: &[u8; 256], n: usize) {
 
 macro_rules! codes {
     ($name:ident, $added:literal) => {
-        /// Codes of the job's rows.
+        /// Codes of the job's rows; it moves on.
         ///
         /// # Safety
         /// Its pointers reach what it says; it has rows and channels.
         #[unsafe(naked)]
-        unsafe extern "C" fn $name(job: &Job) {
+        unsafe extern "C" fn $name(job: &mut Job) {
             naked_asm!(
                 "push {{r4-r11, lr}}
                 vpush {{d8-d9}}
@@ -154,9 +146,13 @@ macro_rules! codes {
                 vmin.s32 q0, q0, q4
                 vstrb.32 q0, [r4], #4
                 letp lr, 2b
+                str r4, [r7, #-4]
+                str r5, [r7, #12]
                 add r10, #64
                 subs r11, #1
                 bne 1b
+                strd r1, r2, [r0, #{m}]
+                str r6, [r0, #{n}-4]
                 vpop {{d8-d9}}
                 pop {{r4-r11, pc}}",
                 sums = const offset_of!(Job, sums),

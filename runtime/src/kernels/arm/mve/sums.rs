@@ -6,7 +6,7 @@
 use core::arch::naked_asm;
 use core::mem::offset_of;
 
-/// What the loops read. Sums are `[pixel][16]`, of pixels [`PIXEL`] bytes apart, and added to.
+/// What the loops read. Sums are `[pixel][16]`, of pixels [`PIXEL`] bytes apart.
 #[repr(C)]
 pub struct Job<const N: usize> {
     /// Activations of each pixel, `4 * quads` bytes and up to 12 more that do not count.
@@ -18,6 +18,8 @@ pub struct Job<const N: usize> {
     pub sums: *mut i32,
     /// One past the sums of the first pixel.
     pub end: *mut i32,
+    /// What the sums of each pixel start with, twice.
+    pub start: [[i32; 2]; N],
 }
 
 /// Bytes from the sums of one pixel to those of the next.
@@ -30,12 +32,14 @@ macro_rules! quads_of {
     };
 }
 
-/// Two outputs of four pixels, an even number of sums at a time.
+macro_rules! four_pixels {
+    ($name:ident, $start:literal) => {
+/// Sums of four pixels, two outputs at a time.
 ///
 /// # Safety
 /// The job's pointers reach what it says, an even number of outputs; weights are aligned.
 #[unsafe(naked)]
-pub unsafe extern "C" fn four_pixels(job: &Job<4>) {
+pub unsafe extern "C" fn $name(job: &Job<4>) {
     naked_asm!(
         "push {{r0, r4-r11, lr}}
         vpush {{d8-d15}}
@@ -49,14 +53,10 @@ pub unsafe extern "C" fn four_pixels(job: &Job<4>) {
         ldrd r7, r9, [r2, #8]
         ldr r3, [r2, #{quads}]
         vmov q7, q3
-        movs r0, #4
-        vadd.i32 q3, q3, r0
-        vadd.i32 q3, q3, r0
-        ldrd r0, r2, [r11]
-        ldrd r4, r6, [r11, #64]
-        ldrd r8, r10, [r11, #128]
-        ldrd r12, lr, [r11, #192]
-        subs r3, #4
+        movs r0, #8
+        vadd.i32 q3, q3, r0",
+        $start,
+        "subs r3, #4
         blt 3f
         2:
         vldrw.u32 q4, [q7, #256]!
@@ -118,13 +118,35 @@ pub unsafe extern "C" fn four_pixels(job: &Job<4>) {
         end = const offset_of!(Job<4>, end),
     )
 }
+    };
+}
 
-/// Four outputs of one pixel.
+const _: () = assert!(offset_of!(Job<4>, start) == 32);
+
+four_pixels!(
+    four_pixels,
+    "ldrd r4, r6, [r2, #40]
+    ldrd r8, r10, [r2, #48]
+    ldrd r12, lr, [r2, #56]
+    ldrd r0, r2, [r2, #32]"
+);
+// On top of what the sums are.
+four_pixels!(
+    more_of_four_pixels,
+    "ldrd r0, r2, [r11]
+    ldrd r4, r6, [r11, #64]
+    ldrd r8, r10, [r11, #128]
+    ldrd r12, lr, [r11, #192]"
+);
+
+macro_rules! one_pixel {
+    ($name:ident, $start:literal) => {
+/// Sums of one pixel, four outputs at a time.
 ///
 /// # Safety
-/// As [`four_pixels`], a multiple of four outputs.
+/// As for four pixels, a multiple of four outputs.
 #[unsafe(naked)]
-pub unsafe extern "C" fn one_pixel(job: &Job<1>) {
+pub unsafe extern "C" fn $name(job: &Job<1>) {
     naked_asm!(
         "push {{r0, r4-r11, lr}}
         vpush {{d8-d15}}
@@ -140,8 +162,7 @@ pub unsafe extern "C" fn one_pixel(job: &Job<1>) {
         ldr r1, [r9]
         vmov q7, q3
         vadd.i32 q3, q3, r10
-        ldrd r0, r2, [r11]
-        ldrd r4, r6, [r11, #8]
+        ",$start,"
         dlstp.32 lr, r5
         2:
         vldrw.u32 q1, [q7, #256]!
@@ -170,6 +191,14 @@ pub unsafe extern "C" fn one_pixel(job: &Job<1>) {
         end = const offset_of!(Job<1>, end),
     )
 }
+    };
+}
+
+const _: () = assert!(offset_of!(Job<1>, start) == 20);
+
+one_pixel!(one_pixel, "ldrd r0, r2, [r9, #20]\n ldrd r4, r6, [r9, #20]");
+// On top of what the sums are.
+one_pixel!(more_of_one_pixel, "ldrd r0, r2, [r11]\n ldrd r4, r6, [r11, #8]");
 
 /// The sum of `n` bytes.
 ///
