@@ -38,8 +38,8 @@ impl<'a> Engine<'a> {
         };
         let Some(conv) = conv else { return f(None) };
         match conv.window.kernel[0] as usize * columns(conv) {
-            0..=9 => self.prepared::<9>(step, conv, shift, f),
-            10..=49 => self.prepared::<49>(step, conv, shift, f),
+            0..=10 => self.prepared::<10>(step, conv, shift, f),
+            11..=25 => self.prepared::<25>(step, conv, shift, f),
             _ => self.prepared::<MAX_TAPS>(step, conv, shift, f),
         }
     }

@@ -11,7 +11,7 @@ const fn room(usual: usize, small: usize) -> usize {
 pub(super) const TILE: usize = room(format::TILE, 16);
 
 /// Rows of a dense convolution: kernels read weights, and put them in order, once for all.
-pub(super) const DENSE: usize = room(256, 32);
+pub(super) const DENSE: usize = room(256, 16);
 
 /// Bytes of the pieces in which pixels with gaps between them are worked on.
 pub(super) const PIECE: usize = room(1024, 128);

@@ -121,6 +121,7 @@ impl<'a> Engine<'a> {
     }
 
     /// A whole step without tiles, where the operator has a way; else `None`.
+    #[inline(never)]
     fn run_whole(&self, step: &Step) -> Option<()> {
         if Self::elementwise(Op::new(step.op)?) { self.dense_elementwise(step) } else { self.dense_moves(step) }
     }

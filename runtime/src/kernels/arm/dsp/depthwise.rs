@@ -13,7 +13,7 @@ use super::readable;
 use crate::kernels::DepthwiseTile;
 
 /// Most taps of a table.
-const TAPS: usize = 49;
+const TAPS: usize = 25;
 
 /// Four channels of several rows.
 #[repr(C)]
@@ -61,13 +61,11 @@ pub unsafe fn depthwise(t: &DepthwiseTile) {
     for four in 0..fours {
         let at = 4 * four;
         let weights = t.weights.as_ptr().wrapping_add(at / 16 * t.quads * 64 + at % 16 * 4);
-        for (tap, (entry, &segment)) in table.iter_mut().zip(t.segments).enumerate() {
-            // SAFETY: the weights of this tap, of four channels, inside a whole block.
-            let w: [u32; 4] = core::array::from_fn(|k| unsafe { *weights.add(tap / 4 * 64 + 4 * k + tap % 4) } as u32);
-            entry.write([segment, w[0] & 0xffff | w[2] << 16, w[1] & 0xffff | w[3] << 16]);
+        // SAFETY: weights of four channels inside a whole block; four channels of the tile's arrays and rows; the table has room for its taps.
+        unsafe {
+            put_in_order(weights, t.segments.as_ptr(), table.as_mut_ptr().cast(), job.taps);
+            rows_of_four(&job);
         }
-        // SAFETY: four channels of the tile's arrays and rows; the table has its taps.
-        unsafe { rows_of_four(&job) };
         job.input = job.input.wrapping_add(4);
         job.output = job.output.wrapping_add(4);
         (job.m, job.b) = (job.m.wrapping_add(4), job.b.wrapping_add(4));
@@ -78,6 +76,56 @@ pub unsafe fn depthwise(t: &DepthwiseTile) {
     }
     // SAFETY: all rows are written.
     unsafe { through_table(t) };
+}
+
+/// Makes the table of `taps` taps.
+///
+/// # Safety
+/// The weights are aligned and have whole quads of taps; there are `taps` segments and entries, not 0.
+#[unsafe(naked)]
+unsafe extern "C" fn put_in_order(weights: *const i8, segments: *const u32, table: *mut u32, taps: usize) {
+    naked_asm!(
+        "push {{r4-r11, lr}}
+        1:
+        ldm r0, {{r4-r7}}
+        adds r0, #64
+        sxtb16 r8, r4
+        sxtb16 r4, r4, ror #8
+        sxtb16 r9, r6
+        sxtb16 r6, r6, ror #8
+        pkhbt r10, r8, r9, lsl #16
+        pkhtb r8, r9, r8, asr #16
+        pkhbt r11, r4, r6, lsl #16
+        pkhtb r4, r6, r4, asr #16
+        sxtb16 r6, r5
+        sxtb16 r5, r5, ror #8
+        sxtb16 r9, r7
+        sxtb16 r7, r7, ror #8
+        pkhbt r12, r6, r9, lsl #16
+        pkhtb r6, r9, r6, asr #16
+        pkhbt lr, r5, r7, lsl #16
+        pkhtb r5, r7, r5, asr #16
+        ldr r9, [r1], #4
+        stm r2!, {{r9, r10, r12}}
+        subs r3, #1
+        beq 2f
+        ldr r9, [r1], #4
+        stm r2!, {{r9, r11, lr}}
+        subs r3, #1
+        beq 2f
+        ldr r9, [r1], #4
+        strd r9, r8, [r2], #8
+        str r6, [r2], #4
+        subs r3, #1
+        beq 2f
+        ldr r9, [r1], #4
+        strd r9, r4, [r2], #8
+        str r5, [r2], #4
+        subs r3, #1
+        bne 1b
+        2:
+        pop {{r4-r11, pc}}",
+    )
 }
 
 /// The last one to three channels.

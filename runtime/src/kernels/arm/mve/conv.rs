@@ -57,7 +57,7 @@ impl<const N: usize> sums::Job<N> {
     #[inline(always)]
     unsafe fn gather(&mut self, t: &ConvTile, i: usize, first: usize, n: usize, taps: &mut [Taps; N]) {
         self.quads = n;
-        for p in 0..N {
+        for (p, taps) in taps.iter_mut().enumerate() {
             let x = t.input.wrapping_add(t.rows_in[i + p] as usize);
             // SAFETY: the caller's.
             let total = unsafe {
@@ -65,8 +65,8 @@ impl<const N: usize> sums::Job<N> {
                     self.x[p] = x.wrapping_add(*segment as usize + 4 * first);
                     sums::total(self.x[p], 4 * n)
                 } else {
-                    self.x[p] = taps[p].as_ptr().cast();
-                    gather(t, x, first, n, &mut taps[p])
+                    self.x[p] = taps.as_ptr().cast();
+                    gather(t, x, first, n, taps)
                 }
             };
             self.start[p] = [(total as i32).wrapping_mul(-128); 2];
