@@ -15,18 +15,18 @@ mod xorshift;
 use core::fmt::{self, Write};
 
 use board::{BOARD, ticks};
-use damage::{Memory, damage};
+use damage::damage;
 use quiescent::kernels::{self, Kernels};
-use quiescent_boards::{Aligned, host, say};
+use quiescent_boards::{Aligned, Memory, host, say};
 use replay::{FRAMES, MODES, Replay, expected, replay};
 
 include!(concat!(env!("OUT_DIR"), "/vectors.rs"));
 
 const FRAME: usize = 8 << 10;
 
-static mut MEMORY: Aligned<[u8; ARENA]> = Aligned([0; ARENA]);
-static mut FILE: Aligned<[u8; LONGEST + 4]> = Aligned([0; LONGEST + 4]);
-static mut PIXELS: [u8; FRAME] = [0; FRAME];
+static TENSORS: Memory<[u8; ARENA]> = Memory::new([0; ARENA]);
+static FILE: Memory<[u8; LONGEST + 4]> = Memory::new([0; LONGEST + 4]);
+static PIXELS: Memory<[u8; FRAME]> = Memory::new([0; FRAME]);
 
 #[unsafe(no_mangle)]
 extern "C" fn main() -> ! {
@@ -41,8 +41,8 @@ extern "C" fn main() -> ! {
 }
 
 fn run(set: &'static Kernels) -> bool {
-    // SAFETY: one thread, one user at a time.
-    let (arena, file, frame) = unsafe { (&mut (*&raw mut MEMORY).0, &mut (*&raw mut FILE).0, &mut *&raw mut PIXELS) };
+    // SAFETY: this function alone uses them, and runs once at a time.
+    let (arena, file, frame) = unsafe { (TENSORS.take(), FILE.take(), PIXELS.take()) };
     let mut wrong = 0;
     for (name, bytes) in VECTORS {
         for mode in MODES {
@@ -61,7 +61,7 @@ fn run(set: &'static Kernels) -> bool {
     }
     for (name, bytes) in VECTORS {
         let Some(line) = expected(EXPECTED, name, "damaged") else { continue };
-        let found = damage(bytes, Memory { file, arena, frame }, set);
+        let found = damage(bytes, damage::Memory { file, arena, frame }, set);
         if !is(line, &found) {
             say!("{}: damaged {name}: {found}, expected {line}", set.name);
             wrong += 1;

@@ -7,7 +7,7 @@
 use board::serial::{Pin, Serial};
 use board::ticks;
 use quiescent::{Engine, kernels};
-use quiescent_boards::{Aligned, host, say};
+use quiescent_boards::{Memory, host, say};
 use quiescent_mlperf_tiny::network::{Artifact, Benchmark, Room};
 use quiescent_mlperf_tiny::protocol::{Board, Dut};
 
@@ -22,9 +22,9 @@ const CODES: usize = if baked::INPUT_CODES { VALUES } else { 0 };
 const REALS: usize = VALUES - CODES;
 const ENERGY: bool = cfg!(feature = "energy");
 
-static mut ARENA: Aligned<[u8; baked::ARENA_BYTES]> = Aligned([0; baked::ARENA_BYTES]);
-static mut ROOM: ([u8; CODES], [f32; REALS]) = ([0; CODES], [0.0; REALS]);
-static mut BUFFER: [u8; CODES + 4 * REALS] = [0; CODES + 4 * REALS];
+static ARENA: Memory<[u8; baked::ARENA_BYTES]> = Memory::new([0; baked::ARENA_BYTES]);
+static ROOM: Memory<([u8; CODES], [f32; REALS])> = Memory::new(([0; CODES], [0.0; REALS]));
+static BUFFER: Memory<[u8; CODES + 4 * REALS]> = Memory::new([0; CODES + 4 * REALS]);
 
 struct Line {
     serial: Serial,
@@ -53,7 +53,7 @@ impl Board for Line {
 extern "C" fn main() -> ! {
     ticks::start();
     // SAFETY: this function alone uses them, and never returns.
-    let (arena, (codes, reals), buffer) = unsafe { (&mut (*&raw mut ARENA).0, &mut *&raw mut ROOM, &mut *&raw mut BUFFER) };
+    let (arena, (codes, reals), buffer) = unsafe { (ARENA.take(), ROOM.take(), BUFFER.take()) };
     let engine = match Engine::load(baked::ARTIFACT, arena, kernels::best()) {
         Ok(engine) => engine,
         Err(e) => {

@@ -6,7 +6,7 @@
 use board::{BOARD, ticks};
 use quiescent::kernels::{self, Kernels};
 use quiescent::{Engine, Frame, Mode, Outputs};
-use quiescent_boards::{Aligned, host, say, stack};
+use quiescent_boards::{Memory, host, say, stack};
 
 /// Made by `quiescent bake MODEL.qsc -o DIR --input CLIP`; `QUIESCENT_BAKED` is DIR/NAME.
 mod baked {
@@ -14,9 +14,10 @@ mod baked {
 }
 
 const INPUT: usize = baked::INPUT[0] * baked::INPUT[1] * baked::INPUT[2];
+const VALUES_LEN: usize = if baked::INPUT_CODES { 0 } else { INPUT };
 
-static mut ARENA: Aligned<[u8; baked::ARENA_BYTES]> = Aligned([0; baked::ARENA_BYTES]);
-static mut VALUES: [f32; if baked::INPUT_CODES { 0 } else { INPUT }] = [0.0; if baked::INPUT_CODES { 0 } else { INPUT }];
+static ARENA: Memory<[u8; baked::ARENA_BYTES]> = Memory::new([0; baked::ARENA_BYTES]);
+static VALUES: Memory<[f32; VALUES_LEN]> = Memory::new([0.0; VALUES_LEN]);
 
 #[unsafe(no_mangle)]
 extern "C" fn main() -> ! {
@@ -36,8 +37,8 @@ fn run(set: &'static Kernels, mode: Mode, expected: &[u8]) -> bool {
         Mode::Dense => "dense",
         Mode::Gated { .. } => "gated",
     };
-    // SAFETY: one thread, one engine at a time.
-    let (arena, values) = unsafe { (&mut (*&raw mut ARENA).0, &mut *&raw mut VALUES) };
+    // SAFETY: this function alone uses them, and runs once at a time.
+    let (arena, values) = unsafe { (ARENA.take(), VALUES.take()) };
     let (checking, engine) = ticks::instructions(|| Engine::load(baked::ARTIFACT, arena, set));
     let mut engine = match engine {
         Ok(engine) => engine,
