@@ -9,6 +9,7 @@ pub mod artifact;
 #[cfg(feature = "import")]
 pub mod calibrate;
 pub mod clip;
+pub mod clock;
 #[cfg(feature = "import")]
 pub mod convert;
 #[cfg(feature = "import")]
@@ -28,6 +29,7 @@ pub mod overlay;
 #[cfg(feature = "import")]
 pub mod passes;
 pub mod task;
+pub mod tune;
 
 /// The README's example compiles.
 #[cfg(doctest)]

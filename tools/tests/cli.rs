@@ -184,7 +184,7 @@ fn profile_accounts_for_every_frame() {
     let dir = tempfile::tempdir().unwrap();
     let trace = dir.path().join("trace.json").display().to_string();
     let flags = ["--input", &clip, "--frames", "9", "--warmup", "1"];
-    let profile = json(&[&["profile", &qsc, "--trace", &trace], &flags[..]].concat());
+    let profile = json(&[&["profile", &qsc, "--no-pause", "--trace", &trace], &flags[..]].concat());
     let bench = json(&[&["bench", &qsc, "--no-pause"], &flags[..]].concat());
     let rows = profile["rows"].as_array().unwrap();
     for mode in ["dense", "gated"] {
@@ -251,6 +251,35 @@ fn a_budget_bounds_gated_frames() {
     let bound = json(&["run", &qsc, "--input", &clip, "--frames", "40", "--budget-macs", "3000000"]);
     assert!(bound["macs_done_mean"].as_f64().unwrap() < free["macs_done_mean"].as_f64().unwrap());
     assert!(bound["macs_done_mean"].as_f64().unwrap() <= 3_000_000.0);
+}
+
+/// Times are measured once, kept in the cache, and bound frames.
+#[test]
+fn tune_keeps_times_for_budgets() {
+    let (qsc, clip) = (in_folder("patrol.qsc"), patrol("evaluation.y4m"));
+    let cache = tempfile::tempdir().unwrap();
+    let run = |args: &[&str]| {
+        let mut command = Command::new(env!("CARGO_BIN_EXE_quiescent"));
+        let out = command.args(args).arg("--json").env("XDG_CACHE_HOME", cache.path()).output().unwrap();
+        assert!(out.status.success(), "{args:?}: {}", text(&out.stderr));
+        serde_json::from_slice::<Value>(&out.stdout).unwrap()
+    };
+    let tuned = run(&["tune", &qsc]);
+    let file = tuned["file"].as_str().unwrap();
+    let kept = std::fs::read(file).unwrap();
+    let dense_ms = tuned["dense_ns"].as_f64().unwrap() / 1e6;
+    assert!(dense_ms > tuned["frame_ns"].as_f64().unwrap() / 1e6, "{tuned}");
+    let flags = ["bench", &qsc, "--input", &clip, "--frames", "30", "--budget-ms", &format!("{}", dense_ms / 4.0)];
+    let (free, bound) = (run(&flags[..6]), run(&flags));
+    assert!(bound["macs_done_mean"].as_f64().unwrap() < free["macs_done_mean"].as_f64().unwrap(), "{bound}");
+    assert!(bound["over_budget"].is_u64() && free["over_budget"].is_null(), "{bound}");
+    assert_eq!(std::fs::read(file).unwrap(), kept, "not measured again");
+    // A file that is no such thing is no obstacle.
+    std::fs::write(file, "{}").unwrap();
+    run(&flags);
+    assert!(std::fs::read(file).unwrap().len() > 100);
+    fails(&["bench", &qsc, "--input", &clip, "--budget-ms", "0.0000001"], &["--budget-ms", "comparing"]);
+    fails(&["run", &qsc, "--input", &clip, "--budget-ms", "1", "--budget-macs", "5"], &["--budget-ms", "--budget-macs"]);
 }
 
 #[test]

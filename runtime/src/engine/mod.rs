@@ -11,6 +11,7 @@ mod elementwise;
 mod moves;
 mod ops;
 mod output;
+mod price;
 mod room;
 mod run;
 mod spread;
@@ -20,6 +21,7 @@ mod whole;
 
 pub use audit::Audit;
 pub use output::{Output, Outputs};
+pub use price::{StepTime, Times, TimesError};
 pub use stats::{Stats, StepStats, Work};
 
 use core::fmt;
@@ -110,6 +112,9 @@ impl fmt::Display for StepError {
 
 impl core::error::Error for StepError {}
 
+/// Step and end of the raise of the input's thresholds under a budget.
+const RAISE: (f32, f32) = (1.5, 64.0);
+
 /// An artifact in execution. Holds no memory of its own: tensors, masks and counters live in the arena.
 pub struct Engine<'a> {
     model: Model<'a>,
@@ -117,7 +122,9 @@ pub struct Engine<'a> {
     layout: Layout,
     kernels: &'a Kernels,
     mode: Mode,
-    /// Most multiply-accumulates of a gated frame.
+    /// What work is weighed by, instead of multiply-accumulates.
+    times: Option<Times<'a>>,
+    /// Most a gated frame may cost.
     budget: Option<u64>,
     /// Gating may pause.
     adaptive: bool,
@@ -126,8 +133,10 @@ pub struct Engine<'a> {
     /// Largest scale a held row has been judged with since the last dense frame.
     loosest: f32,
     stats: Stats,
-    /// Multiply-accumulates a marked input pixel has cost lately.
-    macs_per_pixel: f32,
+    /// What a marked input pixel has cost lately.
+    cost_per_pixel: f32,
+    /// Factor of the input's thresholds while the budget is short.
+    raise: f32,
     ledger: whole::Ledger,
     /// Told after each piece of work.
     observer: Option<&'a dyn Fn(Work)>,
@@ -158,12 +167,14 @@ impl<'a> Engine<'a> {
             layout,
             kernels,
             mode: Mode::Gated { scale: 1.0 },
+            times: None,
             budget: None,
             adaptive: false,
             warm: false,
             loosest: 0.0,
             stats: Stats::default(),
-            macs_per_pixel: 0.0,
+            cost_per_pixel: 0.0,
+            raise: 1.0,
             ledger: Default::default(),
             observer: None,
         };
@@ -175,7 +186,8 @@ impl<'a> Engine<'a> {
     pub fn reset(&mut self) {
         self.warm = false;
         self.stats = Stats::default();
-        self.macs_per_pixel = 0.0;
+        self.cost_per_pixel = 0.0;
+        self.raise = 1.0;
         self.ledger = Default::default();
         for i in 0..self.model.tensors.len() {
             self.mask(i).fill(0);
@@ -191,10 +203,12 @@ impl<'a> Engine<'a> {
         self.mode = mode;
     }
 
-    /// Bounds the multiply-accumulates of every gated frame: the largest changes are computed first, the rest stays marked for the
-    /// next frame. Frames that cannot be gated (the first, `reset`, dense mode) are not bounded.
-    pub fn set_budget(&mut self, macs: Option<u64>) {
-        self.budget = macs;
+    /// Bounds the multiply-accumulates of every gated frame, or its predicted picoseconds where it has [`Times`]: the largest changes
+    /// are computed first, the rest stays marked for the next frame. Frames that cannot be gated (the first, `reset`, dense mode) are
+    /// not bounded.
+    pub fn set_budget(&mut self, most: Option<u64>) {
+        self.budget = most;
+        self.raise = 1.0;
     }
 
     /// Lets gating pause while it does not pay: under a moving camera frames then run densely, but for a few that are gated to see
@@ -230,19 +244,20 @@ impl<'a> Engine<'a> {
         } else {
             self.input().take(&frame, self.mask(self.input_index()), self.input_grid());
             self.done(Work::Input);
+            self.stats.cost = self.price_of_frame();
             for segment in self.model.segments {
                 if self.hopeless() {
                     // Gating would only add to the cost of the rest.
                     self.run_dense(segment.first as usize);
                     break;
                 }
-                let before = self.stats.macs;
+                let before = self.stats.cost;
                 let active = self.candidates(segment);
                 self.done(Work::Marks);
                 if active {
                     self.run_gated(segment);
                 }
-                self.book(segment, self.stats.macs - before);
+                self.book(segment, self.stats.cost - before);
             }
         }
         self.settle(whole);
@@ -259,26 +274,24 @@ impl<'a> Engine<'a> {
         let (gate, index) = (self.model.header.input_gate, self.input_index());
         let (marked, strong) = (self.mask(index), self.pending(index));
         let rows = self.input_grid().h * self.input_grid().w;
-        let mut raise = 1.0;
-        loop {
-            self.input().detect(frame, &gate, scale * raise, marked, strong, self.scratch());
-            let changed = mask::count(marked);
-            self.stats.pixels = changed as u32;
-            let fits = self.budget.is_none_or(|b| changed as f32 * self.macs_per_pixel <= b as f32);
-            if fits || raise > 64.0 {
-                strong.fill(0);
-                let gated = self.budget.is_some() || !self.is_cut(frame, changed as f32 / rows as f32);
-                self.loosest = self.loosest.max(scale);
-                return gated;
+        self.input().detect(frame, &gate, scale * self.raise, marked, strong, self.scratch());
+        let mut changed = mask::count(marked);
+        if let Some(budget) = self.budget {
+            let most = budget.saturating_sub(self.price_of_frame()) as f32;
+            let cost = changed as f32 * self.cost_per_pixel;
+            if cost > most && scale > 0.0 && self.raise < RAISE.1 {
+                // Larger changes first; what is left out is found again in a later frame. Comparing takes time too: twice at most.
+                self.raise *= RAISE.0;
+                self.input().detect(frame, &gate, scale * self.raise, marked, strong, self.scratch());
+                changed = mask::count(marked);
+            } else if cost * RAISE.0 < most {
+                self.raise = (self.raise / RAISE.0).max(1.0);
             }
-            // Larger changes first; what is left out is found again in the next frame.
-            raise *= 1.5;
         }
-    }
-
-    fn dense_cost(&self, segment: &Segment) -> u64 {
-        let steps = &self.model.steps[segment.first as usize..segment.end as usize];
-        steps.iter().map(|s| self.model.tensors[s.output as usize].rows() as u64 * s.macs as u64).sum()
+        self.stats.pixels = changed as u32;
+        strong.fill(0);
+        self.loosest = self.loosest.max(scale);
+        self.budget.is_some() || !self.is_cut(frame, changed as f32 / rows as f32)
     }
 
     /// Marks the rows each tensor of the segment may have to recompute; `false` if there are none.

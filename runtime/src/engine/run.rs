@@ -1,5 +1,7 @@
 //! Executes one step over its active rows.
 
+use core::ops::Range;
+
 use super::band::Part;
 use super::conv::Prepared;
 use super::ops::{Target, address, offsets, row_bytes};
@@ -47,7 +49,7 @@ impl<'a> Engine<'a> {
     pub(super) fn run_gated(&mut self, segment: &Segment) {
         let steps = segment.first as usize..segment.end as usize;
         if let Some(budget) = self.budget {
-            self.fit(&self.model.steps[steps.clone()], budget.saturating_sub(self.stats.macs));
+            self.fit(steps.clone(), budget.saturating_sub(self.stats.cost));
         }
         if segment.band > 0 {
             let rows = steps.clone().map(|i| mask::count(self.mask(self.model.steps[i].output as usize)));
@@ -86,6 +88,7 @@ impl<'a> Engine<'a> {
             return;
         }
         self.stats.macs += rows as u64 * step.macs as u64;
+        self.stats.cost += self.price(i, rows);
         if let Some(counter) = self.counters().get_mut(i) {
             *counter = rows as u32;
         }
@@ -185,14 +188,16 @@ impl<'a> Engine<'a> {
         any
     }
 
-    /// Puts off rows of the segment's held outputs until what is left costs at most `macs`.
-    fn fit(&self, steps: &[Step], macs: u64) {
+    /// Puts off rows of the segment's held outputs until what is left costs at most `most`.
+    fn fit(&self, range: Range<usize>, most: u64) {
+        let steps = &self.model.steps[range.clone()];
         let cost = || -> u64 {
-            steps.iter().map(|s| mask::count(self.mask(s.output as usize)) as u64 * s.macs as u64).sum()
+            let marked = |i: usize| mask::count(self.mask(self.model.steps[i].output as usize));
+            range.clone().map(|i| self.price(i, marked(i))).sum()
         };
         let mut left = cost();
-        while left > macs {
-            let share = macs as f32 / left as f32;
+        while left > most {
+            let share = most as f32 / left as f32;
             let mut moved = false;
             for step in steps {
                 let out = step.output as usize;
@@ -217,8 +222,9 @@ impl<'a> Engine<'a> {
     /// Follows the cost of a marked input pixel, for the budget.
     fn learn(&mut self) {
         if self.budget.is_some() && self.stats.pixels > 0 {
-            let cost = self.stats.macs as f32 / self.stats.pixels as f32;
-            self.macs_per_pixel = if self.macs_per_pixel > 0.0 { 0.9 * self.macs_per_pixel + 0.1 * cost } else { cost };
+            let cost = self.stats.cost.saturating_sub(self.price_of_frame()) as f32 / self.stats.pixels as f32;
+            let before = self.cost_per_pixel;
+            self.cost_per_pixel = if before > 0.0 { 0.9 * before + 0.1 * cost } else { cost };
         }
     }
 

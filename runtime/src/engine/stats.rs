@@ -9,6 +9,8 @@ pub struct Stats {
     pub frames: u64,
     /// Multiply-accumulates done.
     pub macs: u64,
+    /// What gating weighs work by: multiply-accumulates, or predicted picoseconds with [`Times`](super::Times).
+    pub cost: u64,
     /// Input pixels marked as changed (0 in a dense frame).
     pub pixels: u32,
     /// The frame was computed whole, or so much of its first part that the rest was.

@@ -32,7 +32,7 @@ const DEAR: u32 = 3;
 /// Shortest and longest pause, in frames.
 const PAUSE: (u32, u32) = (2, 32);
 
-/// Work of the frame so far and since the last dense frame, in multiply-accumulates.
+/// Work of the frame so far, as weighed, and since the last dense frame, in multiply-accumulates.
 #[derive(Clone, Copy, Debug, Default)]
 pub(super) struct Ledger {
     /// What the segments passed so far would have cost densely.
@@ -59,12 +59,12 @@ impl Engine<'_> {
 
     /// Whether almost everything so far had to be recomputed: a scene cut, a moving camera.
     pub(super) fn hopeless(&self) -> bool {
-        let total = self.model.header.cost.macs.get();
+        let total = self.price_of_dense();
         let Ledger { possible, behind, behind_done, .. } = self.ledger;
         let nearly = |done: u64, of: u64| done as f32 > HOPELESS * of as f32;
         self.budget.is_none()
             && possible > total / 8
-            && nearly(self.stats.macs, possible)
+            && nearly(self.stats.cost, possible)
             && behind > total / 32
             && nearly(behind_done, behind)
     }
@@ -87,7 +87,7 @@ impl Engine<'_> {
     pub(super) fn book(&mut self, segment: &Segment, done: u64) {
         let steps = &self.model.steps[segment.first as usize..segment.end as usize];
         let input = self.model.header.input as u32;
-        let cost = self.dense_cost(segment);
+        let cost = self.price_of_all(segment.first as usize..segment.end as usize);
         self.ledger.possible += cost;
         if !steps.iter().any(|s| s.inputs[..s.inputs_len as usize].contains(&input)) {
             self.ledger.behind += cost;
@@ -97,18 +97,19 @@ impl Engine<'_> {
 
     /// Closes the books of a frame; `whole`: it was not gated to begin with.
     pub(super) fn settle(&mut self, whole: bool) {
+        // Predicted time says itself what pays.
+        let even = if self.times.is_some() { 1.0 } else { BREAK_EVEN };
+        let dear = self.stats.cost as f32 > even * self.price_of_dense() as f32;
         let ledger = &mut self.ledger;
         ledger.left = ledger.left.saturating_sub(1);
         (ledger.possible, ledger.behind, ledger.behind_done) = (0, 0, 0);
-        if self.stats.macs as f32 > BREAK_EVEN * self.model.header.cost.macs.get() as f32 {
-            if !whole {
-                ledger.dear = ledger.dear.saturating_add(1);
-                if ledger.dear >= DEAR {
-                    ledger.pause = (2 * ledger.pause).clamp(PAUSE.0, PAUSE.1);
-                    ledger.left = ledger.pause;
-                }
+        if !whole && dear {
+            ledger.dear = ledger.dear.saturating_add(1);
+            if ledger.dear >= DEAR {
+                ledger.pause = (2 * ledger.pause).clamp(PAUSE.0, PAUSE.1);
+                ledger.left = ledger.pause;
             }
-        } else {
+        } else if !whole {
             (ledger.dear, ledger.pause, ledger.left) = (0, 0, 0);
         }
         if self.stats.dense {

@@ -13,7 +13,7 @@
 
 use anyhow::Result;
 use quiescent::Mode;
-use quiescent::format::{Dtype, Tensor};
+use quiescent::format::{Dtype, Model};
 use quiescent::kernels::Kernels;
 
 use super::{Artifact, InputKind, read_outputs, step};
@@ -25,23 +25,12 @@ pub const FRAMES: u32 = 4;
 impl Artifact {
     /// Checksums of the self-test by one kernel set.
     pub fn golden(&self, kernels: &Kernels) -> Result<Vec<u32>> {
-        let model = self.model();
-        let tensor = &model.tensors[model.header.input as usize];
-        let quant = (tensor.dtype() == Dtype::U8).then(|| {
-            let n = tensor.quant_len as usize;
-            (model.array::<f32>(tensor.scale, n).unwrap_or(&[]), model.array::<u8>(tensor.zero, n).unwrap_or(&[]))
-        });
         let mut arena = self.arena();
         let mut engine = self.engine(&mut arena, kernels)?;
         engine.set_mode(Mode::Dense);
         let mut sums = Vec::new();
         for n in 0..FRAMES {
-            let codes = frame(tensor, n);
-            let input = match self.meta.input.kind {
-                InputKind::Pixels => Input::Pixels(codes),
-                InputKind::Values => Input::Values(values(&codes, tensor.c as usize, quant)),
-            };
-            step(&mut engine, &input)?;
+            step(&mut engine, &self.made_up(&made_up_codes(&self.model(), n)))?;
             let mut crc = !0;
             for output in read_outputs(&engine.outputs()) {
                 for v in output.data {
@@ -52,9 +41,25 @@ impl Artifact {
         }
         Ok(sums)
     }
+
+    /// Codes as a frame of the model's input.
+    pub fn made_up(&self, codes: &[u8]) -> Input {
+        let model = self.model();
+        let tensor = &model.tensors[model.header.input as usize];
+        let quant = (tensor.dtype() == Dtype::U8).then(|| {
+            let n = tensor.quant_len as usize;
+            (model.array::<f32>(tensor.scale, n).unwrap_or(&[]), model.array::<u8>(tensor.zero, n).unwrap_or(&[]))
+        });
+        match self.meta.input.kind {
+            InputKind::Pixels => Input::Pixels(codes.to_vec()),
+            InputKind::Values => Input::Values(values(codes, tensor.c as usize, quant)),
+        }
+    }
 }
 
-fn frame(tensor: &Tensor, n: u32) -> Vec<u8> {
+/// Codes of frame `n`.
+pub fn made_up_codes(model: &Model, n: u32) -> Vec<u8> {
+    let tensor = &model.tensors[model.header.input as usize];
     let mut x = 0x5143_0000u32.wrapping_add(n);
     let next = || {
         x = x.wrapping_mul(1664525).wrapping_add(1013904223);

@@ -3,6 +3,7 @@
 mod golden;
 mod meta;
 
+pub use golden::made_up_codes;
 pub use meta::{FitSpec, InputKind, InputSpec, Meta, Norm, StepInfo};
 
 use std::fs::File;

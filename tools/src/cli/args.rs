@@ -4,11 +4,14 @@ use std::path::{Path, PathBuf};
 
 use anyhow::{Context, Result, bail};
 use quiescent::kernels::{self, Kernels};
+use quiescent::{Engine, Mode};
 use quiescent_tools::artifact::{Artifact, InputSpec};
 use quiescent_tools::clip::{self, Noise};
 use quiescent_tools::feed::{Feed, Input};
 use quiescent_tools::task::Task;
+use quiescent_tools::tune::{self, Tuned};
 
+use super::measure::machine;
 use super::talk::Talk;
 
 /// Which frames.
@@ -65,6 +68,60 @@ impl KernelArgs {
             true => bail!("--kernels {name}: this processor cannot run them; available here: {here}"),
             false => bail!("--kernels {name}: there is no such set; available here: {here}"),
         }
+    }
+}
+
+/// How frames are gated.
+#[derive(clap::Args, Clone, Debug)]
+pub struct GateArgs {
+    /// Factor of all gate thresholds: 0 exact, 1 as calibrated
+    #[arg(long, value_name = "S", default_value = "1", allow_negative_numbers = true, value_parser = not_negative)]
+    pub gate_scale: f32,
+    /// Gates every frame, also while gating does not pay
+    #[arg(long)]
+    pub no_pause: bool,
+    /// Most multiply-accumulates of a gated frame; what is left over waits for the next one
+    #[arg(long, value_name = "N", conflicts_with_all = ["budget_ms", "by_time"])]
+    pub budget_macs: Option<u64>,
+    /// Longest predicted time of a gated frame, by the times of `tune`; what is left over waits for the next one
+    #[arg(long, value_name = "MS", value_parser = positive)]
+    pub budget_ms: Option<f32>,
+    /// Lets the times of `tune`, not multiply-accumulates, decide when gating pays
+    #[arg(long)]
+    pub by_time: bool,
+}
+
+impl Default for GateArgs {
+    /// What the flags are when left out.
+    fn default() -> Self {
+        Self { gate_scale: 1.0, no_pause: false, budget_macs: None, budget_ms: None, by_time: false }
+    }
+}
+
+impl GateArgs {
+    /// The machine's times where they are asked for: those kept, else measured now.
+    pub fn tuned(&self, artifact: &Artifact, kernels: &'static Kernels, talk: &Talk) -> Result<Option<Tuned>> {
+        if self.budget_ms.is_none() && !self.by_time {
+            return Ok(None);
+        }
+        let bar = talk.stage("measuring steps");
+        let (tuned, _) = Tuned::get(artifact, kernels, &machine())?;
+        bar.finish_and_clear();
+        if let Some(ms) = self.budget_ms.filter(|ms| 1e6 * ms < tuned.frame_ns as f32) {
+            bail!("--budget-ms {ms}: comparing a frame alone takes {:.3} ms here", tuned.frame_ns as f64 / 1e6);
+        }
+        Ok(Some(tuned))
+    }
+
+    /// The mode and limits of an engine.
+    pub fn apply<'a>(&self, engine: &mut Engine<'a>, tuned: Option<&'a Tuned>) -> Result<()> {
+        engine.set_mode(Mode::Gated { scale: self.gate_scale });
+        engine.set_adaptive(!self.no_pause);
+        if let Some(tuned) = tuned {
+            tune::apply(engine, tuned)?;
+        }
+        engine.set_budget(self.budget_macs.or(self.budget_ms.map(|ms| (ms as f64 * 1e9) as u64)));
+        Ok(())
     }
 }
 

@@ -12,7 +12,7 @@ use quiescent::kernels::Kernels;
 use quiescent_tools::artifact::{self, Artifact};
 use quiescent_tools::feed::Input;
 
-use super::args::{self, KernelArgs};
+use super::args::{self, GateArgs, KernelArgs};
 use super::measure::{Meter, RunStats, timed};
 use super::talk::Talk;
 
@@ -33,12 +33,8 @@ pub struct Args {
     /// Adds Gaussian noise of this sigma, in 8-bit steps, to every picture
     #[arg(long, value_name = "SIGMA", allow_negative_numbers = true, value_parser = args::not_negative)]
     noise: Option<f32>,
-    /// Factor of all gate thresholds: 0 exact, 1 as calibrated
-    #[arg(long, value_name = "S", default_value = "1", allow_negative_numbers = true, value_parser = args::not_negative)]
-    gate_scale: f32,
-    /// Gates every frame, also while gating does not pay
-    #[arg(long)]
-    no_pause: bool,
+    #[command(flatten)]
+    gating: GateArgs,
     #[command(flatten)]
     kernels: KernelArgs,
 }
@@ -48,8 +44,8 @@ pub fn main(a: &Args, talk: &Talk) -> Result<()> {
     let clip = args::ClipArgs { input: a.input.clone(), frames: Some(a.frames), noise: a.noise };
     let frames = clip.load(&artifact.meta.input, talk)?;
     let kernels = a.kernels.select()?;
-    let meter = interleave(&artifact, &frames, kernels, a.gate_scale, !a.no_pause, a.warmup, talk)?.0;
-    let mut stats = meter.finish(&artifact, &a.model.display().to_string(), &a.input, kernels.name, Some(a.gate_scale));
+    let meter = interleave(&artifact, &frames, kernels, &a.gating, a.warmup, talk)?.0;
+    let mut stats = meter.finish(&artifact, &a.model.display().to_string(), &a.input, kernels.name, Some(&a.gating));
     stats.ms_load = Some(load(&a.model, kernels)?);
     talk.result(&stats, || text(&stats))
 }
@@ -69,15 +65,14 @@ fn load(file: &Path, kernels: &'static Kernels) -> Result<f64> {
 
 /// The measurement; also the meter of a whole pass, for shares.
 pub fn interleave(
-    artifact: &Artifact, frames: &[Input], kernels: &'static Kernels, scale: f32, adaptive: bool, warmup: usize,
-    talk: &Talk,
+    artifact: &Artifact, frames: &[Input], kernels: &'static Kernels, gating: &GateArgs, warmup: usize, talk: &Talk,
 ) -> Result<(Meter, Vec<f64>)> {
+    let tuned = gating.tuned(artifact, kernels, talk)?;
     let (mut dense_arena, mut gated_arena) = (artifact.arena(), artifact.arena());
     let mut dense = artifact.engine(&mut dense_arena, kernels)?;
     let mut gated = artifact.engine(&mut gated_arena, kernels)?;
     dense.set_mode(Mode::Dense);
-    gated.set_mode(Mode::Gated { scale });
-    gated.set_adaptive(adaptive);
+    gating.apply(&mut gated, tuned.as_ref())?;
     for frame in frames.iter().take(warmup) {
         artifact::step(&mut dense, frame)?;
         artifact::step(&mut gated, frame)?;

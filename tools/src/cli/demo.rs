@@ -14,7 +14,7 @@ use quiescent_tools::task::{Labels, Task};
 use serde::Serialize;
 use serde_json::json;
 
-use super::args::{self, ClipArgs};
+use super::args::{self, ClipArgs, GateArgs};
 use super::bench::interleave;
 use super::convert::{Job, convert, host};
 use super::eval::{Evaluation, evaluate};
@@ -81,8 +81,9 @@ pub fn main(a: &Args, talk: &Talk) -> Result<()> {
     let source = Source::open(&onnx, &artifact)?;
     let evaluation = evaluate(&artifact, &qsc, source.start(None)?, &clip, &task, Some(&labels), Some(1.0), kernels, talk)?;
     let frames: Vec<Input> = clip.open(&artifact.meta.input)?.map(|f| f.map(|f| f.input)).collect::<Result<_>>()?;
-    let (meter, shares) = interleave(&artifact, &frames, kernels, 1.0, true, 20, talk)?;
-    let stats = meter.finish(&artifact, &qsc.display().to_string(), &clip.input, kernels.name, Some(1.0));
+    let gating = GateArgs::default();
+    let (meter, shares) = interleave(&artifact, &frames, kernels, &gating, 20, talk)?;
+    let stats = meter.finish(&artifact, &qsc.display().to_string(), &clip.input, kernels.name, Some(&gating));
     let pictures = path("pictures");
     draw(&artifact, &pictures, task, clip.open(&artifact.meta.input)?, talk)?;
     let layers = artifact.meta.steps.iter().zip(shares).map(|(s, recomputed)| LayerShare {

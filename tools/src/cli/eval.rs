@@ -13,7 +13,7 @@ use quiescent_tools::clip::FitMap;
 use quiescent_tools::task::{Agreement, Detection, Kind, Labels, Summary, Task, ap50};
 use serde::Serialize;
 
-use super::args::{self, ClipArgs, KernelArgs};
+use super::args::{self, ClipArgs, GateArgs, KernelArgs};
 use super::measure::{Meter, RunStats, timed};
 use super::reference::{Reference, Relative, Source};
 use super::talk::{Talk, count, percent};
@@ -129,7 +129,8 @@ pub fn evaluate(
         bar.inc(1);
     }
     bar.finish_and_clear();
-    let stats = meter.finish(artifact, &file.display().to_string(), &clip.input, kernels.name, scale);
+    let gating = scale.map(|gate_scale| GateArgs { gate_scale, ..Default::default() });
+    let stats = meter.finish(artifact, &file.display().to_string(), &clip.input, kernels.name, gating.as_ref());
     let ap50_float = labels.map(|l| ap50(&by_float.found, l)).transpose().context("--labels")?;
     Ok(Evaluation {
         stats,

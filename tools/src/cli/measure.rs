@@ -8,6 +8,7 @@ use quiescent::{Engine, Stats};
 use quiescent_tools::artifact::Artifact;
 use serde::Serialize;
 
+use super::args::GateArgs;
 use super::talk::{bytes, count, percent};
 
 /// Milliseconds of steps.
@@ -21,6 +22,11 @@ impl Times {
 
     pub fn mean(&self) -> Option<f64> {
         (!self.0.is_empty()).then(|| self.0.iter().sum::<f64>() / self.0.len() as f64)
+    }
+
+    /// Times longer than `ms`.
+    pub fn above(&self, ms: f64) -> usize {
+        self.0.iter().filter(|t| **t > ms).count()
     }
 
     /// `p` from 0 to 1; 1 is the worst.
@@ -62,6 +68,9 @@ pub struct RunStats {
     pub pixel_fraction: f64,
     /// Frames after the first that were computed whole (scene cuts).
     pub whole_frames: usize,
+    /// Longest predicted time of a gated frame, and the frames that took longer.
+    pub budget_ms: Option<f32>,
+    pub over_budget: Option<usize>,
     /// From the file's name to an engine that takes frames, the file in the system's cache.
     pub ms_load: Option<f64>,
     pub ms_first: Option<f64>,
@@ -119,8 +128,10 @@ impl Meter {
         (0..model.steps.len()).map(|i| self.rows.get(i).copied().unwrap_or(0) as f64 / frames / of(i)).collect()
     }
 
-    /// `scale` is `None` for a dense run, whose times are the dense ones.
-    pub fn finish(mut self, artifact: &Artifact, file: &str, clip: &str, kernels: &str, scale: Option<f32>) -> RunStats {
+    /// `gating` is `None` for a dense run, whose times are the dense ones.
+    pub fn finish(mut self, artifact: &Artifact, file: &str, clip: &str, kernels: &str, gating: Option<&GateArgs>) -> RunStats {
+        let scale = gating.map(|g| g.gate_scale);
+        let budget_ms = gating.and_then(|g| g.budget_ms);
         let header = artifact.header();
         let dense = header.cost.macs.get();
         let later = self.frames.saturating_sub(1);
@@ -146,6 +157,8 @@ impl Meter {
             mac_fraction,
             pixel_fraction: if scale.is_none() { 1.0 } else { pixels },
             whole_frames: self.whole,
+            budget_ms,
+            over_budget: budget_ms.map(|ms| self.gated.above(ms.into())),
             ms_load: None,
             ms_first: self.first,
             ms_gated_mean: self.gated.mean(),
@@ -203,6 +216,9 @@ impl RunStats {
                 let cells: String = row.iter().map(|v| format!(" {:8.3}", v.unwrap_or(f64::NAN))).collect();
                 t += &format!("  {name:9}{cells}\n");
             }
+        }
+        if let (Some(budget), Some(over)) = (self.budget_ms, self.over_budget) {
+            t += &format!("budget     {budget} ms a gated frame: {over} of {} frames took longer\n", self.frames.saturating_sub(1));
         }
         if let Some(first) = self.ms_first {
             t += &format!("  first    {first:8.3}\n");

@@ -5,6 +5,7 @@
 //! run       artifact over a clip -> outputs, pictures         eval      agreement with the float model
 //! bench     dense and gated, frame by frame -> times          demo      all of it on the shipped model
 //! profile   where a frame's time goes, step by step          bake      artifact -> source code for firmware
+//! tune      what each step takes on this machine, kept for budgets in milliseconds
 //! ```
 //!
 //! Built without the feature `import`, for a board, it has no `convert` and no `demo`, and `eval` takes dumped references only.
@@ -30,6 +31,7 @@ mod profile;
 mod reference;
 mod run;
 mod talk;
+mod tune;
 
 use std::panic;
 use std::process::ExitCode;
@@ -59,6 +61,7 @@ enum Command {
     Eval(eval::Args),
     Bench(bench::Args),
     Profile(profile::Args),
+    Tune(tune::Args),
     Bake(bake::Args),
     #[cfg(feature = "import")]
     Demo(demo::Args),
@@ -85,6 +88,7 @@ fn dispatch(command: &Command, talk: &Talk) -> Result<()> {
         Command::Eval(a) => eval::main(a, talk),
         Command::Bench(a) => bench::main(a, talk),
         Command::Profile(a) => profile::main(a, talk),
+        Command::Tune(a) => tune::main(a, talk),
         Command::Bake(a) => bake::main(a, talk),
         #[cfg(feature = "import")]
         Command::Demo(a) => demo::main(a, talk),

@@ -6,7 +6,7 @@ use anyhow::{Context, Result, bail};
 use quiescent::Mode;
 use quiescent_tools::artifact::{self, Artifact};
 
-use super::args::{self, ClipArgs, KernelArgs};
+use super::args::{self, ClipArgs, GateArgs, KernelArgs};
 use super::dumps;
 use super::measure::{Meter, timed};
 use super::pictures::Pictures;
@@ -19,18 +19,11 @@ pub struct Args {
     model: PathBuf,
     #[command(flatten)]
     clip: ClipArgs,
-    /// Factor of all gate thresholds: 0 exact, 1 as calibrated
-    #[arg(long, value_name = "S", default_value = "1", allow_negative_numbers = true, value_parser = args::not_negative)]
-    gate_scale: f32,
-    /// Gates every frame, also while gating does not pay
-    #[arg(long)]
-    no_pause: bool,
     /// Computes every frame whole
-    #[arg(long, conflicts_with_all = ["gate_scale", "budget_macs"])]
+    #[arg(long, conflicts_with_all = ["gate_scale", "budget_macs", "budget_ms", "by_time"])]
     dense: bool,
-    /// Most multiply-accumulates of a gated frame; what is left over waits for the next one
-    #[arg(long, value_name = "N")]
-    budget_macs: Option<u64>,
+    #[command(flatten)]
+    gating: GateArgs,
     #[command(flatten)]
     kernels: KernelArgs,
     /// Writes every output of every frame to this folder, frame00000_<output>.npy, float32 in the ONNX shape
@@ -60,11 +53,13 @@ pub fn main(a: &Args, talk: &Talk) -> Result<()> {
         Some(dir) => Some(Pictures::new(dir, &artifact, task, feed.fit_map())?),
         None => None,
     };
+    let tuned = a.gating.tuned(&artifact, kernels, talk)?;
     let mut arena = artifact.arena();
     let mut engine = artifact.engine(&mut arena, kernels)?;
-    engine.set_mode(if a.dense { Mode::Dense } else { Mode::Gated { scale: a.gate_scale } });
-    engine.set_budget(a.budget_macs);
-    engine.set_adaptive(!a.no_pause);
+    match a.dense {
+        true => engine.set_mode(Mode::Dense),
+        false => a.gating.apply(&mut engine, tuned.as_ref())?,
+    }
     let bar = talk.frames("running", feed.frames());
     let mut meter = Meter::default();
     let mut last = None;
@@ -103,8 +98,8 @@ pub fn main(a: &Args, talk: &Talk) -> Result<()> {
             }
         }
     }
-    let scale = (!a.dense).then_some(a.gate_scale);
-    let stats = meter.finish(&artifact, &a.model.display().to_string(), &a.clip.input, kernels.name, scale);
+    let gating = (!a.dense).then_some(&a.gating);
+    let stats = meter.finish(&artifact, &a.model.display().to_string(), &a.clip.input, kernels.name, gating);
     talk.result(&stats, || {
         let mut t = stats.text();
         if !a.dense {

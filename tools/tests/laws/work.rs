@@ -1,5 +1,6 @@
 //! L4: what a frame may cost, and the budget.
 
+use quiescent::engine::{StepTime, Times, TimesError};
 use quiescent::{Engine, Mode, kernels};
 
 use crate::net::{self, set_thresholds};
@@ -223,5 +224,41 @@ fn gating_pauses_while_it_does_not_pay() {
             !engine.stats().dense && engine.stats().macs == 0
         });
         assert!(calm.is_some(), "{}: gating does not come back", case.name);
+    }
+}
+
+/// The same with times instead of multiply-accumulates: what a frame is predicted to take stays within the budget.
+#[test]
+fn budgets_hold_in_time() {
+    for case in graphs::all() {
+        let a = net::artifact(&case.graph, &plan(&case), holds()[0].1.clone());
+        let (mut m, mut n) = (a.arena(), a.arena());
+        let steps = vec![StepTime { fixed_ns: 700, row_ps: 9_000 }; a.model().steps.len()];
+        let times = Times { frame_ns: 2_000, dense_ns: 900_000, steps: &steps };
+        let mut engine = a.engine(&mut m, kernels::best()).unwrap();
+        let short = Times { steps: &steps[1..], ..times };
+        assert_eq!(engine.set_times(Some(short)), Err(TimesError { needed: steps.len(), given: steps.len() - 1 }));
+        engine.set_times(Some(times)).unwrap();
+        let mut dense = a.engine(&mut n, kernels::best()).unwrap();
+        dense.set_mode(Mode::Dense);
+        let budget = 400_000_000;
+        engine.set_budget(Some(budget));
+        let mut scene = Scene::new(53, case.shape());
+        step(&mut engine, scene.frame());
+        let mut worked = false;
+        for t in 0..30 {
+            scene.next();
+            step(&mut engine, scene.frame());
+            let stats = engine.stats();
+            assert!(!stats.dense && stats.cost <= budget, "{}, frame {t}: {} of {budget}", case.name, stats.cost);
+            worked |= stats.cost > 2_000_000;
+        }
+        assert!(worked, "{}", case.name);
+        step(&mut dense, scene.frame());
+        for _ in 0..400 {
+            step(&mut engine, scene.frame());
+        }
+        assert_eq!(engine.stats().cost, 2_000_000, "{}: still working", case.name);
+        assert_same(&engine, &dense, || case.name.clone());
     }
 }

@@ -4,7 +4,6 @@
 //! (`Engine::observe`). Rows are of the engines with clocks, frame times of those without, and the difference is stated as the
 //! clock's own cost. Dense figures are medians, gated ones means over the frames after the first.
 
-mod clock;
 mod peak;
 mod rows;
 mod text;
@@ -21,10 +20,10 @@ use quiescent_tools::artifact::{self, Artifact};
 use quiescent_tools::feed::Input;
 use serde::Serialize;
 
-use super::args::{self, ClipArgs, KernelArgs};
+use super::args::{self, ClipArgs, GateArgs, KernelArgs};
 use super::measure::{Meter, Times, machine, timed};
 use super::talk::Talk;
-use clock::{Clock, Piece};
+use quiescent_tools::clock::{Clock, Piece};
 use rows::{Row, Spent};
 use trace::Trace;
 
@@ -45,12 +44,8 @@ pub struct Args {
     /// Adds Gaussian noise of this sigma, in 8-bit steps, to every picture
     #[arg(long, value_name = "SIGMA", allow_negative_numbers = true, value_parser = args::not_negative)]
     noise: Option<f32>,
-    /// Factor of all gate thresholds: 0 exact, 1 as calibrated
-    #[arg(long, value_name = "S", default_value = "1", allow_negative_numbers = true, value_parser = args::not_negative)]
-    gate_scale: f32,
-    /// Lets gating pause while it does not pay, as `run` does
-    #[arg(long)]
-    pause: bool,
+    #[command(flatten)]
+    gating: GateArgs,
     #[command(flatten)]
     kernels: KernelArgs,
     /// Prints the N steps that take the most time, not all
@@ -108,14 +103,13 @@ struct Lane<'a> {
 impl<'a> Lane<'a> {
     fn new(
         artifact: &'a Artifact, arenas: &'a mut [quiescent::format::AlignedBytes; 2], kernels: &'static Kernels, observer: &'a dyn Fn(Work),
-        clock: &'a Clock, mode: Mode, adaptive: bool,
+        clock: &'a Clock, set: impl Fn(&mut Engine<'a>) -> Result<()>,
     ) -> Result<Self> {
         let [a, b] = arenas;
         let (mut watched, mut plain) = (artifact.engine(a, kernels)?, artifact.engine(b, kernels)?);
         watched.observe(Some(observer));
         for engine in [&mut watched, &mut plain] {
-            engine.set_mode(mode);
-            engine.set_adaptive(adaptive);
+            set(engine)?;
         }
         let (watched_ms, plain_ms) = (Times::default(), Times::default());
         Ok(Self { clock, watched, plain, spent: Spent::new(artifact.model().steps.len()), watched_ms, plain_ms })
@@ -161,10 +155,14 @@ pub fn main(a: &Args, talk: &Talk) -> Result<()> {
     let observers: [&dyn Fn(Work); 2] = [&|work| clocks[0].tick(work), &|work| clocks[1].tick(work)];
     let arenas = || [artifact.arena(), artifact.arena()];
     let (mut dense_arenas, mut gated_arenas) = (arenas(), arenas());
-    let modes = [Mode::Dense, Mode::Gated { scale: a.gate_scale }];
+    let tuned = a.gating.tuned(&artifact, kernels, talk)?;
+    let dense = |engine: &mut Engine| {
+        engine.set_mode(Mode::Dense);
+        Ok(())
+    };
     let mut lanes = [
-        Lane::new(&artifact, &mut dense_arenas, kernels, observers[0], &clocks[0], modes[0], false)?,
-        Lane::new(&artifact, &mut gated_arenas, kernels, observers[1], &clocks[1], modes[1], a.pause)?,
+        Lane::new(&artifact, &mut dense_arenas, kernels, observers[0], &clocks[0], dense)?,
+        Lane::new(&artifact, &mut gated_arenas, kernels, observers[1], &clocks[1], |engine| a.gating.apply(engine, tuned.as_ref()))?,
     ];
     for lane in &mut lanes {
         lane.warm(&frames[..a.warmup.min(frames.len())])?;
@@ -204,7 +202,7 @@ pub fn main(a: &Args, talk: &Talk) -> Result<()> {
     }
     bar.finish_and_clear();
     let shares = meter.shares(&artifact);
-    let stats = meter.finish(&artifact, &a.model.display().to_string(), &a.input, kernels.name, Some(a.gate_scale));
+    let stats = meter.finish(&artifact, &a.model.display().to_string(), &a.input, kernels.name, Some(&a.gating));
     let figure = |lane: &Lane, macs: f64, of: fn(&Times) -> Option<f64>| {
         let (ms, ms_with_clock) = (of(&lane.plain_ms).unwrap_or(f64::NAN), of(&lane.watched_ms).unwrap_or(f64::NAN));
         let gmacs = macs / ms / 1e6;
@@ -214,7 +212,7 @@ pub fn main(a: &Args, talk: &Talk) -> Result<()> {
     let gated = figure(&lanes[1], stats.macs_done_mean, Times::mean);
     let report = Report {
         frames: stats.frames,
-        gate_scale: a.gate_scale,
+        gate_scale: a.gating.gate_scale,
         kernels: kernels.name,
         machine: machine(),
         peak_gmacs: peak,

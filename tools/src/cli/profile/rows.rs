@@ -6,7 +6,7 @@ use quiescent::kernels::{Kernels, scalar};
 use quiescent_tools::artifact::Artifact;
 use serde::Serialize;
 
-use super::clock::Piece;
+use quiescent_tools::clock::Piece;
 use crate::cli::measure::Times;
 
 /// Microseconds of each kind of work, frame by frame: input, marks, rest, then the steps.

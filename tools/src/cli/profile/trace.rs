@@ -6,7 +6,7 @@ use anyhow::{Context, Result};
 use quiescent_tools::artifact::write_whole;
 use serde::Serialize;
 
-use super::clock::Piece;
+use quiescent_tools::clock::Piece;
 
 /// Events so far.
 #[derive(Default, Serialize)]
