@@ -1,9 +1,9 @@
-//! Random convolution tiles on every kernel set against the scalar one, byte for byte, gaps between results included.
+//! Random convolution tiles and changes of frames on every kernel set against the scalar one, byte for byte, gaps between results included.
 #![no_std]
 #![no_main]
 
 use board::BOARD;
-use quiescent::kernels::{self, ConvTile, Kernels, Residual, scalar};
+use quiescent::kernels::{self, ConvTile, DriftTile, Kernels, Residual, scalar};
 use quiescent_boards::{Aligned, host, say};
 
 const CASES: u64 = 600;
@@ -78,7 +78,7 @@ extern "C" fn main() -> ! {
     let mut good = true;
     for set in kernels::available().filter(|set| set.name != "scalar") {
         let same = (0..CASES).all(|seed| {
-            let same = case(set, seed);
+            let same = case(set, seed) && changes(set, seed);
             if !same {
                 say!("{BOARD}: {} differs from scalar in case {seed}", set.name);
             }
@@ -156,4 +156,30 @@ fn case(set: &Kernels, seed: u64) -> bool {
         unsafe { if depthwise { (set.depthwise)(&tile) } else { (set.conv)(&tile) } }
     }
     memory.output[0] == memory.output[1]
+}
+
+fn changes(set: &Kernels, seed: u64) -> bool {
+    // SAFETY: one thread, one case at a time.
+    let memory = unsafe { &mut *&raw mut MEMORY };
+    let mut random = Random(seed);
+    let (new, held) = memory.input.split_at_mut(2048);
+    random.bytes(new, false);
+    let noise = [1, 16, 256][random.below(3)];
+    held.iter_mut().zip(&*new).for_each(|(h, n)| *h = n.wrapping_add(random.below(noise) as u8));
+    let weak = random.below(24) as u8;
+    let thresholds = [weak, if random.coin() { weak.saturating_mul(2) } else { 255 }];
+    let (at, n) = (random.below(64), random.below(65));
+    let [new, held] = [&new[at..], &held[at..]];
+    let (lines, width) = (1 + random.below(8), 1 + random.below(100));
+    let tile = DriftTile { new: new.as_ptr(), held: held.as_ptr(), step: [130, 135], lines, width };
+    let found = [set, &scalar::KERNELS].map(|set| {
+        let mut sums = [7; 13];
+        // SAFETY: lines of at most 135 bytes, at most eight of them.
+        let bits = unsafe {
+            (set.drift)(&tile, &mut sums[..width.div_ceil(8)]);
+            (set.exceed)(&new[..n], &held[..n], thresholds)
+        };
+        (bits, sums)
+    });
+    found[0] == found[1]
 }

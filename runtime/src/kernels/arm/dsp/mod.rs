@@ -4,6 +4,7 @@
 //! Bytes are widened in pairs, 0 and 2, then 1 and 3 of a word, activations and weights alike, so that nothing has to be
 //! shuffled: `x` gives `[x & 0x00ff00ff, x >> 8 & 0x00ff00ff]`.
 
+mod change;
 mod conv;
 mod depthwise;
 mod finish;
@@ -13,8 +14,8 @@ use super::super::scalar;
 use super::readable;
 use crate::kernels::Kernels;
 
-/// The scalar set with these convolutions.
-pub static KERNELS: Kernels = Kernels { name: "dsp", conv: conv::conv, depthwise: depthwise::depthwise, ..scalar::KERNELS };
+/// The scalar set with these entries.
+pub static KERNELS: Kernels = Kernels { name: "dsp", conv: conv::conv, depthwise: depthwise::depthwise, exceed: change::exceed, drift: change::drift, ..scalar::KERNELS };
 
 /// Bytes 0 and 2, and bytes 1 and 3, as unsigned halves.
 #[inline(always)]

@@ -9,6 +9,7 @@
 //! Vector floating point flushes numbers below 2^-126 to zero. Codes do not notice: a product or a sum so changed
 //! differs by less than 2^-94, which next to anything that rounds to a code other than 0 is lost in its rounding.
 
+mod change;
 mod conv;
 mod depthwise;
 mod finish;
@@ -18,5 +19,5 @@ use super::super::scalar;
 use super::readable;
 use crate::kernels::Kernels;
 
-/// The scalar set with these convolutions.
-pub static KERNELS: Kernels = Kernels { name: "mve", conv: conv::conv, depthwise: depthwise::depthwise, ..scalar::KERNELS };
+/// The scalar set with these entries.
+pub static KERNELS: Kernels = Kernels { name: "mve", conv: conv::conv, depthwise: depthwise::depthwise, exceed: change::exceed, drift: change::drift, ..scalar::KERNELS };
