@@ -316,11 +316,18 @@ impl<'a> Engine<'a> {
         let ys = self.array::<Lerp>(p.ys, out.h as usize);
         let xs = self.array::<Lerp>(p.xs, out.w as usize);
         let (mut corners, mut parts) = ([[0u32; 4]; TILE], [[0u16; 2]; TILE]);
+        // The two lines, and the weight of the second, of output line `at`.
+        let (mut at, mut lines, mut ty) = (None, [0u32; 2], 0);
         for ((corners, parts), (y, col)) in corners.iter_mut().zip(&mut parts).zip(rows) {
-            let (ly, lx) = (ys.get(*y as usize)?, xs.get(*col as usize)?);
-            *corners = [(ly.lo, lx.lo), (ly.lo, lx.hi), (ly.hi, lx.lo), (ly.hi, lx.hi)]
-                .map(|(y, col)| address(x, y as usize, col as usize) as u32);
-            *parts = [ly.t as u16, lx.t as u16];
+            if at != Some(*y) {
+                let ly = ys.get(*y as usize)?;
+                lines = [ly.lo, ly.hi].map(|line| address(x, line as usize, 0) as u32);
+                (at, ty) = (Some(*y), ly.t as u16);
+            }
+            let lx = xs.get(*col as usize)?;
+            let [lo, hi] = [lx.lo, lx.hi].map(|col| col as u32 * x.pixel);
+            *corners = [lines[0] + lo, lines[0] + hi, lines[1] + lo, lines[1] + hi];
+            *parts = [ty, lx.t as u16];
         }
         let n = rows.len().min(TILE);
         match out.dtype() {

@@ -157,22 +157,26 @@ pub(super) unsafe fn sum<V: Vector>(x: &[u8], out: &mut [i32]) {
 #[inline(always)]
 pub(super) unsafe fn lerp<V: Vector, const ROWS: usize>(t: &LerpTile) {
     let part = V::BYTES / ROWS;
+    // SAFETY: features: the caller.
+    let mut mixed = [unsafe { V::zero() }; 4];
     let mut row = 0;
     while row < t.corners.len() {
         let count = ROWS.min(t.corners.len() - row);
-        // Weights of each lane: of the two lines, each as pairs of 16 bits, and of the two columns as a pair.
-        let mut weights = [[[0u32; 4]; 4]; 3];
+        // Enlarging by much, rows lie between the corners of those before: their lines are mixed already.
+        let again = part >= t.c && row > 0 && (0..ROWS).all(|r| {
+            let (i, before) = (row + r.min(count - 1), row - ROWS + r);
+            t.corners[i] == t.corners[before] && t.parts[i][0] == t.parts[before][0]
+        });
+        // Weights of each row: of the two lines, each as pairs of 16 bits, and of the two columns as a pair.
+        let mut weights = [[0u32; 4]; 3];
         let mut p = [[t.input; 4]; 4];
         let mut out = [t.output; 4];
-        for lane in 0..V::LANES {
-            let i = row + (lane * ROWS / V::LANES).min(count - 1);
-            let [ty, tx] = [t.parts[i][0] as u32, t.parts[i][1] as u32];
-            weights[0][lane] = [(256 - ty) * 0x1_0001; 4];
-            weights[1][lane] = [ty * 0x1_0001; 4];
-            weights[2][lane] = [(256 - tx) | tx << 16; 4];
-        }
         for r in 0..ROWS {
             let i = row + r.min(count - 1);
+            let [ty, tx] = [t.parts[i][0] as u32, t.parts[i][1] as u32];
+            weights[0][r] = (256 - ty) * 0x1_0001;
+            weights[1][r] = ty * 0x1_0001;
+            weights[2][r] = (256 - tx) | tx << 16;
             for j in 0..4 {
                 p[j][r] = t.input.wrapping_add(t.corners[i][j] as usize);
             }
@@ -181,28 +185,30 @@ pub(super) unsafe fn lerp<V: Vector, const ROWS: usize>(t: &LerpTile) {
         let mut at = 0;
         // SAFETY: `at + n <= c` bytes of every row; features: the caller.
         unsafe {
-            let mut lanes = [[t.input; 4]; 3];
-            for (lanes, weights) in lanes.iter_mut().zip(&weights) {
-                for (lane, weights) in lanes.iter_mut().zip(weights) {
-                    *lane = weights.as_ptr().cast();
-                }
-            }
-            let [top, bottom, columns] = [V::load_lanes(&lanes[0]), V::load_lanes(&lanes[1]), V::load_lanes(&lanes[2])];
+            let [top, bottom, columns] =
+                [V::by_rows::<ROWS>(weights[0]), V::by_rows::<ROWS>(weights[1]), V::by_rows::<ROWS>(weights[2])];
             let (zero, sign, half) = (V::zero(), V::splat_u16(1 << 15), V::splat_u32((1 << 23) + (1 << 15)));
             while at < t.c {
                 let n = part.min(t.c - at);
-                let mut x = [zero; 4];
-                for j in 0..4 {
-                    x[j] = V::load_rows::<ROWS, false>(&p[j], at, n);
+                if !again {
+                    let mut x = [zero; 4];
+                    for j in 0..4 {
+                        x[j] = V::load_rows::<ROWS, false>(&p[j], at, n);
+                    }
+                    macro_rules! mix {
+                        ($unpack:ident, $a:expr, $c:expr) => {
+                            // The sum of 16-bit elements stays below 2^16: no carry.
+                            $a.$unpack(zero).mul_u16(top).add_i32($c.$unpack(zero).mul_u16(bottom)).xor(sign)
+                        };
+                    }
+                    mixed = [
+                        mix!(unpack_lo8, x[0], x[2]),
+                        mix!(unpack_hi8, x[0], x[2]),
+                        mix!(unpack_lo8, x[1], x[3]),
+                        mix!(unpack_hi8, x[1], x[3]),
+                    ];
                 }
-                macro_rules! mixed {
-                    ($unpack:ident, $a:expr, $c:expr) => {
-                        // The sum of 16-bit elements stays below 2^16: no carry.
-                        $a.$unpack(zero).mul_u16(top).add_i32($c.$unpack(zero).mul_u16(bottom)).xor(sign)
-                    };
-                }
-                let (left_lo, left_hi) = (mixed!(unpack_lo8, x[0], x[2]), mixed!(unpack_hi8, x[0], x[2]));
-                let (right_lo, right_hi) = (mixed!(unpack_lo8, x[1], x[3]), mixed!(unpack_hi8, x[1], x[3]));
+                let [left_lo, left_hi, right_lo, right_hi] = mixed;
                 macro_rules! across {
                     ($unpack:ident, $l:expr, $r:expr) => {
                         $l.$unpack($r).mul_add_pairs_i16(columns).add_i32(half).third_byte_u32()

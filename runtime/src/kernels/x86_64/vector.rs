@@ -29,6 +29,8 @@ pub(super) unsafe trait Vector: Copy {
     unsafe fn splat_u8(x: u8) -> Self;
     unsafe fn splat_u16(x: u16) -> Self;
     unsafe fn splat_u32(x: u32) -> Self;
+    /// `ROWS` equal parts, part i of copies of `x[i]`.
+    unsafe fn by_rows<const ROWS: usize>(x: [u32; 4]) -> Self;
     /// `BYTES` bytes.
     unsafe fn load(p: *const u8) -> Self;
     /// `n <= BYTES` bytes.

@@ -147,6 +147,10 @@ unsafe impl Vector for Ymm {
         fn splat_u32(x: u32) -> Self {
             Ymm(_mm256_set1_epi32(x as i32))
         }
+        fn by_rows<const ROWS: usize>(x: [u32; 4]) -> Self {
+            let first = _mm256_set1_epi32(x[0] as i32);
+            Ymm(if ROWS == 1 { first } else { _mm256_blend_epi32::<0xf0>(first, _mm256_set1_epi32(x[1] as i32)) })
+        }
         fn load(p: *const u8) -> Self {
             // SAFETY: 32 readable bytes (the caller).
             Ymm(unsafe { _mm256_loadu_si256(p.cast()) })

@@ -51,6 +51,18 @@ unsafe impl Vector for Zmm {
         fn splat_u32(x: u32) -> Self {
             Zmm(_mm512_set1_epi32(x as i32))
         }
+        fn by_rows<const ROWS: usize>(x: [u32; 4]) -> Self {
+            let first = _mm512_set1_epi32(x[0] as i32);
+            Zmm(match ROWS {
+                1 => first,
+                2 => _mm512_mask_set1_epi32(first, 0xff00, x[1] as i32),
+                _ => {
+                    let two = _mm512_mask_set1_epi32(first, 0x00f0, x[1] as i32);
+                    let three = _mm512_mask_set1_epi32(two, 0x0f00, x[2] as i32);
+                    _mm512_mask_set1_epi32(three, 0xf000, x[3] as i32)
+                }
+            })
+        }
         fn load(p: *const u8) -> Self {
             // SAFETY: 64 readable bytes (the caller).
             Zmm(unsafe { _mm512_loadu_si512(p.cast()) })
