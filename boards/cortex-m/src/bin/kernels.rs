@@ -4,14 +4,14 @@
 
 use board::BOARD;
 use quiescent::kernels::{self, ConvTile, DriftTile, Kernels, Residual, scalar};
-use quiescent_boards::{Aligned, host, say};
+use quiescent_boards::{Aligned, Memory, host, say};
 
 const CASES: u64 = 600;
 const ROWS: usize = 21;
 const CHANNELS: usize = 80;
 
 /// What a tile points to.
-struct Memory {
+struct Buffers {
     input: [u8; 4096],
     weights: Aligned<[i8; 40 << 10]>,
     m: [f32; CHANNELS],
@@ -21,7 +21,7 @@ struct Memory {
     output: [[u8; ROWS * (4 * CHANNELS + 8)]; 2],
 }
 
-static mut MEMORY: Memory = Memory {
+static BUFFERS: Memory<Buffers> = Memory::new(Buffers {
     input: [0; 4096],
     weights: Aligned([0; 40 << 10]),
     m: [0.0; CHANNELS],
@@ -29,7 +29,7 @@ static mut MEMORY: Memory = Memory {
     r: [0.0; CHANNELS],
     table: [0; 256],
     output: [[0; ROWS * (4 * CHANNELS + 8)]; 2],
-};
+});
 
 /// Splitmix64.
 struct Random(u64);
@@ -92,7 +92,7 @@ extern "C" fn main() -> ! {
 
 fn case(set: &Kernels, seed: u64) -> bool {
     // SAFETY: one thread, one case at a time.
-    let memory = unsafe { &mut *&raw mut MEMORY };
+    let memory = unsafe { BUFFERS.take() };
     let mut random = Random(seed);
     let depthwise = seed % 2 == 1;
     let (oc, rows) = (1 + random.below(CHANNELS), 1 + random.below(ROWS));
@@ -160,7 +160,7 @@ fn case(set: &Kernels, seed: u64) -> bool {
 
 fn changes(set: &Kernels, seed: u64) -> bool {
     // SAFETY: one thread, one case at a time.
-    let memory = unsafe { &mut *&raw mut MEMORY };
+    let memory = unsafe { BUFFERS.take() };
     let mut random = Random(seed);
     let (new, held) = memory.input.split_at_mut(2048);
     random.bytes(new, false);
