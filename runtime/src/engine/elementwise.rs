@@ -116,7 +116,6 @@ impl<'a> Engine<'a> {
     }
 
     /// `n` pixels a step apart each.
-    #[inline(never)]
     fn line(&self, step: &Step, [a, b]: [Option<Source>; 2], out: Source, n: usize) -> Option<()> {
         let target = out.at.cast_mut();
         if let (Some(a), true) = (a, step.op == Op::Copy as u16) {
@@ -131,6 +130,14 @@ impl<'a> Engine<'a> {
         if n == 1 || !all.iter().flatten().any(|s| gaps(*s)) {
             return self.run_packed(step, &Run { a: start(a), b: start(b), out: target, n });
         }
+        self.pieces(step, [a, b], out, n, most)
+    }
+
+    /// The same in pieces, copied to where they have no gaps between pixels, of which the widest has `most` bytes.
+    #[inline(never)]
+    fn pieces(&self, step: &Step, [a, b]: [Option<Source>; 2], out: Source, n: usize, most: usize) -> Option<()> {
+        let target = out.at.cast_mut();
+        let gaps = |s: Source| s.pixel != s.size;
         let mut rooms = [[MaybeUninit::<u8>::uninit(); PIECE]; 3];
         let [room_a, room_b, room_out] = rooms.each_mut().map(|room| room.as_mut_ptr().cast::<u8>());
         let side = (PIECE / most).max(1);
@@ -221,37 +228,38 @@ impl<'a> Engine<'a> {
                 return self.one_by_one(step, x, x, out, run);
             }
             Op::Binary => return self.binary(step, self.model.record(step.param)?, x, out, run),
-            op => return self.one_operand(step, op, x, out, input(), run),
+            Op::Softmax => return self.softmax(step, x, out, input(), run),
+            Op::Map => return self.map(step, x, out, input(), run),
+            _ => {}
         }
         Some(())
     }
 
     /// A function of one operand.
     #[inline(never)]
-    fn one_operand(&self, step: &Step, op: Op, x: &Tensor, out: &Tensor, input: &[u8], run: &Run) -> Option<()> {
+    fn map(&self, step: &Step, x: &Tensor, out: &Tensor, input: &[u8], run: &Run) -> Option<()> {
         let c = out.c as usize;
-        let mut rooms = [ROOM; 5];
-        let [r0, r1, r2, r3, r4] = &mut rooms;
-        match op {
-            Op::Map => {
-                let p = self.model.record::<Map>(step.param)?;
-                let f = *MAP.get(p.function as usize)?;
-                let slope = if f == MapFn::PRelu { self.array(p.slope, c) } else { &[] };
-                let a = self.values(x, &p.a, input, [r0, r1], run.n);
-                let slope = array(r2, slope, run.n);
-                let mut row = self.result_run(run, out, &p.out, [r3, r4], (p.lo, p.hi), None);
-                // SAFETY: the CPU has the set's features.
-                unsafe { (self.kernels.map)(&Uni { f, period: c, p: p.p, slope, a }, &mut row) };
-            }
-            Op::Softmax => {
-                let p = self.model.record::<Reduce>(step.param)?;
-                let a = self.values(x, &p.a, input, [r0, r1], 1);
-                let mut row = self.result_run(run, out, &p.out, [r3, r4], (f32::MIN, f32::MAX), None);
-                // SAFETY: the CPU has the set's features.
-                unsafe { (self.kernels.softmax)(&a, c, &mut row) };
-            }
-            _ => {}
-        }
+        let [r0, r1, r2, r3, r4] = &mut [ROOM; 5];
+        let p = self.model.record::<Map>(step.param)?;
+        let f = *MAP.get(p.function as usize)?;
+        let slope = if f == MapFn::PRelu { self.array(p.slope, c) } else { &[] };
+        let a = self.values(x, &p.a, input, [r0, r1], run.n);
+        let slope = array(r2, slope, run.n);
+        let mut row = self.result_run(run, out, &p.out, [r3, r4], (p.lo, p.hi), None);
+        // SAFETY: the CPU has the set's features.
+        unsafe { (self.kernels.map)(&Uni { f, period: c, p: p.p, slope, a }, &mut row) };
+        Some(())
+    }
+
+    /// Arrays are those of one row: rows are done one after another.
+    #[inline(never)]
+    fn softmax(&self, step: &Step, x: &Tensor, out: &Tensor, input: &[u8], run: &Run) -> Option<()> {
+        let [r0, r1, r3, r4] = &mut [ROOM; 4];
+        let p = self.model.record::<Reduce>(step.param)?;
+        let a = self.values(x, &p.a, input, [r0, r1], 1);
+        let mut row = self.result_run(run, out, &p.out, [r3, r4], (f32::MIN, f32::MAX), None);
+        // SAFETY: the CPU has the set's features.
+        unsafe { (self.kernels.softmax)(&a, out.c as usize, &mut row) };
         Some(())
     }
 

@@ -295,6 +295,7 @@ impl<'a> Engine<'a> {
     }
 
     /// Marks the rows each tensor of the segment may have to recompute; `false` if there are none.
+    #[inline(never)]
     fn candidates(&self, segment: &Segment) -> bool {
         let steps = &self.model.steps[segment.first as usize..segment.end as usize];
         let mut any = false;
