@@ -10,7 +10,7 @@ use super::moves::{copy_piece, copy_pieces};
 use super::ops::{BINARY, MAP, Target, address, reals, row_bytes};
 use super::room::{PIECE, REPEATED};
 use crate::format::{Affine, Binary, Dtype, Map, MapFn, NONE, Op, Reduce, Step, Table, Tensor};
-use crate::kernels::{BEYOND, BLOCK, Bin, Operand, Real, Row, Uni};
+use crate::kernels::{BEYOND, BLOCK, Bin, Operand, Real, Row, TablesTile, Uni};
 
 /// Room for a repeated array.
 type Room = [MaybeUninit<f32>; REPEATED + BEYOND];
@@ -123,6 +123,9 @@ impl<'a> Engine<'a> {
             unsafe { copy_pieces(a.at, a.pixel, target, out.pixel, out.size, n) };
             return Some(());
         }
+        if let (Some(a), true) = (a, step.op == Op::Tables as u16) {
+            return self.tables(step, a.at, target, [a.pixel, out.pixel], n);
+        }
         let gaps = |s: Source| s.pixel != s.size;
         let all = [Some(out), a, b];
         let start = |s: Option<Source>| s.map_or(core::ptr::null(), |s| s.at);
@@ -204,6 +207,15 @@ impl<'a> Engine<'a> {
         Some(())
     }
 
+    /// `n` pixels by a table for each channel.
+    fn tables(&self, step: &Step, input: *const u8, output: *mut u8, steps: [usize; 2], pixels: usize) -> Option<()> {
+        let c = self.model.tensors.get(step.output as usize)?.c as usize;
+        let tables = self.array::<u8>(self.model.record::<Table>(step.param)?.table, 256 * c).as_chunks().0;
+        // SAFETY: rows of the input and of the output, which do not overlap (check), or copies; the CPU has the set's features.
+        unsafe { (self.kernels.tables)(&TablesTile { input, output, step: steps, pixels, tables }) };
+        Some(())
+    }
+
     fn run_packed(&self, step: &Step, run: &Run) -> Option<()> {
         let x = self.model.tensors.get(step.inputs[0] as usize)?;
         let out = self.model.tensors.get(step.output as usize)?;
@@ -219,11 +231,7 @@ impl<'a> Engine<'a> {
                 // SAFETY: the CPU has the set's features (chosen by `kernels::select`).
                 unsafe { (self.kernels.table)(input(), self.bytes_out(run, out), table) }
             }
-            Op::Tables => {
-                let tables = self.array::<u8>(self.model.record::<Table>(step.param)?.table, 256 * c);
-                // SAFETY: as above.
-                unsafe { (self.kernels.tables)(input(), self.bytes_out(run, out), tables.as_chunks().0) }
-            }
+            Op::Tables => return self.tables(step, run.a, run.out, [c, c], run.n),
             Op::Map if run.n > 1 && c > REPEATED && !c.is_multiple_of(BLOCK) => {
                 return self.one_by_one(step, x, x, out, run);
             }

@@ -131,6 +131,23 @@ pub struct PickTile<'a> {
     pub rows_out: &'a [u32],
 }
 
+/// Pixels whose channels each have a table: `out[k] = tables[k][in[k]]`.
+///
+/// # Validity
+/// `tables.len()` bytes of every pixel are readable at `input + i * step[0]`, writable at `output + i * step[1]`, and do not overlap.
+pub struct TablesTile<'a> {
+    /// First pixel.
+    pub input: *const u8,
+    /// First result.
+    pub output: *mut u8,
+    /// Bytes between pixels, and between results.
+    pub step: [usize; 2],
+    /// Pixels.
+    pub pixels: usize,
+    /// One for each channel.
+    pub tables: &'a [[u8; 256]],
+}
+
 /// Up to 64 recomputed rows before a gate (see [`crate::format::Gate`]).
 ///
 /// # Validity
@@ -213,8 +230,11 @@ pub struct Kernels {
     pub judge: unsafe fn(&JudgeTile) -> u64,
     /// `out[i] = table[in[i]]`.
     pub table: unsafe fn(&[u8], &mut [u8], &[u8; 256]),
-    /// `out[i] = tables[i modulo their number][in[i]]`: a table for each channel, over whole pixels.
-    pub tables: unsafe fn(&[u8], &mut [u8], &[[u8; 256]]),
+    /// Codes by a table for each channel.
+    ///
+    /// # Safety
+    /// The tile is valid as [`TablesTile`] says; the CPU has the set's features.
+    pub tables: unsafe fn(&TablesTile),
     /// `out[i] = max(out[i], in[i])`.
     pub max: unsafe fn(&[u8], &mut [u8]),
     /// `sum[i] += in[i]`.

@@ -1,6 +1,6 @@
 //! The specification: plain loops, in the order of the formulas.
 
-use super::{Bin, ConvTile, DepthwiseTile, DriftTile, JudgeTile, Kernels, LerpTile, Operand, PickTile, PoolTile, Row, Uni, rows};
+use super::{Bin, ConvTile, DepthwiseTile, DriftTile, JudgeTile, Kernels, LerpTile, Operand, PickTile, PoolTile, Row, TablesTile, Uni, rows};
 
 /// The scalar set.
 pub static KERNELS: Kernels = Kernels {
@@ -212,11 +212,11 @@ pub(super) fn table(x: &[u8], out: &mut [u8], table: &[u8; 256]) {
     }
 }
 
-pub(super) fn tables(x: &[u8], out: &mut [u8], tables: &[[u8; 256]]) {
-    let c = tables.len().max(1);
-    for (out, x) in out.chunks_exact_mut(c).zip(x.chunks_exact(c)) {
-        for ((out, x), table) in out.iter_mut().zip(x).zip(tables) {
-            *out = table[*x as usize];
+pub(super) unsafe fn tables(t: &TablesTile) {
+    for i in 0..t.pixels {
+        for (k, table) in t.tables.iter().enumerate() {
+            // SAFETY: channel `k` of a pixel and of its result.
+            unsafe { *t.output.add(i * t.step[1] + k) = table[*t.input.add(i * t.step[0] + k) as usize] };
         }
     }
 }

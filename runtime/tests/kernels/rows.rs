@@ -1,7 +1,7 @@
 //! The entries that work on one row.
 
 use quiescent::format::{BinaryFn, MapFn};
-use quiescent::kernels::{BEYOND, Bin, DriftTile, Kernels, LerpTile, Operand, PickTile, Real, Row, Uni, scalar};
+use quiescent::kernels::{BEYOND, Bin, DriftTile, Kernels, LerpTile, Operand, PickTile, Real, Row, TablesTile, Uni, scalar};
 
 use super::guarded::{Against, Guarded};
 use super::{Random, sets};
@@ -78,11 +78,16 @@ fn tables() {
         for c in [1, 3, 15, 16, 24, 32, 48, 80] {
             let random = &mut Random(c as u64);
             let tables: Vec<[u8; 256]> = (0..c).map(|_| std::array::from_fn(|_| random.next() as u8)).collect();
-            for pixels in [0, 1, 63, 64, 65, 100, 128, 200] {
-                for against in [Against::End, Against::Start] {
-                    let x = Guarded::new(&codes(random, pixels * c), against);
-                    // SAFETY: the set is available.
-                    compare(set, "tables", &codes(random, pixels * c), |set, out| unsafe { (set.tables)(&x, out, &tables) });
+            for pixels in [0, 1, 11, 12, 13, 26, 52, 63, 64, 65, 100, 128, 200] {
+                for (against, gaps) in [(Against::End, [0, 0]), (Against::Start, [5, 0]), (Against::End, [3, 16])] {
+                    let step = gaps.map(|gap| c + gap);
+                    let bytes = |step: usize| if pixels > 0 { (pixels - 1) * step + c } else { 0 };
+                    let x = Guarded::new(&codes(random, bytes(step[0])), against);
+                    compare(set, "tables", &codes(random, bytes(step[1])), |set, out| {
+                        let tile = TablesTile { input: x.as_ptr(), output: out.as_mut_ptr(), step, pixels, tables: &tables };
+                        // SAFETY: pixels of both; the set is available.
+                        unsafe { (set.tables)(&tile) };
+                    });
                 }
             }
         }

@@ -31,10 +31,12 @@ struct Trust {
 /// For convolutions alone: what a channel shows on other scenes is often twice what a few clips showed, and clipping it costs
 /// far more than the precision gained; no channel is taken for silent.
 const READERS: Trust = Trust { narrowest: 1.0 / 2.0, headroom: 2.0 };
-/// For sums, whose channels differ by far more than that and pass their error on from block to block, and for what early tables
-/// write.
+/// For sums, whose channels differ by far more than that and pass their error on from block to block, for what tables write, and for
+/// what those of later layers read.
 const FINE: Trust = Trust { narrowest: 1.0 / 32.0, headroom: 2.0 };
-/// For table functions, few and early channels that every scene excites.
+/// Most channels of a layer that counts as early.
+const EARLY: usize = 16;
+/// For what table functions of early layers read: few channels, which every scene excites.
 const TABLES: Trust = Trust { narrowest: 1.0 / 256.0, headroom: 1.0 };
 
 /// Codes for a tensor, starting from one scale for all channels. `None` where one scale is best or a reader needs it. `moved`:
@@ -101,7 +103,7 @@ fn rounding(q: &Quant, y: &TensorStats) -> f64 {
 
 /// Each channel's own range, within the range of `q`.
 pub fn own_ranges(stats: &TensorStats, q: &Quant) -> Quant {
-    interpolated(stats, q, 1.0, TABLES)
+    interpolated(stats, q, 1.0, if stats.channel_max.len() <= EARLY { TABLES } else { FINE })
 }
 
 fn interpolated(stats: &TensorStats, q: &Quant, a: f32, trust: Trust) -> Quant {

@@ -92,7 +92,7 @@ impl Default for Options {
             float_layers: Vec::new(),
             auto_float: false,
             equalise: true,
-            channel_tables: 16,
+            channel_tables: 64,
             bias_correction: true,
             input_codes: Vec::new(),
             simulated_frames: 8,
