@@ -66,7 +66,7 @@ pub unsafe fn depthwise(t: &DepthwiseTile) {
             job.weights = weights.as_ptr().cast::<i8>().add(at % 16);
             job.channels = t.oc - at;
             if at % 16 == 0 && job.channels >= 16 {
-                rows_of_16(&job);
+                if job.taps == 9 { rows_of_16_nine(&job) } else { rows_of_16(&job) }
             } else if at % 16 == 0 || t.oc - (at - 8) < 16 {
                 rows_of_8(&job);
             }
@@ -195,11 +195,11 @@ macro_rules! codes {
 }
 
 macro_rules! rows_of {
-    ($name:ident, $zero:expr, $tap:expr, $finish:expr) => {
+    ($name:ident, $taps:expr, $finish:expr) => {
         /// The job's channels in all rows.
         ///
         /// # Safety
-        /// The job's pointers reach what it says; it has rows and taps.
+        /// The job's pointers reach what it says; it has rows and the taps meant here.
         #[unsafe(naked)]
         unsafe extern "C" fn $name(job: &Job) {
             naked_asm!(
@@ -215,14 +215,8 @@ macro_rules! rows_of {
                 add r10, r8
                 ldrd r11, r3, [r0, #{segments}]
                 ldr r2, [r0, #{weights}]",
-                $zero,
-                "dls lr, r3
-                2:
-                ldr r1, [r11], #4
-                add r1, r10",
-                $tap,
-                "le lr, 2b
-                ldrd r3, r4, [r0, #{m}]
+                $taps,
+                "ldrd r3, r4, [r0, #{m}]
                 ldr r1, [r0, #{lo}]
                 vdup.32 q6, r1
                 ldr r1, [r7], #4
@@ -245,17 +239,73 @@ macro_rules! rows_of {
     };
 }
 
+/// Any number of taps, r3 of them; their places at r11, counted from r10.
+macro_rules! taps {
+    ($zero:expr, $tap:expr) => {
+        concat!($zero, "dls lr, r3\n 2:\n ldr r1, [r11], #4\n add r1, r10\n", $tap, "le lr, 2b")
+    };
+}
+
+/// The first tap of eight channels, as [`tap`]: there are no sums yet.
+macro_rules! first_tap {
+    ($even:literal, $odd:literal, $x:literal) => {
+        concat!(
+            "vldrb.u16 q4, [r1, #",
+            $x,
+            "]\n vldrb.s16 q5, [r2], #8\n",
+            "vmullb.s16 ",
+            $even,
+            ", q4, q5\n vmullt.s16 ",
+            $odd,
+            ", q4, q5\n"
+        )
+    };
+}
+
+/// One tap of 16 channels.
+macro_rules! tap_of_16 {
+    () => {
+        concat!(tap!("q0", "q1", "0", "[r2], #8"), tap!("q2", "q3", "8", "[r2], #8"))
+    };
+}
+
+/// Two taps of 16 channels.
+macro_rules! two_taps_of_16 {
+    () => {
+        concat!("ldrd r1, r3, [r11], #8\n add r1, r10\n", tap_of_16!(), "add r1, r3, r10\n", tap_of_16!())
+    };
+}
+
+/// Nine taps of 16 channels.
+macro_rules! nine_taps_of_16 {
+    () => {
+        concat!(
+            "ldr r1, [r11], #4\n add r1, r10\n",
+            first_tap!("q0", "q1", "0"),
+            first_tap!("q2", "q3", "8"),
+            two_taps_of_16!(),
+            two_taps_of_16!(),
+            two_taps_of_16!(),
+            two_taps_of_16!()
+        )
+    };
+}
+
+macro_rules! finish_16 {
+    () => {
+        concat!(codes!("q0", "q1"), "vstrb.16 q0, [r1], #8\n", codes!("q2", "q3"), "vstrb.16 q2, [r1]")
+    };
+}
+
+rows_of!(rows_of_16_nine, nine_taps_of_16!(), finish_16!());
 rows_of!(
     rows_of_16,
-    "vmov.i32 q0, #0\n vmov.i32 q1, #0\n vmov.i32 q2, #0\n vmov.i32 q3, #0",
-    concat!(tap!("q0", "q1", "0", "[r2], #8"), tap!("q2", "q3", "8", "[r2], #8")),
-    concat!(codes!("q0", "q1"), "vstrb.16 q0, [r1], #8\n", codes!("q2", "q3"), "vstrb.16 q2, [r1]")
+    taps!("vmov.i32 q0, #0\n vmov.i32 q1, #0\n vmov.i32 q2, #0\n vmov.i32 q3, #0\n", tap_of_16!()),
+    finish_16!()
 );
-
 rows_of!(
     rows_of_8,
-    "vmov.i32 q0, #0\n vmov.i32 q1, #0",
-    tap!("q0", "q1", "0", "[r2], #16"),
+    taps!("vmov.i32 q0, #0\n vmov.i32 q1, #0\n", tap!("q0", "q1", "0", "[r2], #16")),
     concat!(codes!("q0", "q1"), "ldr r3, [r0, #48]\n vctp.16 r3\n vpst\n vstrbt.16 q0, [r1]")
 );
 
