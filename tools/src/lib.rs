@@ -25,6 +25,7 @@ pub mod ir;
 pub mod lower;
 #[cfg(feature = "import")]
 pub mod oracle;
+pub mod machine;
 pub mod overlay;
 #[cfg(feature = "import")]
 pub mod passes;

@@ -207,6 +207,64 @@ fn profile_accounts_for_every_frame() {
     assert!(text.contains("GMAC/s") && text.contains("conv 3x3"), "{text}");
 }
 
+#[test]
+fn bench_tells_of_the_machine_and_of_energy() {
+    let (qsc, clip) = (in_folder("patrol.qsc"), patrol("evaluation.y4m"));
+    let dir = tempfile::tempdir().unwrap();
+    let run = |flags: &[&str]| json(&[&["bench", &qsc, "--input", &clip, "--frames", "12"], flags].concat());
+
+    // A machine that tells nothing: known to be unknown.
+    let root = dir.path().display().to_string();
+    let silent = run(&["--sys-root", &root, "--power", "auto"]);
+    for key in ["model", "board", "throttled"] {
+        assert!(silent["conditions"][key].is_null(), "{key} in {silent}");
+    }
+    assert!(silent["conditions"]["before"]["mhz"].is_null() && silent["conditions"]["throttling_known"] == false, "{silent}");
+    assert_eq!(silent["energy"]["measured"], false);
+    assert!(silent["energy"]["reason"].as_str().unwrap().contains("no meter"), "{silent}");
+    assert_eq!(silent["watch_share"].as_f64().map(|s| s < 0.2), Some(true));
+    for key in ["frames", "macs_dense", "macs_done_mean", "mac_fraction", "ms_dense_p50", "ms_gated_p50", "arena_bytes", "artifact_bytes"] {
+        assert!(silent[key].is_number(), "{key} in {silent}");
+    }
+
+    // A meter that shows 5 W whatever happens: that of a frame is 5 W times its time, and nothing of it is above idle.
+    let meter = dir.path().join("meter.csv");
+    let rows: String = (0..6000).map(|i| format!("{},5\n", i as f64 / 50.0)).collect();
+    std::fs::write(&meter, format!("time,watts\n{rows}")).unwrap();
+    let power = format!("csv:{}", meter.display());
+    let metered = run(&["--power", &power, "--power-seconds", "0.3"]);
+    let energy = &metered["energy"];
+    assert_eq!(energy["measured"], true, "{energy}");
+    for kind in ["dense", "gated"] {
+        let of = |key: &str| energy[kind][key].as_f64().unwrap();
+        assert!((of("mj") / of("ms") - 5.0).abs() < 1e-6 && of("frames") > 8.0, "{energy}");
+        assert!(of("mj_above_idle").abs() < 1e-9 && energy[kind]["resolved"] == false, "{energy}");
+    }
+    assert!((energy["idle_watts"].as_f64().unwrap() - 5.0).abs() < 1e-9 && energy["gated_to_dense"].is_null());
+    std::fs::write(&meter, "time,lux\n1,2\n").unwrap();
+    fails(&["bench", &qsc, "--input", &clip, "--power", &power], &["--power", "meter.csv", "lux", "watts"]);
+    fails(&["bench", &qsc, "--input", "-", "--power", "csv:-"], &["standard input"]);
+}
+
+#[test]
+fn bench_runs_for_minutes() {
+    let (qsc, clip) = (in_folder("patrol.qsc"), patrol("evaluation.y4m"));
+    let flags = ["bench", &qsc, "--input", &clip, "--frames", "12", "--minutes", "0.02", "--interval", "0.4"];
+    let stats = json(&flags);
+    let intervals = stats["sustained"]["intervals"].as_array().unwrap();
+    assert_eq!(intervals.len(), 3, "{stats}");
+    let frames: u64 = intervals.iter().map(|i| i["frames"].as_u64().unwrap()).sum();
+    assert_eq!(stats["frames"], frames);
+    let p50 = |i: &Value| i["ms_dense_p50"].as_f64().unwrap();
+    let ratio = stats["sustained"]["dense_last_to_first"].as_f64().unwrap();
+    assert!((p50(&intervals[2]) / p50(&intervals[0]) - ratio).abs() < 1e-9, "{stats}");
+    // The clip's quiet start, back and forth: no cut where it turns.
+    assert_eq!(stats["whole_frames"], 0, "{stats}");
+    let out = quiescent(&flags);
+    let lines = text(&out.stdout);
+    assert!(lines.contains("dense p50") && lines.contains("in the last") && lines.contains("not measured"), "{lines}");
+}
+
 /// What a machine without the importer reports is what the model itself gives.
 #[test]
 fn dumped_references_judge_as_the_model_does() {

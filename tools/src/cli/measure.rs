@@ -6,6 +6,7 @@
 
 use quiescent::{Engine, Stats};
 use quiescent_tools::artifact::Artifact;
+pub use quiescent_tools::machine::cpu::name as machine;
 use serde::Serialize;
 
 use super::args::GateArgs;
@@ -232,13 +233,6 @@ impl RunStats {
         }
         t
     }
-}
-
-/// The processor's name.
-pub fn machine() -> String {
-    let info = std::fs::read_to_string("/proc/cpuinfo").unwrap_or_default();
-    let name = info.lines().find_map(|l| l.strip_prefix("model name")?.split_once(':').map(|(_, n)| n.trim().to_string()));
-    name.unwrap_or_else(|| std::env::consts::ARCH.to_string())
 }
 
 /// Runs `f` and gives its milliseconds.

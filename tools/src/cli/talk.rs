@@ -33,6 +33,15 @@ impl Talk {
         }
     }
 
+    /// A line while something long goes on, which is part of the text, but not of the JSON.
+    pub fn line(&self, text: &str) {
+        match self.json {
+            true => eprintln!("{text}"),
+            // Who reads no longer will be told by the result.
+            false => drop(writeln!(std::io::stdout(), "{text}")),
+        }
+    }
+
     pub fn warn(&self, text: &str) {
         eprintln!("warning: {text}");
     }
