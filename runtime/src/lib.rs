@@ -36,5 +36,7 @@ pub mod format;
 pub mod gate;
 pub mod kernels;
 pub mod mask;
+#[cfg(feature = "std")]
+pub mod threads;
 
 pub use engine::{Engine, Frame, LoadError, Mode, Output, Outputs, Stats, StepError};

@@ -143,6 +143,29 @@ fn exact_gates_give_the_dense_outputs_on_every_kernel_set() {
     }
 }
 
+/// Two threads write the outputs of one and say so.
+#[test]
+fn threads_give_the_outputs_of_one() {
+    let (qsc, clip) = (in_folder("patrol.qsc"), patrol("evaluation.y4m"));
+    let dir = tempfile::tempdir().unwrap();
+    let dump = |threads: &str, flags: &[&str]| {
+        let base = ["run", &qsc, "--input", &clip, "--frames", "4", "--threads", threads, "--dump", dir.path().to_str().unwrap()];
+        let stats = json(&[&base, flags].concat());
+        assert_eq!(stats["threads"].to_string(), threads);
+        let read = |i| quiescent_tools::clip::npy::read(&dir.path().join(format!("frame{i:05}_detections.npy"))).unwrap().1;
+        (stats["macs_done_mean"].clone(), (0..4).map(read).collect::<Vec<Vec<f32>>>())
+    };
+    for flags in [&["--dense"][..], &["--gate-scale", "1"]] {
+        assert_eq!(dump("2", flags), dump("1", flags), "{flags:?}");
+    }
+    let flags = ["--input", &clip, "--frames", "3", "--threads", "2"];
+    assert_eq!(json(&[&["bench", &qsc], &flags[..]].concat())["threads"], 2);
+    assert_eq!(json(&[&["profile", &qsc], &flags[..]].concat())["threads"], 2);
+    assert_eq!(json(&[&["eval", &qsc, "--against", &patrol("patrol.onnx")], &flags[..]].concat())["threads"], 2);
+    let said = text(&quiescent(&[&["bench", &qsc], &flags[..]].concat()).stdout);
+    assert!(said.contains("2 threads"), "{said}");
+}
+
 #[test]
 fn standard_input_reads_as_the_file_does() {
     let (qsc, clip) = (in_folder("patrol.qsc"), patrol("evaluation.y4m"));
@@ -449,6 +472,9 @@ fn wrong_flags_are_refused() {
     run(&["--noise", "-2"], &["--noise"]);
     run(&["--frames", "0"], &["--frames"]);
     run(&["--dense", "--gate-scale", "2"], &["--dense"]);
+    for threads in ["0", "-1", "65", "two"] {
+        run(&["--threads", threads], &["--threads", "from 1 to 64"]);
+    }
     run(&["--kernels", "neon"], &["--kernels neon", "scalar"]);
     if quiescent::kernels::select("avx512vnni").is_none() {
         run(&["--kernels", "avx512vnni"], &["--kernels avx512vnni"]);

@@ -12,7 +12,11 @@ mod scene;
 
 use std::alloc::{GlobalAlloc, Layout, System};
 use std::cell::Cell;
+use std::sync::Barrier;
+use std::sync::atomic::{AtomicU64, Ordering};
 
+use quiescent::engine::Crew;
+use quiescent::threads::Pool;
 use quiescent::{Engine, Frame, Mode, format, kernels};
 use quiescent_tools::lower::Hold;
 
@@ -58,15 +62,34 @@ fn calls() -> u64 {
     CALLS.with(Cell::get)
 }
 
+/// Of both threads of a pool.
+fn calls_of(pool: &Pool) -> u64 {
+    let (all, barrier) = (AtomicU64::new(0), Barrier::new(2));
+    pool.run(2, &|_| {
+        all.fetch_add(calls(), Ordering::Relaxed);
+        barrier.wait();
+    });
+    all.into_inner()
+}
+
 #[test]
 fn the_counter_counts() {
     let before = calls();
     drop(std::hint::black_box(vec![0u8; 100]));
     assert_eq!(calls() - before, 2);
+    let pool = Pool::new(2).unwrap();
+    let before = calls_of(&pool);
+    let barrier = Barrier::new(2);
+    pool.run(2, &|_| {
+        drop(std::hint::black_box(vec![0u8; 100]));
+        barrier.wait();
+    });
+    assert_eq!(calls_of(&pool) - before, 4);
 }
 
 #[test]
 fn steps_do_not_allocate() {
+    let pool = Pool::new(2).unwrap().with_least(1000);
     for case in graphs::all() {
         let codes: Vec<Vec<u8>> = (0..2).map(|s| Scene::new(s, case.shape()).frame().to_vec()).collect();
         let plan = net::calibrate(&case.graph, &codes, &case.float_layers);
@@ -81,7 +104,7 @@ fn steps_do_not_allocate() {
             .collect();
         for set in kernels::available() {
             let mut arena = a.arena();
-            let before = calls();
+            let before = calls_of(&pool);
             let needed = format::arena_len(a.bytes()).unwrap();
             let mut engine = Engine::load(a.bytes(), &mut arena, set).unwrap();
             let (mut dense, mut gated, mut sum) = (0, 0, 0.0);
@@ -91,6 +114,7 @@ fn steps_do_not_allocate() {
                     1 => Mode::Gated { scale: 0.0 },
                     _ => Mode::Gated { scale: 1.0 },
                 });
+                engine.set_crew((t % 5 > 1).then_some(&pool as &dyn Crew));
                 engine.set_budget((t / 20 % 3 == 2).then_some(20_000));
                 if t % 67 == 66 {
                     engine.reset();
@@ -107,7 +131,7 @@ fn steps_do_not_allocate() {
                     sum += engine.audit().map(|a| a.worst as f32).sum::<f32>();
                 }
             }
-            assert_eq!(calls(), before, "{}, {}: the engine called the allocator", case.name, set.name);
+            assert_eq!(calls_of(&pool), before, "{}, {}: the engine called the allocator", case.name, set.name);
             assert!(dense > 40 && gated > 60 && sum.is_finite() && needed > 0, "{dense} {gated} {sum}");
         }
     }

@@ -90,7 +90,7 @@ impl Engine<'_> {
         }
         let pending = self.pending(step.output as usize);
         self.with_conv(step, part.input, &mut |conv| {
-            let (mut cursor, mut tile) = (Cursor::new(grid(out), part.first, part.end), Tile::new());
+            let (mut cursor, mut tile) = (Cursor::new(grid(out), part.first, part.end), Tile::of(TILE));
             while cursor.next(None, &mut tile) {
                 for rows in tile.rows().chunks(tile_rows) {
                     let start = staging.as_mut_ptr();

@@ -4,6 +4,7 @@
 //! which per-channel arrays repeat. A dense step over maps without gaps is a single run.
 
 use core::mem::MaybeUninit;
+use core::ops::Range;
 
 use super::Engine;
 use super::moves::{copy_piece, copy_pieces};
@@ -98,17 +99,19 @@ impl<'a> Engine<'a> {
         Some([if p.broadcast & 4 != 0 { None } else { Some(a) }, b])
     }
 
-    /// A whole step.
-    pub(super) fn dense_elementwise(&self, step: &Step) -> Option<()> {
+    /// All rows of some lines, or of some columns of a single line; `None` only for records the check refuses.
+    pub(super) fn dense_elementwise(&self, step: &Step, lines: Range<usize>) -> Option<()> {
         let out = self.model.tensors.get(step.output as usize)?;
-        let [a, b] = self.sources(step, out)?;
-        let result = self.source(out);
-        let (h, w) = (out.h as usize, out.w as usize);
+        // A single line stands up as a column.
+        let stand = |s: Source| if out.h == 1 { Source { line: s.pixel, ..s } } else { s };
+        let [a, b] = self.sources(step, out)?.map(|s| s.map(stand));
+        let result = stand(self.source(out));
+        let (h, w) = (lines.len(), if out.h == 1 { 1 } else { out.w as usize });
         let even = [Some(result), a, b].iter().flatten().all(|s| w == 1 || s.line == w * s.pixel);
         let (count, n) = if even { (1, h * w) } else { (h, w) };
         // A column is a line with other steps.
         let across = |s: Source| Source { pixel: if w == 1 { s.line } else { s.pixel }, ..s };
-        for y in 0..count {
+        for y in (lines.start..).take(count) {
             let line = |s: Source| Source { at: s.at.wrapping_add(y * s.line), ..across(s) };
             self.line(step, [a.map(line), b.map(line)], line(result), n)?;
         }

@@ -7,6 +7,7 @@ mod audit;
 mod band;
 mod border;
 mod conv;
+mod crew;
 mod elementwise;
 mod moves;
 mod ops;
@@ -20,12 +21,14 @@ mod tiles;
 mod whole;
 
 pub use audit::Audit;
+pub use crew::{Crew, LEAST};
 pub use output::{Output, Outputs};
 pub use price::{StepTime, Times, TimesError};
 pub use stats::{Stats, StepStats, Work};
 
 use core::fmt;
 
+use band::Part;
 use zerocopy::{FromBytes, Immutable, KnownLayout};
 
 use crate::arena::Arena;
@@ -140,6 +143,8 @@ pub struct Engine<'a> {
     ledger: whole::Ledger,
     /// Told after each piece of work.
     observer: Option<&'a dyn Fn(Work)>,
+    /// Helps with large steps.
+    crew: Option<&'a dyn Crew>,
 }
 
 impl<'a> Engine<'a> {
@@ -177,6 +182,7 @@ impl<'a> Engine<'a> {
             raise: 1.0,
             ledger: Default::default(),
             observer: None,
+            crew: None,
         };
         engine.reset();
         Ok(engine)
@@ -219,9 +225,15 @@ impl<'a> Engine<'a> {
     }
 
     /// Calls `observer` at the end of each piece of a frame's work, for profilers: what happened since the call before, or since
-    /// the frame's begin, belongs to that piece. Steps without active rows are not told.
+    /// the frame's begin, belongs to that piece. Steps without active rows are not told. It is called on the thread of the frame.
     pub fn observe(&mut self, observer: Option<&'a dyn Fn(Work)>) {
         self.observer = observer;
+    }
+
+    /// Lets the crew's threads share the work of every large step. Results stay the same, bit for bit. Without one, as at first, everything
+    /// happens on the thread that calls [`step`](Self::step).
+    pub fn set_crew(&mut self, crew: Option<&'a dyn Crew>) {
+        self.crew = crew;
     }
 
     fn done(&self, work: Work) {
@@ -354,6 +366,14 @@ impl<'a> Engine<'a> {
         let t = &self.model.tensors[tensor];
         // SAFETY: masks lie behind the tensors, in order and disjoint (check); the engine takes each once at a time.
         unsafe { self.arena.words(t.mask as usize, t.mask_words()) }
+    }
+
+    /// The mask of some of a tensor's lines.
+    fn mask_lines(&self, tensor: usize, part: Part) -> &'a mut [u64] {
+        let t = &self.model.tensors[tensor];
+        let (words, lines) = (t.words(), part.end - part.first);
+        // SAFETY: as for `mask`; lines are whole words.
+        unsafe { self.arena.words(t.mask as usize + 8 * part.first * words, lines * words) }
     }
 
     /// Rows the budget put off.

@@ -1,5 +1,7 @@
 //! Steps that only move bytes: whole lines of a dense step, a pixel at a time of a gated one.
 
+use core::ops::Range;
+
 use super::Engine;
 use super::ops::{address, row_bytes};
 use crate::format::{Block, Channels, FILL, Index, Op, Step};
@@ -65,8 +67,8 @@ pub(super) unsafe fn copy_pieces(
 }
 
 impl Engine<'_> {
-    /// A whole step by lines; `None` if it is none of those here.
-    pub(super) fn dense_moves(&self, step: &Step) -> Option<()> {
+    /// Some of a step's lines, whole; `None` if it is none of those here.
+    pub(super) fn dense_moves(&self, step: &Step, lines: Range<usize>) -> Option<()> {
         let x = self.model.tensors.get(step.inputs[0] as usize)?;
         let out = self.model.tensors.get(step.output as usize)?;
         let start = self.arena.start();
@@ -78,7 +80,7 @@ impl Engine<'_> {
             Op::DepthToSpace if to == size => {
                 let block = self.model.record::<Block>(step.param)?.block as usize;
                 let piece = block * size;
-                for y in 0..h {
+                for y in lines {
                     let source = start.wrapping_add(address(x, y / block, 0) + y % block * piece);
                     // SAFETY: the pieces of a line of the input and of the output (check).
                     unsafe { copy_pieces(source, from, line(y), piece, piece, x.w as usize) };
@@ -87,7 +89,7 @@ impl Engine<'_> {
             Op::SpaceToDepth if from == row_bytes(x) => {
                 let block = self.model.record::<Block>(step.param)?.block as usize;
                 let piece = block * from;
-                for y in 0..x.h as usize {
+                for y in lines.start * block..lines.end * block {
                     let source = start.wrapping_add(address(x, y, 0));
                     let target = line(y / block).wrapping_add(y % block * piece);
                     // SAFETY: as above.
@@ -104,10 +106,10 @@ impl Engine<'_> {
                 let bytes = first as usize * out.dtype().size();
                 let (count, n, from, to) = match (out.w, x.w) {
                     // A column is done as one line.
-                    (1, 1) => (1, h, x.line as usize, out.line as usize),
-                    _ => (h, w, from, to),
+                    (1, 1) => (1, lines.len(), x.line as usize, out.line as usize),
+                    _ => (lines.len(), w, from, to),
                 };
-                for y in 0..count {
+                for y in (lines.start..).take(count) {
                     let source = start.wrapping_add(address(x, y, 0) + bytes);
                     // SAFETY: channels of the pixels of a line of either map (check).
                     unsafe { copy_pieces(source, from, line(y), to, size, n) };
@@ -132,7 +134,7 @@ impl Engine<'_> {
                     {
                         n += 1;
                     }
-                    for (y, &sy) in ys.iter().enumerate() {
+                    for (y, &sy) in ys.iter().enumerate().take(lines.end).skip(lines.start) {
                         let target = line(y).wrapping_add(col * to);
                         if sy == FILL || first == FILL {
                             // SAFETY: `n` pixels of the output; the fill is a row of its own.

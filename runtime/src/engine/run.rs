@@ -4,6 +4,7 @@ use core::ops::Range;
 
 use super::band::Part;
 use super::conv::Prepared;
+use super::crew::Seat;
 use super::ops::{Target, address, offsets, row_bytes};
 use super::room::TILE;
 use super::spread::grid;
@@ -96,17 +97,26 @@ impl<'a> Engine<'a> {
 
     /// Runs the rows of `mask` (all without one) straight into the output.
     pub(super) fn run_rows(&self, step: &Step, mask: Option<&[u64]>) {
-        if mask.is_none() && self.run_whole(step).is_some() {
-            return;
-        }
         self.run_part(step, mask, Part::whole(&self.model.tensors[step.output as usize]));
     }
 
     /// The same on a part of the output's lines.
     pub(super) fn run_part(&self, step: &Step, mask: Option<&[u64]>, part: Part) {
-        self.with_conv(step, part.input, &mut |conv| match (mask, conv) {
-            (None, Some(conv)) => self.dense_conv(conv, &self.model.tensors[step.output as usize], part),
-            _ => self.run_tiles(step, conv, mask, part),
+        let out = &self.model.tensors[step.output as usize];
+        let elementwise = mask.is_none() && Op::new(step.op).is_some_and(Self::elementwise);
+        // A single line is done, and cut, by columns.
+        let end = if elementwise && out.h == 1 { out.w as usize } else { part.end };
+        let part = Part { end, ..part };
+        self.with_conv(step, part.input, &mut |conv| {
+            let cuts = self.cuts(step, mask, part, usize::MAX);
+            // SAFETY: rows of the output's lines are written, rows of inputs and the mask read.
+            unsafe {
+                self.share(part, cuts, &|part, _| match (mask, conv) {
+                    (None, Some(conv)) => self.dense_conv(conv, out, part),
+                    (None, None) if self.run_whole(step, part.first..part.end).is_some() || elementwise => {}
+                    _ => self.run_tiles(step, conv, mask, part),
+                });
+            }
         });
     }
 
@@ -114,7 +124,8 @@ impl<'a> Engine<'a> {
     fn run_tiles(&self, step: &Step, conv: Option<&Prepared>, mask: Option<&[u64]>, part: Part) {
         let out = &self.model.tensors[step.output as usize];
         let (mut cursor, mut tile, mut rows_out) =
-            (Cursor::new(grid(out), part.first, part.end), Tile::new(), [0u32; TILE]);
+            (Cursor::new(grid(out), part.first, part.end), Tile::of(TILE), [0u32; TILE]);
+        let mask = mask.map(|mask| mask.get(part.first * out.words()..part.end * out.words()).unwrap_or(&[]));
         while cursor.next(mask, &mut tile) {
             offsets(&mut rows_out, tile.rows(), out.origin.wrapping_sub(part.output), out.line, out.pixel);
             let target =
@@ -123,29 +134,34 @@ impl<'a> Engine<'a> {
         }
     }
 
-    /// A whole step without tiles, where the operator has a way; else `None`.
+    /// All rows of some lines (columns of a single line) without tiles, where the operator has a way; else `None`. The input is a whole map.
     #[inline(never)]
-    fn run_whole(&self, step: &Step) -> Option<()> {
-        if Self::elementwise(Op::new(step.op)?) { self.dense_elementwise(step) } else { self.dense_moves(step) }
+    fn run_whole(&self, step: &Step, lines: Range<usize>) -> Option<()> {
+        if Self::elementwise(Op::new(step.op)?) { self.dense_elementwise(step, lines) } else { self.dense_moves(step, lines) }
     }
 
     /// Runs the marked rows of a part into the staging area, lets the gate judge each, and leaves those marked that it passed on.
     pub(super) fn run_judged(&self, step: &Step, part: Part) {
-        self.with_conv(step, part.input, &mut |conv| self.judge_tiles(step, conv, part));
+        self.with_conv(step, part.input, &mut |conv| {
+            let cuts = self.cuts(step, Some(self.mask(step.output as usize)), part, TILE);
+            // SAFETY: rows of the output's lines, their words of the mask and a seat's share of the staging area are written, rows of inputs
+            // read.
+            unsafe { self.share(part, cuts, &|part, seat| self.judge_tiles(step, conv, part, seat)) };
+        });
     }
 
     #[inline(never)]
-    fn judge_tiles(&self, step: &Step, conv: Option<&Prepared>, part: Part) {
+    fn judge_tiles(&self, step: &Step, conv: Option<&Prepared>, part: Part, seat: Seat) {
         let out = &self.model.tensors[step.output as usize];
         let Some(gate) = self.model.gates.get(step.gate as usize) else { return };
         let super::Mode::Gated { scale } = self.mode else { return };
         let gate = RowGate::new(self.kernels, gate, self.array(gate.weights, out.c as usize), scale);
-        let marked = self.mask(step.output as usize);
-        let bytes = row_bytes(out);
-        // SAFETY: the layout keeps this part for staging; nothing else is in use here.
-        let staging = unsafe { self.arena.bytes_mut(self.layout.staging, TILE * bytes) };
+        let marked = self.mask_lines(step.output as usize, part);
+        let (bytes, side) = (row_bytes(out), TILE / seat.of);
+        // SAFETY: the layout keeps `TILE` rows for staging; these are in use by this seat alone.
+        let staging = unsafe { self.arena.bytes_mut(self.layout.staging + seat.part * side * bytes, side * bytes) };
         let (mut cursor, mut tile, mut rows_out) =
-            (Cursor::new(grid(out), part.first, part.end), Tile::new(), [0u32; TILE]);
+            (Cursor::new(grid(out), part.first, part.end), Tile::of(side), [0u32; TILE]);
         for (i, at) in rows_out.iter_mut().enumerate() {
             *at = (i * bytes) as u32;
         }
@@ -161,7 +177,7 @@ impl<'a> Engine<'a> {
             let passed = unsafe { gate.judge(staging, self.arena.start(), &held[..tile.rows().len()]) };
             for (i, (y, x)) in tile.rows().iter().enumerate() {
                 if passed >> i & 1 == 0 {
-                    mask::clear(marked, grid(out), *y as usize, *x as usize);
+                    mask::clear(marked, grid(out), *y as usize - part.first, *x as usize);
                 }
             }
         }

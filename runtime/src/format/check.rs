@@ -21,6 +21,8 @@ mod order;
 mod views;
 mod window;
 
+pub(crate) use memory::apart_beyond;
+
 #[cfg(feature = "std")]
 pub(super) use memory::Region;
 

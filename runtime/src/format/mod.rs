@@ -18,6 +18,7 @@ mod records;
 #[cfg(feature = "std")]
 mod writer;
 
+pub(crate) use check::apart_beyond;
 pub use check::{Proven, check, header};
 pub use crc::seal;
 pub use error::{Fault, FormatError, Section};

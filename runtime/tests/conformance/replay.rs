@@ -133,17 +133,21 @@ pub fn extent(engine: &Engine) -> [usize; 3] {
 
 /// Runs the whole clip. `frame` is memory for one frame.
 pub fn replay(bytes: &[u8], arena: &mut [u8], frame: &mut [u8], set: &Kernels, mode: &str) -> Result<Replay, Refused> {
-    let mut engine = Engine::load(bytes, arena, set).map_err(Refused::Load)?;
-    let extent = extent(&engine);
+    play(&mut Engine::load(bytes, arena, set).map_err(Refused::Load)?, frame, mode)
+}
+
+/// Runs the whole clip on a fresh engine.
+pub fn play(engine: &mut Engine, frame: &mut [u8], mode: &str) -> Result<Replay, Refused> {
+    let extent = extent(engine);
     let needed = extent.iter().product();
     let frame = frame.get_mut(..needed).ok_or(Refused::Frame(needed))?;
     let mut clip = Clip::new(extent);
     let mut all = Replay { macs: 0, sums: [0; FRAMES] };
     for (t, sum) in all.sums.iter_mut().enumerate() {
         clip.advance(frame);
-        prepare(&mut engine, mode, t);
+        prepare(engine, mode, t);
         engine.step(Frame::Pixels(frame)).map_err(Refused::Step)?;
-        *sum = outputs(&engine);
+        *sum = outputs(engine);
         all.macs += engine.stats().macs;
     }
     Ok(all)

@@ -3,8 +3,10 @@
 use std::path::{Path, PathBuf};
 
 use anyhow::{Context, Result, bail};
+use quiescent::engine::Crew;
+use quiescent::format::AlignedBytes;
 use quiescent::kernels::{self, Kernels};
-use quiescent::{Engine, Mode};
+use quiescent::{Engine, Mode, threads};
 use quiescent_tools::artifact::{Artifact, InputSpec};
 use quiescent_tools::clip::{self, Noise};
 use quiescent_tools::feed::{Feed, Input};
@@ -68,6 +70,49 @@ impl KernelArgs {
             true => bail!("--kernels {name}: this processor cannot run them; available here: {here}"),
             false => bail!("--kernels {name}: there is no such set; available here: {here}"),
         }
+    }
+}
+
+/// What engines run on.
+#[derive(clap::Args, Clone, Debug)]
+pub struct EngineArgs {
+    #[command(flatten)]
+    kernels: KernelArgs,
+    /// Threads for each frame; results do not depend on it
+    #[arg(long, value_name = "N", default_value = "1", allow_negative_numbers = true, value_parser = thread_count)]
+    threads: usize,
+}
+
+impl EngineArgs {
+    pub fn open(&self) -> Result<Means> {
+        let kernels = self.kernels.select()?;
+        let pool = (self.threads > 1).then(|| threads::Pool::new(self.threads)).transpose();
+        let pool = pool.with_context(|| format!("--threads {}: starting them; take fewer", self.threads))?;
+        Ok(Means { kernels, pool })
+    }
+}
+
+/// A kernel set, and threads.
+pub struct Means {
+    pub kernels: &'static Kernels,
+    /// `None`: one thread.
+    pool: Option<threads::Pool>,
+}
+
+impl Means {
+    /// The best kernels on one thread.
+    pub fn best() -> Self {
+        Self { kernels: kernels::best(), pool: None }
+    }
+
+    pub fn threads(&self) -> usize {
+        self.pool.as_ref().map_or(1, Crew::threads)
+    }
+
+    pub fn engine<'a>(&'a self, artifact: &'a Artifact, arena: &'a mut AlignedBytes) -> Result<Engine<'a>> {
+        let mut engine = artifact.engine(arena, self.kernels)?;
+        engine.set_crew(self.pool.as_ref().map(|pool| pool as &dyn Crew));
+        Ok(engine)
     }
 }
 
@@ -164,6 +209,13 @@ pub fn at_least_one(text: &str) -> Result<usize, String> {
     match text.parse::<usize>() {
         Ok(n) if n > 0 => Ok(n),
         _ => Err("a whole number from 1 is needed".into()),
+    }
+}
+
+fn thread_count(text: &str) -> Result<usize, String> {
+    match text.parse::<usize>() {
+        Ok(n) if (1..=threads::MOST).contains(&n) => Ok(n),
+        _ => Err(format!("a whole number from 1 to {} is needed", threads::MOST)),
     }
 }
 

@@ -15,14 +15,13 @@ use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use anyhow::Result;
-use quiescent::kernels::Kernels;
 use quiescent_tools::artifact::Artifact;
 use quiescent_tools::feed::Input;
 use quiescent_tools::machine::power::energy::Energy;
 use quiescent_tools::machine::{Conditions, Root, Span, State, Watch};
 use serde::Serialize;
 
-use super::args::{self, GateArgs, KernelArgs};
+use super::args::{self, EngineArgs, GateArgs, Means};
 use super::measure::{Meter, RunStats, timed};
 use super::talk::Talk;
 use pair::Pair;
@@ -49,7 +48,7 @@ pub struct Args {
     #[command(flatten)]
     gating: GateArgs,
     #[command(flatten)]
-    kernels: KernelArgs,
+    engine: EngineArgs,
     /// Runs this long, with a line for every interval, and compares the last interval with the first
     #[arg(long, value_name = "N", allow_negative_numbers = true, value_parser = args::positive)]
     minutes: Option<f32>,
@@ -81,10 +80,10 @@ pub fn main(a: &Args, talk: &Talk) -> Result<()> {
     let root = Root::new(&a.sys_root);
     let clip = args::ClipArgs { input: a.input.clone(), frames: Some(a.frames), noise: a.noise };
     let frames = clip.load(&artifact.meta.input, talk)?;
-    let kernels = a.kernels.select()?;
-    let tuned = a.gating.tuned(&artifact, kernels, talk)?;
+    let means = a.engine.open()?;
+    let tuned = a.gating.tuned(&artifact, means.kernels, talk)?;
     let mut arenas = [artifact.arena(), artifact.arena()];
-    let mut pair = Pair::load(&artifact, &mut arenas, kernels, &a.gating, tuned.as_ref())?;
+    let mut pair = Pair::load(&artifact, &mut arenas, &means, &a.gating, tuned.as_ref())?;
 
     let before = State::here(&root);
     let (meter, no_meter) = match a.power.open(&root, &a.input)? {
@@ -116,20 +115,20 @@ pub fn main(a: &Args, talk: &Talk) -> Result<()> {
     let work = plan.dense.iter().chain(&plan.gated).map(|b| (b.from, b.to)).chain([timed]).collect::<Vec<_>>();
     let conditions = Conditions::new(&root, before, Span::of(record.within(&work)), after);
     let energy = no_meter.map_or_else(|| power::judge(facts, &record, &plan), Energy::not_measured);
-    let mut stats = times.finish(&artifact, &a.model.display().to_string(), &a.input, kernels.name, Some(&a.gating));
-    stats.ms_load = Some(load(&a.model, kernels)?);
+    let mut stats = times.finish(&artifact, &a.model.display().to_string(), &a.input, &means, Some(&a.gating));
+    stats.ms_load = Some(load(&a.model, &means)?);
     let bench = Bench { stats, conditions, energy, sustained, watch_share: record.share(), watch_cost: record.cost() };
     bench.conditions.warnings.iter().for_each(|w| talk.warn(w));
     talk.result(&bench, || bench.text())
 }
 
 /// The fastest of a few loads.
-fn load(file: &Path, kernels: &'static Kernels) -> Result<f64> {
+fn load(file: &Path, means: &Means) -> Result<f64> {
     let once = || {
         let (done, ms) = timed(|| {
             let artifact = Artifact::load(file)?;
             let mut arena = artifact.arena();
-            artifact.engine(&mut arena, kernels).map(drop)
+            means.engine(&artifact, &mut arena).map(drop)
         });
         done.map(|()| ms)
     };
@@ -138,11 +137,11 @@ fn load(file: &Path, kernels: &'static Kernels) -> Result<f64> {
 
 /// The measurement; also the meter of a whole pass, for shares.
 pub fn interleave(
-    artifact: &Artifact, frames: &[Input], kernels: &'static Kernels, gating: &GateArgs, warmup: usize, talk: &Talk,
+    artifact: &Artifact, frames: &[Input], means: &Means, gating: &GateArgs, warmup: usize, talk: &Talk,
 ) -> Result<(Meter, Vec<f64>)> {
-    let tuned = gating.tuned(artifact, kernels, talk)?;
+    let tuned = gating.tuned(artifact, means.kernels, talk)?;
     let mut arenas = [artifact.arena(), artifact.arena()];
-    let mut pair = Pair::load(artifact, &mut arenas, kernels, gating, tuned.as_ref())?;
+    let mut pair = Pair::load(artifact, &mut arenas, means, gating, tuned.as_ref())?;
     let mut meter = Meter::default();
     pair.warm(frames.iter().take(warmup))?;
     once(&mut pair, frames, &mut meter, talk)?;

@@ -14,7 +14,7 @@ use quiescent_tools::task::{Labels, Task};
 use serde::Serialize;
 use serde_json::json;
 
-use super::args::{self, ClipArgs, GateArgs};
+use super::args::{self, ClipArgs, GateArgs, Means};
 use super::bench::interleave;
 use super::convert::{Job, convert, host};
 use super::eval::{Evaluation, evaluate};
@@ -74,16 +74,16 @@ pub fn main(a: &Args, talk: &Talk) -> Result<()> {
     let (onnx, qsc, clip) = (path("patrol.onnx"), path("patrol.qsc"), text("evaluation.y4m"));
     let artifact = make(&onnx, &path("task.toml"), text("calibration.y4m"), talk)?;
     artifact.save(&qsc)?;
-    let kernels = kernels::best();
+    let means = Means::best();
     let task = args::task_of(&artifact, &qsc, None)?;
     let labels = Labels::load(&path("evaluation.csv"))?;
     let clip = ClipArgs { input: clip, frames: None, noise: None };
     let source = Source::open(&onnx, &artifact)?;
-    let evaluation = evaluate(&artifact, &qsc, source.start(None)?, &clip, &task, Some(&labels), Some(1.0), kernels, talk)?;
+    let evaluation = evaluate(&artifact, &qsc, source.start(None)?, &clip, &task, Some(&labels), Some(1.0), &means, talk)?;
     let frames: Vec<Input> = clip.open(&artifact.meta.input)?.map(|f| f.map(|f| f.input)).collect::<Result<_>>()?;
     let gating = GateArgs::default();
-    let (meter, shares) = interleave(&artifact, &frames, kernels, &gating, 20, talk)?;
-    let stats = meter.finish(&artifact, &qsc.display().to_string(), &clip.input, kernels.name, Some(&gating));
+    let (meter, shares) = interleave(&artifact, &frames, &means, &gating, 20, talk)?;
+    let stats = meter.finish(&artifact, &qsc.display().to_string(), &clip.input, &means, Some(&gating));
     let pictures = path("pictures");
     draw(&artifact, &pictures, task, clip.open(&artifact.meta.input)?, talk)?;
     let layers = artifact.meta.steps.iter().zip(shares).map(|(s, recomputed)| LayerShare {

@@ -13,7 +13,7 @@ use quiescent_tools::clip::FitMap;
 use quiescent_tools::task::{Agreement, Detection, Kind, Labels, Summary, Task, ap50};
 use serde::Serialize;
 
-use super::args::{self, ClipArgs, GateArgs, KernelArgs};
+use super::args::{self, ClipArgs, EngineArgs, GateArgs, Means};
 use super::measure::{Meter, RunStats, timed};
 use super::reference::{Reference, Relative, Source};
 use super::talk::{Talk, count, percent};
@@ -44,7 +44,7 @@ pub struct Args {
     #[arg(long, value_name = "CSV")]
     labels: Option<PathBuf>,
     #[command(flatten)]
-    kernels: KernelArgs,
+    engine: EngineArgs,
 }
 
 /// Everything measured.
@@ -84,7 +84,7 @@ pub fn main(a: &Args, talk: &Talk) -> Result<()> {
         args::folder("--dump-reference", dir)?;
     }
     let reference = source.start(a.dump_reference.as_deref())?;
-    let e = evaluate(&artifact, &a.model, reference, &a.clip, &task, labels.as_ref(), scale, a.kernels.select()?, talk)?;
+    let e = evaluate(&artifact, &a.model, reference, &a.clip, &task, labels.as_ref(), scale, &a.engine.open()?, talk)?;
     talk.result(&e, || e.text())
 }
 
@@ -92,11 +92,11 @@ pub fn main(a: &Args, talk: &Talk) -> Result<()> {
 #[allow(clippy::too_many_arguments)]
 pub fn evaluate(
     artifact: &Artifact, file: &Path, mut reference: Reference, clip: &ClipArgs, task: &Task, labels: Option<&Labels>, scale: Option<f32>,
-    kernels: &'static quiescent::kernels::Kernels, talk: &Talk,
+    means: &Means, talk: &Talk,
 ) -> Result<Evaluation> {
     let (mut dense_arena, mut gated_arena) = (artifact.arena(), artifact.arena());
-    let mut dense = artifact.engine(&mut dense_arena, kernels)?;
-    let mut gated = artifact.engine(&mut gated_arena, kernels)?;
+    let mut dense = means.engine(artifact, &mut dense_arena)?;
+    let mut gated = means.engine(artifact, &mut gated_arena)?;
     dense.set_mode(Mode::Dense);
     gated.set_mode(scale.map_or(Mode::Dense, |scale| Mode::Gated { scale }));
     let feed = clip.open(&artifact.meta.input)?;
@@ -130,7 +130,7 @@ pub fn evaluate(
     }
     bar.finish_and_clear();
     let gating = scale.map(|gate_scale| GateArgs { gate_scale, ..Default::default() });
-    let stats = meter.finish(artifact, &file.display().to_string(), &clip.input, kernels.name, gating.as_ref());
+    let stats = meter.finish(artifact, &file.display().to_string(), &clip.input, means, gating.as_ref());
     let ap50_float = labels.map(|l| ap50(&by_float.found, l)).transpose().context("--labels")?;
     Ok(Evaluation {
         stats,

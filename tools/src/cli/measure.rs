@@ -2,15 +2,15 @@
 //!
 //! The first frame of a gated run has nothing to compare with and is computed whole; its time and work stand apart, all
 //! means and percentiles are over the frames after it (over all frames of a dense run). Times are of `Engine::step`
-//! alone, one thread. Percentiles are by nearest rank.
+//! alone. Percentiles are by nearest rank.
 
 use quiescent::{Engine, Stats};
 use quiescent_tools::artifact::Artifact;
 pub use quiescent_tools::machine::cpu::name as machine;
 use serde::Serialize;
 
-use super::args::GateArgs;
-use super::talk::{bytes, count, percent};
+use super::args::{GateArgs, Means};
+use super::talk::{bytes, count, percent, threads};
 
 /// Milliseconds of steps.
 #[derive(Clone, Debug, Default)]
@@ -130,7 +130,7 @@ impl Meter {
     }
 
     /// `gating` is `None` for a dense run, whose times are the dense ones.
-    pub fn finish(mut self, artifact: &Artifact, file: &str, clip: &str, kernels: &str, gating: Option<&GateArgs>) -> RunStats {
+    pub fn finish(mut self, artifact: &Artifact, file: &str, clip: &str, means: &Means, gating: Option<&GateArgs>) -> RunStats {
         let scale = gating.map(|g| g.gate_scale);
         let budget_ms = gating.and_then(|g| g.budget_ms);
         let header = artifact.header();
@@ -176,9 +176,9 @@ impl Meter {
             arena_bytes: header.arena_len as usize,
             arena_dense_bytes: header.arena_dense_len as usize,
             artifact_bytes: artifact.bytes().len(),
-            kernels: kernels.into(),
+            kernels: means.kernels.name.into(),
             machine: machine(),
-            threads: 1,
+            threads: means.threads(),
         }
     }
 }
@@ -186,7 +186,8 @@ impl Meter {
 impl RunStats {
     /// A few lines.
     pub fn text(&self) -> String {
-        let mut t = format!("{} on {}, {} frames, {} kernels, {}, 1 thread\n", self.model, self.clip, self.frames, self.kernels, self.machine);
+        let (kernels, machine, threads) = (&self.kernels, &self.machine, threads(self.threads));
+        let mut t = format!("{} on {}, {} frames, {kernels} kernels, {machine}, {threads}\n", self.model, self.clip, self.frames);
         t += &format!(
             "memory     artifact {}, arena {} ({} for dense execution alone)\n",
             bytes(self.artifact_bytes), bytes(self.arena_bytes), bytes(self.arena_dense_bytes)

@@ -6,7 +6,7 @@ use anyhow::{Context, Result, bail};
 use quiescent::Mode;
 use quiescent_tools::artifact::{self, Artifact};
 
-use super::args::{self, ClipArgs, GateArgs, KernelArgs};
+use super::args::{self, ClipArgs, EngineArgs, GateArgs};
 use super::dumps;
 use super::measure::{Meter, timed};
 use super::pictures::Pictures;
@@ -25,7 +25,7 @@ pub struct Args {
     #[command(flatten)]
     gating: GateArgs,
     #[command(flatten)]
-    kernels: KernelArgs,
+    engine: EngineArgs,
     /// Writes every output of every frame to this folder, frame00000_<output>.npy, float32 in the ONNX shape
     #[arg(long, value_name = "DIR")]
     dump: Option<PathBuf>,
@@ -44,7 +44,7 @@ const DENSE_MS: f64 = 1000.0;
 pub fn main(a: &Args, talk: &Talk) -> Result<()> {
     let artifact = Artifact::load(&a.model)?;
     let task = args::task_of(&artifact, &a.model, a.task.as_ref())?;
-    let kernels = a.kernels.select()?;
+    let means = a.engine.open()?;
     let mut feed = a.clip.open(&artifact.meta.input)?;
     if let Some(dir) = &a.dump {
         args::folder("--dump", dir)?;
@@ -53,9 +53,9 @@ pub fn main(a: &Args, talk: &Talk) -> Result<()> {
         Some(dir) => Some(Pictures::new(dir, &artifact, task, feed.fit_map())?),
         None => None,
     };
-    let tuned = a.gating.tuned(&artifact, kernels, talk)?;
+    let tuned = a.gating.tuned(&artifact, means.kernels, talk)?;
     let mut arena = artifact.arena();
-    let mut engine = artifact.engine(&mut arena, kernels)?;
+    let mut engine = means.engine(&artifact, &mut arena)?;
     match a.dense {
         true => engine.set_mode(Mode::Dense),
         false => a.gating.apply(&mut engine, tuned.as_ref())?,
@@ -99,7 +99,7 @@ pub fn main(a: &Args, talk: &Talk) -> Result<()> {
         }
     }
     let gating = (!a.dense).then_some(&a.gating);
-    let stats = meter.finish(&artifact, &a.model.display().to_string(), &a.clip.input, kernels.name, gating);
+    let stats = meter.finish(&artifact, &a.model.display().to_string(), &a.clip.input, &means, gating);
     talk.result(&stats, || {
         let mut t = stats.text();
         if !a.dense {

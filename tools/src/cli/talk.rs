@@ -95,6 +95,11 @@ pub fn bytes(n: usize) -> String {
     }
 }
 
+/// `1 thread`, `2 threads`.
+pub fn threads(n: usize) -> String {
+    format!("{n} thread{}", if n == 1 { "" } else { "s" })
+}
+
 pub fn percent(share: f64) -> String {
     format!("{:.1} %", 100.0 * share)
 }

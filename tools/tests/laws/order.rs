@@ -1,10 +1,12 @@
 //! L3: nothing but the frames decides the result.
 //!
-//! The engine runs on one thread, so the order of work is that of the lists: rows come in mask order, masks are cut into
-//! tiles, segments follow the plan, and a budget moves rows from one frame to later ones. Here the same changes take many
-//! ways: other plans, other sets, other budgets, in one frame or spread over many. With thresholds 0 the held outputs
+//! The order of work is that of the lists: rows come in mask order, masks are cut into parts for threads and into tiles,
+//! segments follow the plan, and a budget moves rows from one frame to later ones. Here the same changes take many
+//! ways: other plans, other sets, more threads, other budgets, in one frame or spread over many. With thresholds 0 the held outputs
 //! must come out the same.
 
+use quiescent::engine::Crew;
+use quiescent::threads::Pool;
 use quiescent::{Mode, kernels};
 use quiescent_tools::lower::Hold;
 
@@ -66,6 +68,45 @@ fn kernel_sets_do_not_matter() {
             }
         }
     }
+}
+
+/// Also with thresholds, budgets and bands: threads change the same rows to the same codes, in the same work.
+#[test]
+fn threads_do_not_matter() {
+    let pools = [2, 3].map(|n| Pool::new(n).unwrap().with_least(1));
+    let mut banded = 0;
+    for case in graphs::all().into_iter().chain((220..240).map(graphs::random)) {
+        let plan = plan(&case);
+        for (hold_name, hold) in holds().into_iter().chain([("none", Hold::None)]) {
+            let mut a = net::artifact(&case.graph, &plan, hold);
+            set_thresholds(&mut a, 3, 16, 3, 1);
+            banded += a.model().segments.iter().filter(|s| s.band > 0).count();
+            let mut arenas = [a.arena(), a.arena(), a.arena()];
+            let mut engines = arenas.each_mut().map(|m| a.engine(m, kernels::best()).unwrap());
+            for (engine, pool) in engines[1..].iter_mut().zip(&pools) {
+                engine.set_crew(Some(pool));
+            }
+            let mut scene = Scene::new(46, case.shape());
+            for t in 0..60 {
+                scene.next();
+                let budget = (t % 20 >= 15).then(|| a.header().cost.macs.get() / 4);
+                let mode = if t % 20 < 5 { Mode::Dense } else { Mode::Gated { scale: 1.0 } };
+                for engine in &mut engines {
+                    engine.set_mode(mode);
+                    engine.set_budget(budget);
+                    step(engine, scene.frame());
+                }
+                let [one, more @ ..] = &engines;
+                for (other, pool) in more.iter().zip(&pools) {
+                    let what = || format!("{} held {hold_name}, {} threads, frame {t}", case.name, pool.threads());
+                    assert_same(one, other, what);
+                    assert_eq!(one.stats(), other.stats(), "{}", what());
+                    assert!(one.step_stats().eq(other.step_stats()), "{}", what());
+                }
+            }
+        }
+    }
+    assert!(banded > 4, "only {banded} pairs in bands");
 }
 
 /// A budget that is never reached.

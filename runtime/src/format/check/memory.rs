@@ -91,22 +91,27 @@ fn tensor(m: &Model, t: &Tensor, mask: u64) -> Checked {
 
 /// Whether two checked tensors, borders included, have no byte in common.
 pub(super) fn apart(a: &Tensor, b: &Tensor) -> bool {
+    apart_beyond(a, b, 0)
+}
+
+/// The same, with `past` more bytes after every row of `a`.
+pub(crate) fn apart_beyond(a: &Tensor, b: &Tensor, past: u64) -> bool {
     match (Region::of(a), Region::of(b)) {
-        (Some(ra), Some(rb)) => !ra.meets(rb) || interleaved(a, b, ra, rb),
+        (Some(ra), Some(rb)) => !Region { end: ra.end + past, ..ra }.meets(rb) || interleaved(a, b, ra, rb, past),
         _ => false,
     }
 }
 
 /// Channels of the same pixels, or columns of the same lines: modulo the common stride, the two occupy ranges of
 /// residues that do not meet.
-fn interleaved(a: &Tensor, b: &Tensor, ra: Region, rb: Region) -> bool {
+fn interleaved(a: &Tensor, b: &Tensor, ra: Region, rb: Region, past: u64) -> bool {
     let pixels = [a.pixel, b.pixel].iter().any(|&n| {
-        let bytes = (row_bytes(a), row_bytes(b));
+        let bytes = (row_bytes(a) + past, row_bytes(b));
         on_pixels(a, n) && on_pixels(b, n) && residues(n as u64, ra.start, bytes.0, rb.start, bytes.1)
     });
     pixels
         || [a.line, b.line].iter().any(|&n| {
-            let spans = (line_bytes(a), line_bytes(b));
+            let spans = (line_bytes(a) + past, line_bytes(b));
             on_lines(a, n) && on_lines(b, n) && residues(n as u64, ra.start, spans.0, rb.start, spans.1)
         })
 }

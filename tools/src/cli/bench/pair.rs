@@ -4,13 +4,12 @@ use std::time::{Duration, Instant};
 
 use anyhow::Result;
 use quiescent::format::AlignedBytes;
-use quiescent::kernels::Kernels;
 use quiescent::{Engine, Mode};
 use quiescent_tools::artifact::{self, Artifact};
 use quiescent_tools::feed::Input;
 use quiescent_tools::tune::Tuned;
 
-use super::super::args::GateArgs;
+use super::super::args::{GateArgs, Means};
 use super::super::measure::{Meter, timed};
 
 pub struct Pair<'a> {
@@ -20,11 +19,11 @@ pub struct Pair<'a> {
 
 impl<'a> Pair<'a> {
     pub fn load(
-        artifact: &'a Artifact, arenas: &'a mut [AlignedBytes; 2], kernels: &'static Kernels, gating: &GateArgs, tuned: Option<&'a Tuned>,
+        artifact: &'a Artifact, arenas: &'a mut [AlignedBytes; 2], means: &'a Means, gating: &GateArgs, tuned: Option<&'a Tuned>,
     ) -> Result<Self> {
         let [dense_arena, gated_arena] = arenas;
-        let mut dense = artifact.engine(dense_arena, kernels)?;
-        let mut gated = artifact.engine(gated_arena, kernels)?;
+        let mut dense = means.engine(artifact, dense_arena)?;
+        let mut gated = means.engine(artifact, gated_arena)?;
         dense.set_mode(Mode::Dense);
         gating.apply(&mut gated, tuned)?;
         Ok(Self { dense, gated })

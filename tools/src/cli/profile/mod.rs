@@ -14,13 +14,12 @@ use std::time::Instant;
 
 use anyhow::Result;
 use quiescent::engine::Work;
-use quiescent::kernels::Kernels;
 use quiescent::{Engine, Mode};
 use quiescent_tools::artifact::{self, Artifact};
 use quiescent_tools::feed::Input;
 use serde::Serialize;
 
-use super::args::{self, ClipArgs, GateArgs, KernelArgs};
+use super::args::{self, ClipArgs, EngineArgs, GateArgs, Means};
 use super::measure::{Meter, Times, machine, timed};
 use super::talk::Talk;
 use quiescent_tools::clock::{Clock, Piece};
@@ -47,7 +46,7 @@ pub struct Args {
     #[command(flatten)]
     gating: GateArgs,
     #[command(flatten)]
-    kernels: KernelArgs,
+    engine: EngineArgs,
     /// Prints the N steps that take the most time, not all
     #[arg(long, value_name = "N", value_parser = args::at_least_one)]
     top: Option<usize>,
@@ -65,7 +64,8 @@ struct Report {
     gate_scale: f32,
     kernels: &'static str,
     machine: String,
-    /// What the core's multiply-accumulate instruction reaches on registers, in 10^9 a second; none where the set has none.
+    threads: usize,
+    /// What the multiply-accumulate instruction reaches on registers on all threads' cores, in 10^9 a second; none where the set has none.
     peak_gmacs: Option<f64>,
     macs_dense: u64,
     dense: Frame,
@@ -102,11 +102,11 @@ struct Lane<'a> {
 
 impl<'a> Lane<'a> {
     fn new(
-        artifact: &'a Artifact, arenas: &'a mut [quiescent::format::AlignedBytes; 2], kernels: &'static Kernels, observer: &'a dyn Fn(Work),
+        artifact: &'a Artifact, arenas: &'a mut [quiescent::format::AlignedBytes; 2], means: &'a Means, observer: &'a dyn Fn(Work),
         clock: &'a Clock, set: impl Fn(&mut Engine<'a>) -> Result<()>,
     ) -> Result<Self> {
         let [a, b] = arenas;
-        let (mut watched, mut plain) = (artifact.engine(a, kernels)?, artifact.engine(b, kernels)?);
+        let (mut watched, mut plain) = (means.engine(artifact, a)?, means.engine(artifact, b)?);
         watched.observe(Some(observer));
         for engine in [&mut watched, &mut plain] {
             set(engine)?;
@@ -145,24 +145,24 @@ pub fn main(a: &Args, talk: &Talk) -> Result<()> {
         args::writable(path)?;
     }
     let artifact = Artifact::load(&a.model)?;
-    let kernels = a.kernels.select()?;
+    let means = a.engine.open()?;
     let clip = ClipArgs { input: a.input.clone(), frames: Some(a.frames), noise: a.noise };
     let frames = clip.load(&artifact.meta.input, talk)?;
-    let peak = peak::macs_per_second(kernels.name).map(|macs| macs / 1e9);
+    let peak = peak::macs_per_second(means.kernels.name).map(|macs| macs / 1e9 * means.threads() as f64);
 
     let origin = Instant::now();
     let clocks = [Clock::new(origin), Clock::new(origin)];
     let observers: [&dyn Fn(Work); 2] = [&|work| clocks[0].tick(work), &|work| clocks[1].tick(work)];
     let arenas = || [artifact.arena(), artifact.arena()];
     let (mut dense_arenas, mut gated_arenas) = (arenas(), arenas());
-    let tuned = a.gating.tuned(&artifact, kernels, talk)?;
+    let tuned = a.gating.tuned(&artifact, means.kernels, talk)?;
     let dense = |engine: &mut Engine| {
         engine.set_mode(Mode::Dense);
         Ok(())
     };
     let mut lanes = [
-        Lane::new(&artifact, &mut dense_arenas, kernels, observers[0], &clocks[0], dense)?,
-        Lane::new(&artifact, &mut gated_arenas, kernels, observers[1], &clocks[1], |engine| a.gating.apply(engine, tuned.as_ref()))?,
+        Lane::new(&artifact, &mut dense_arenas, &means, observers[0], &clocks[0], dense)?,
+        Lane::new(&artifact, &mut gated_arenas, &means, observers[1], &clocks[1], |engine| a.gating.apply(engine, tuned.as_ref()))?,
     ];
     for lane in &mut lanes {
         lane.warm(&frames[..a.warmup.min(frames.len())])?;
@@ -202,7 +202,7 @@ pub fn main(a: &Args, talk: &Talk) -> Result<()> {
     }
     bar.finish_and_clear();
     let shares = meter.shares(&artifact);
-    let stats = meter.finish(&artifact, &a.model.display().to_string(), &a.input, kernels.name, Some(&a.gating));
+    let stats = meter.finish(&artifact, &a.model.display().to_string(), &a.input, &means, Some(&a.gating));
     let figure = |lane: &Lane, macs: f64, of: fn(&Times) -> Option<f64>| {
         let (ms, ms_with_clock) = (of(&lane.plain_ms).unwrap_or(f64::NAN), of(&lane.watched_ms).unwrap_or(f64::NAN));
         let gmacs = macs / ms / 1e6;
@@ -213,12 +213,13 @@ pub fn main(a: &Args, talk: &Talk) -> Result<()> {
     let report = Report {
         frames: stats.frames,
         gate_scale: a.gating.gate_scale,
-        kernels: kernels.name,
+        kernels: means.kernels.name,
         machine: machine(),
+        threads: means.threads(),
         peak_gmacs: peak,
         macs_dense: stats.macs_dense,
         efficiency: (stats.mac_fraction < 0.99).then(|| (1.0 - gated.ms / dense.ms) / (1.0 - stats.mac_fraction)),
-        rows: rows::rows(&artifact, kernels, [&lanes[0].spent, &lanes[1].spent], &shares, peak),
+        rows: rows::rows(&artifact, means.kernels, [&lanes[0].spent, &lanes[1].spent], &shares, peak),
         model: stats.model,
         clip: stats.clip,
         dense,

@@ -1,12 +1,12 @@
 //! The report for people.
 
 use super::{Frame, Report};
-use crate::cli::talk::{bytes, count, percent};
+use crate::cli::talk::{bytes, count, percent, threads};
 
 pub fn text(r: &Report, top: Option<usize>) -> String {
-    let mut t = format!("{} on {}, {} frames, {} kernels, {}, 1 thread\n", r.model, r.clip, r.frames, r.kernels, r.machine);
+    let mut t = format!("{} on {}, {} frames, {} kernels, {}, {}\n", r.model, r.clip, r.frames, r.kernels, r.machine, threads(r.threads));
     t += &match r.peak_gmacs {
-        Some(peak) => format!("peak       {peak:.0} GMAC/s: the multiply-accumulate instruction of these kernels on registers alone\n"),
+        Some(peak) => format!("peak       {peak:.0} GMAC/s: the multiply-accumulate instruction of these kernels on registers alone, on all threads\n"),
         None => "peak       not measured: these kernels have no instruction of their own\n".into(),
     };
     let frame = |f: &Frame| {
