@@ -9,9 +9,9 @@
 //! # Ok::<(), Box<dyn std::error::Error>>(())
 //! ```
 //!
-//! A frame is a few hundred jobs of some microseconds each. The parts not taken are one word, `first..end`: the caller takes them from
+//! A frame is a hundred jobs of some microseconds each. The parts not taken are one word, `first..end`: the caller takes them from
 //! below, the workers from above, so that mostly the same thread meets the same lines again in the next step, and nobody waits for a worker
-//! that is not there. After a job workers look out for the next one for [`LOOKOUT`], then sleep until there is one.
+//! that has not come. After a job workers look out for the next one for [`LOOKOUT`], then sleep until there is one.
 
 use core::cell::UnsafeCell;
 use core::mem;
@@ -44,13 +44,18 @@ type Job<'j> = dyn Fn(usize) + Sync + 'j;
 #[repr(align(128))]
 struct Apart<T>(T);
 
-struct Shared {
+/// What workers look out for.
+struct Offer {
     /// Parts nobody has taken: `first | end << 16`.
-    left: Apart<AtomicU32>,
-    /// Parts that are not done.
-    open: Apart<AtomicUsize>,
+    left: AtomicU32,
     /// The job of the parts that are not done.
     job: UnsafeCell<Option<*const Job<'static>>>,
+}
+
+struct Shared {
+    offer: Apart<Offer>,
+    /// Parts that workers have done, ever, modulo 2^32.
+    done: Apart<AtomicU32>,
     /// What a part panicked with.
     fault: Mutex<Option<Box<dyn Any + Send>>>,
     /// Workers that sleep, or are about to.
@@ -60,7 +65,7 @@ struct Shared {
     bell: Condvar,
 }
 
-// SAFETY: `job` is written only while no part is open, and read only by who has taken a part that is not done.
+// SAFETY: the job is written only while no part is open, and read only by who has taken a part that is not done.
 unsafe impl Sync for Shared {}
 // SAFETY: the job is `Sync`, and only called while it lives.
 unsafe impl Send for Shared {}
@@ -77,9 +82,8 @@ impl Pool {
     /// Starts `threads - 1` workers: the caller of a job is one of its threads. Counts outside `1..=MOST` become the nearest.
     pub fn new(threads: usize) -> io::Result<Self> {
         let shared = Arc::new(Shared {
-            left: Apart(AtomicU32::new(0)),
-            open: Apart(AtomicUsize::new(0)),
-            job: UnsafeCell::new(None),
+            offer: Apart(Offer { left: AtomicU32::new(0), job: UnsafeCell::new(None) }),
+            done: Apart(AtomicU32::new(0)),
             fault: Mutex::new(None),
             asleep: AtomicUsize::new(0),
             closing: AtomicBool::new(false),
@@ -102,8 +106,9 @@ impl Pool {
     }
 }
 
-// SAFETY: a part is taken by one change of `left` and so called once; `open` reaches 0 when every call has returned, and the caller,
-// who reads it, waits for that. Taking a part follows the caller's release of `left`, and the caller's reading follows every release of `open`.
+// SAFETY: a part is the caller's from the start or taken by one change of `left`, and so called once. The caller waits until workers have
+// done as many as it has not called itself. Taking a part follows the caller's release of `left`, the end of waiting follows every release of
+// `done`.
 unsafe impl Crew for Pool {
     fn threads(&self) -> usize {
         self.workers.len() + 1
@@ -143,19 +148,23 @@ impl Shared {
     fn run(&self, end: u16, job: &Job) {
         // SAFETY: only the lifetime changes; nobody calls the job after this function, which ends when no part is open.
         let job = unsafe { mem::transmute::<*const Job<'_>, *const Job<'static>>(job) };
+        // No part is open, so nobody changes it.
+        let before = self.done.0.load(Ordering::Relaxed);
         // SAFETY: no part is open, so nobody reads it.
-        unsafe { *self.job.get() = Some(job) };
-        self.open.0.store(end as usize, Ordering::Relaxed);
-        // Either a worker that is about to sleep sees the parts, or it is seen here.
-        self.left.0.store(u32::from(end) << 16, Ordering::SeqCst);
+        unsafe { *self.offer.0.job.get() = Some(job) };
+        // The first part is the caller's. Either a worker that is about to sleep sees the others, or it is seen here.
+        self.offer.0.left.store(1 | u32::from(end) << 16, Ordering::SeqCst);
         if self.asleep.load(Ordering::SeqCst) > 0 {
             self.ring();
         }
+        self.call(0);
+        let mut own = 1;
         while let Some(k) = self.take(|first, end| (first, first + 1, end)) {
             self.call(k);
+            own += 1;
         }
-        let mut looks = 0;
-        while self.open.0.load(Ordering::Acquire) > 0 {
+        let (all, mut looks) = (before.wrapping_add(u32::from(end) - own), 0);
+        while self.done.0.load(Ordering::Acquire) != all {
             looks += 1;
             pause(looks);
         }
@@ -168,6 +177,7 @@ impl Shared {
             while since.elapsed() < LOOKOUT {
                 while let Some(k) = self.take(|first, end| (end - 1, first, end - 1)) {
                     self.call(k);
+                    self.done.0.fetch_add(1, Ordering::Release);
                     (since, looks) = (Instant::now(), 0);
                 }
                 looks += 1;
@@ -185,13 +195,13 @@ impl Shared {
 
     /// Whether parts are left.
     fn waiting(&self) -> bool {
-        let left = self.left.0.load(Ordering::SeqCst);
+        let left = self.offer.0.left.load(Ordering::SeqCst);
         left & 0xffff < left >> 16
     }
 
     /// Takes a part; `choice` of `first..end` names it, and what is then left.
     fn take(&self, choice: impl Fn(u32, u32) -> (u32, u32, u32)) -> Option<usize> {
-        let left = &self.left.0;
+        let left = &self.offer.0.left;
         let mut seen = left.load(Ordering::Relaxed);
         loop {
             let (first, end) = (seen & 0xffff, seen >> 16);
@@ -206,14 +216,13 @@ impl Shared {
         }
     }
 
-    /// Does a part that this thread has taken.
+    /// Calls a part that is this thread's, and not done.
     fn call(&self, k: usize) {
         // SAFETY: the part is not done, so the job stays and lives.
-        let job = unsafe { (*self.job.get()).map(|job| &*job) };
+        let job = unsafe { (*self.offer.0.job.get()).map(|job| &*job) };
         if let Some(Err(fault)) = job.map(|job| catch_unwind(AssertUnwindSafe(|| job(k)))) {
             lock(&self.fault).get_or_insert(fault);
         }
-        self.open.0.fetch_sub(1, Ordering::Release);
     }
 
     /// Wakes all who sleep.

@@ -21,9 +21,6 @@ use super::spread::grid;
 use crate::format::{Op, Step, Tensor, apart_beyond};
 use crate::mask::{self, Grid};
 
-/// Parts a thread where they are large enough: whoever is done early takes one more.
-const EACH: u64 = 2;
-
 /// The least work of a part, unless a crew knows better: less takes longer to hand over than to do.
 pub const LEAST: u64 = 60_000;
 
@@ -83,7 +80,7 @@ impl Engine<'_> {
             None => lines * out.w as usize,
         };
         let pays = rows as u64 * work(step, out) / crew.least().max(1);
-        let len = pays.min(EACH * crew.threads() as u64).min(lines.min(most).min(PARTS) as u64) as usize;
+        let len = pays.min(crew.threads() as u64).min(lines.min(most).min(PARTS) as u64) as usize;
         if len < 2 || !self.divisible(step, out) {
             return None;
         }
