@@ -1,5 +1,7 @@
 //! The network's outputs, read where they lie.
 
+use core::ops::Range;
+
 use super::Engine;
 use super::ops::address;
 use crate::format::{Dtype, OutputRecord, Tensor};
@@ -115,26 +117,55 @@ impl<'e> Output<'e> {
     /// All values in ONNX order, dequantised. `out` is filled as far as it reaches.
     pub fn read(&self, out: &mut [f32]) {
         let len = self.len().min(out.len());
-        let rank = self.record.rank as usize;
         let run = self.shape().last().map_or(1, |n| *n as usize).max(1);
-        let step = self.record.strides.get(rank.wrapping_sub(1)).map_or(0, |s| *s as usize);
-        let packed = self.tensor.pixel as usize == self.tensor.c as usize * 4
-            && self.tensor.line == self.tensor.w * self.tensor.pixel
-            && self.dtype() == Dtype::F32;
+        let step = (self.record.rank as usize).checked_sub(1).and_then(|last| self.record.strides.get(last)).map_or(0, |s| *s as usize);
         for (k, out) in out[..len].chunks_mut(run).enumerate() {
             // The first element of a run along the last axis; the others follow at its stride.
-            let first = self.place(k * run);
-            if packed {
-                // SAFETY: the engine is borrowed: no step writes meanwhile.
-                let all = unsafe { self.engine.arena.bytes(self.tensor.origin as usize, self.tensor.rows() * self.tensor.pixel as usize) };
-                let all = all.as_chunks::<4>().0;
-                for (i, out) in out.iter_mut().enumerate() {
-                    *out = all.get(first + i * step).map_or(0.0, |v| f32::from_le_bytes(*v));
-                }
-            } else {
-                for (i, out) in out.iter_mut().enumerate() {
-                    *out = self.flat(first + i * step);
-                }
+            self.read_run(self.place(k * run), step, out);
+        }
+    }
+
+    /// Elements `first`, `first + step`, .. of the row-major map: along the channels or along a line without a division each.
+    fn read_run(&self, mut first: usize, step: usize, mut out: &mut [f32]) {
+        let (c, w, size) = (self.tensor.c as usize, self.tensor.w as usize, self.dtype().size());
+        while !out.is_empty() {
+            let (row, k) = (first / c, first % c);
+            // Along a line, else along the channels of a pixel, else one by one.
+            let along = step == c;
+            let (n, apart) = match step {
+                _ if along => (w - row % w, self.tensor.pixel as usize),
+                1 => (c - k, size),
+                _ => (1, size),
+            };
+            let (now, later) = out.split_at_mut(n.min(out.len()));
+            // SAFETY: elements of one pixel, or of one line; the engine is borrowed: no step writes meanwhile.
+            let bytes = unsafe {
+                self.engine.arena.bytes(address(self.tensor, row / w, row % w) + k * size, (now.len() - 1) * apart + size)
+            };
+            let channels = if along { k..k + 1 } else { k..k + now.len() };
+            self.dequantise(bytes, apart, channels, now);
+            first += now.len() * step;
+            out = later;
+        }
+    }
+
+    /// Values `apart` bytes from one another, of as many channels as values or of one.
+    fn dequantise(&self, bytes: &[u8], apart: usize, channels: Range<usize>, out: &mut [f32]) {
+        let real = |(scale, zero): (f32, u8), code: u8| scale * (code as f32 - zero as f32);
+        if self.dtype() == Dtype::F32 {
+            for (out, value) in out.iter_mut().zip(bytes.chunks(apart)) {
+                *out = value.first_chunk().map_or(0.0, |v| f32::from_le_bytes(*v));
+            }
+        } else if channels.len() == 1 || self.scale.len() == 1 {
+            let Some(quant) = self.quant(channels.start) else { return out.fill(0.0) };
+            match apart {
+                1 => out.iter_mut().zip(bytes).for_each(|(out, code)| *out = real(quant, *code)),
+                _ => out.iter_mut().zip(bytes.iter().step_by(apart)).for_each(|(out, code)| *out = real(quant, *code)),
+            }
+        } else {
+            let (scale, zero) = (self.scale.get(channels.clone()).unwrap_or(&[]), self.zero.get(channels).unwrap_or(&[]));
+            for ((out, code), quant) in out.iter_mut().zip(bytes).zip(scale.iter().zip(zero)) {
+                *out = real((*quant.0, *quant.1), *code);
             }
         }
     }

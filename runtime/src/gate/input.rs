@@ -11,7 +11,7 @@ use core::ops::Range;
 
 use crate::engine::Frame;
 use crate::format::{InputGate, Tensor};
-use crate::kernels::{DriftTile, Kernels};
+use crate::kernels::{DriftTile, Kernels, scalar};
 use crate::mask::{self, Grid};
 
 /// Edge of a block, in pixels.
@@ -36,6 +36,32 @@ pub(crate) struct Input<'a> {
     pub line: &'a mut [u8],
 }
 
+/// Codes of reals, by scales and zero codes of each channel or of all.
+fn quantise(values: &[f32], scale: &[f32], zero: &[u8], codes: &mut [u8]) {
+    /// Values at a time: whole pixels of up to 4 channels.
+    const PART: usize = 12;
+    let code = |v: f32, scale: f32, zero: f32| scalar::code(v / scale + zero, 0.0, 255.0);
+    let c = scale.len().min(zero.len()).max(1);
+    let at = |k: usize| (scale.get(k % c).copied().unwrap_or(1.0), zero.get(k % c).copied().unwrap_or(0) as f32);
+    let mut done = 0;
+    if PART.is_multiple_of(c) {
+        let each: [(f32, f32); PART] = core::array::from_fn(at);
+        let (scales, zeros) = (each.map(|e| e.0), each.map(|e| e.1));
+        for (values, codes) in values.as_chunks::<PART>().0.iter().zip(codes.as_chunks_mut::<PART>().0) {
+            for i in 0..PART {
+                codes[i] = code(values[i], scales[i], zeros[i]);
+            }
+            done += PART;
+        }
+    }
+    for (values, codes) in values[done..].chunks(c).zip(codes[done..].chunks_mut(c)) {
+        for (k, (v, to)) in values.iter().zip(codes).enumerate() {
+            let (scale, zero) = at(k);
+            *to = code(*v, scale, zero);
+        }
+    }
+}
+
 impl Input<'_> {
     fn width(&self) -> usize {
         self.tensor.w as usize * self.tensor.c as usize
@@ -48,12 +74,7 @@ impl Input<'_> {
         match frame {
             Frame::Pixels(p) => (&p[y * width..][..width], held),
             Frame::Values(v) => {
-                let c = self.tensor.c as usize;
-                for (i, (code, v)) in self.line.iter_mut().zip(&v[y * width..][..width]).enumerate() {
-                    let k = if self.scale.len() == c { i % c } else { 0 };
-                    let y = v / self.scale[k] + self.zero[k] as f32;
-                    *code = crate::kernels::scalar::code(y, 0.0, 255.0);
-                }
+                quantise(&v[y * width..][..width], self.scale, self.zero, self.line);
                 (&self.line[..width], held)
             }
         }
