@@ -20,7 +20,7 @@ use std::fmt::Write;
 use std::path::{Path, PathBuf};
 
 use quiescent::format::{AlignedBytes, Op, arena_len};
-use quiescent::kernels;
+use quiescent::{Engine, Frame, kernels};
 use replay::{FRAMES, MODES, Replay, expected, replay};
 
 /// The artifact that is damaged: the one with the least work.
@@ -115,6 +115,26 @@ fn clips_exercise_the_gates() {
         differing += usize::from(gated.sums != dense.sums);
     }
     assert!(differing > MODES.len(), "{differing} artifacts have gates that let something stand");
+}
+
+/// Whole outputs, read along lines and channels, are their elements one by one.
+#[test]
+fn outputs_are_their_elements() {
+    for (name, bytes) in artifacts() {
+        let mut arena = AlignedBytes::zeroed(arena_len(&bytes).unwrap());
+        let mut engine = Engine::load(&bytes, &mut arena, kernels::best()).unwrap();
+        let input = &engine.model().tensors[engine.model().header.input as usize];
+        let frame: Vec<u8> = (0..input.rows() * input.c as usize).map(|i| (i * i / 7) as u8).collect();
+        for o in engine.step(Frame::Pixels(&frame)).unwrap().iter() {
+            let mut all = vec![f32::NAN; o.len()];
+            o.read(&mut all);
+            let one_by_one: Vec<f32> = (0..o.len()).map(|i| o.at(i)).collect();
+            assert_eq!(all, one_by_one, "{name}: {} {:?}", o.name(), o.shape());
+            let mut part = vec![f32::NAN; o.len() / 2];
+            o.read(&mut part);
+            assert_eq!(part, one_by_one[..part.len()], "{name}: a part of {}", o.name());
+        }
+    }
 }
 
 #[test]

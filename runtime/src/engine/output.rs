@@ -117,12 +117,24 @@ impl<'e> Output<'e> {
     /// All values in ONNX order, dequantised. `out` is filled as far as it reaches.
     pub fn read(&self, out: &mut [f32]) {
         let len = self.len().min(out.len());
-        let run = self.shape().last().map_or(1, |n| *n as usize).max(1);
-        let step = (self.record.rank as usize).checked_sub(1).and_then(|last| self.record.strides.get(last)).map_or(0, |s| *s as usize);
+        let (run, step) = self.run();
         for (k, out) in out[..len].chunks_mut(run).enumerate() {
-            // The first element of a run along the last axis; the others follow at its stride.
             self.read_run(self.place(k * run), step, out);
         }
+    }
+
+    /// How many elements in ONNX order are equally far apart in the map, and how far: of the last axes that go on in one stride.
+    fn run(&self) -> (usize, usize) {
+        let (mut run, mut step) = (1, 0);
+        for (n, stride) in self.shape().iter().zip(&self.record.strides).rev().map(|(n, s)| (*n as usize, *s as usize)) {
+            match run {
+                _ if n == 1 => {}
+                1 => (run, step) = (n, stride),
+                _ if stride == run * step => run *= n,
+                _ => break,
+            }
+        }
+        (run.max(1), step)
     }
 
     /// Elements `first`, `first + step`, .. of the row-major map: along the channels or along a line without a division each.

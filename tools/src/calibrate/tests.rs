@@ -347,7 +347,7 @@ fn the_tail_is_float_unless_it_moves_pixels() {
 #[test]
 fn constants_follow_their_readers() {
     let mut b = Builder::new(shape(2, 2, 3));
-    let mut constant = |b: &mut Builder, s: Shape, v: Vec<f32>| {
+    let constant = |b: &mut Builder, s: Shape, v: Vec<f32>| {
         b.0.tensors.push(Tensor { name: "k".into(), shape: s, codes: None, constant: Some(v) });
         b.0.tensors.len() - 1
     };
