@@ -188,12 +188,15 @@ fn main() -> Result<()> {
         let r = run(&artifact, &task, &clip, Mode::Gated { scale })?;
         let f1 = agreement(&task, &dense, 0..clip.frames.len(), &r)?;
         let mean = typical(&r.ms[1..]);
+        let efficiency = match r.work < 0.99 {
+            true => format!("{:.2}", (1.0 - mean / dense_ms) / (1.0 - r.work)),
+            false => "-".into(),
+        };
         println!(
-            "{head} gated, scale {scale} | {:.1} % | {:.1} | {f1:.4} | {} | {dense_ms:.2} / {mean:.2} | {:.2} |",
+            "{head} gated, scale {scale} | {:.1} % | {:.1} | {f1:.4} | {} | {dense_ms:.2} / {mean:.2} | {efficiency} |",
             100.0 * r.work,
             1.0 / r.work,
             labelled(&r, &clip, &a.labels, &task)?,
-            (1.0 - mean / dense_ms) / (1.0 - r.work)
         );
     }
     for k in [2, 3, 5, 8, 15] {
