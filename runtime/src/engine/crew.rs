@@ -69,7 +69,11 @@ impl Shared<'_> {
 
 impl Engine<'_> {
     /// At most `most` parts for the lines of `part`, if a crew is there and it pays. `mask` lists the rows there are to do, all without one.
+    #[inline]
     pub(super) fn cuts(&self, step: &Step, mask: Option<&[u64]>, part: Part, most: usize) -> Option<Cuts> {
+        if PARTS < 2 {
+            return None;
+        }
         let crew = self.crew?;
         let out = self.model.tensors.get(step.output as usize)?;
         let lines = part.end - part.first;
@@ -95,7 +99,11 @@ impl Engine<'_> {
     /// Calls of `run` on different parts, at once, write nothing but the output's rows in their lines and what belongs to their seat, and
     /// read nothing else that is written meanwhile. Rows of inputs are none of the output's (check), what is read past them neither
     /// ([`cuts`](Self::cuts)).
+    #[inline]
     pub(super) unsafe fn share(&self, part: Part, cuts: Option<Cuts>, run: &dyn Fn(Part, Seat)) {
+        if PARTS < 2 {
+            return run(part, Seat { part: 0, of: 1 });
+        }
         let (Some(crew), Some(cuts)) = (self.crew, cuts) else { return run(part, Seat { part: 0, of: 1 }) };
         let (ends, shared) = (&cuts.ends[..cuts.len], Shared(run));
         crew.run(ends.len(), &|k| {

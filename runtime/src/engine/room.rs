@@ -10,8 +10,8 @@ const fn room(usual: usize, small: usize) -> usize {
 /// Listed rows.
 pub(super) const TILE: usize = room(format::TILE, 16);
 
-/// Parts of a step, for several threads.
-pub(super) const PARTS: usize = room(128, 2);
+/// Parts of a step, for several threads. One: steps are not cut, and no room is kept for it.
+pub(super) const PARTS: usize = room(128, 1);
 
 /// Rows of a dense convolution: kernels read weights, and put them in order, once for all.
 pub(super) const DENSE: usize = room(256, 16);
