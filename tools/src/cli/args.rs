@@ -116,6 +116,31 @@ impl Means {
     }
 }
 
+/// Which frames, to be timed.
+#[derive(clap::Args, Clone, Debug)]
+pub struct TimedArgs {
+    /// Video, y4m, GIF, folder or pattern of PNG/JPEG files, .npy, or - for y4m on standard input
+    #[arg(long, short, value_name = "CLIP")]
+    pub input: String,
+    /// At most this many frames, held in memory so that decoding is not timed
+    #[arg(long, value_name = "N", default_value = "200", value_parser = at_least_one)]
+    pub frames: usize,
+    /// Frames to run before timing starts
+    #[arg(long, value_name = "N", default_value_t = 10)]
+    pub warmup: usize,
+    /// Adds Gaussian noise of this sigma, in 8-bit steps, to every picture
+    #[arg(long, value_name = "SIGMA", allow_negative_numbers = true, value_parser = not_negative)]
+    pub noise: Option<f32>,
+}
+
+impl TimedArgs {
+    /// All frames, decoded and fitted.
+    pub fn load(&self, spec: &InputSpec, talk: &Talk) -> Result<Vec<Input>> {
+        let clip = ClipArgs { input: self.input.clone(), frames: Some(self.frames), noise: self.noise };
+        clip.load(spec, talk)
+    }
+}
+
 /// How frames are gated.
 #[derive(clap::Args, Clone, Debug)]
 pub struct GateArgs {

@@ -21,7 +21,7 @@ use quiescent_tools::machine::power::energy::Energy;
 use quiescent_tools::machine::{Conditions, Root, Span, State, Watch};
 use serde::Serialize;
 
-use super::args::{self, EngineArgs, GateArgs, Means};
+use super::args::{self, EngineArgs, GateArgs, Means, TimedArgs};
 use super::measure::{Meter, RunStats, timed};
 use super::talk::Talk;
 use pair::Pair;
@@ -33,18 +33,8 @@ use sustained::Sustained;
 pub struct Args {
     /// The artifact
     model: PathBuf,
-    /// Video, y4m, GIF, folder or pattern of PNG/JPEG files, .npy, or - for y4m on standard input
-    #[arg(long, short, value_name = "CLIP")]
-    input: String,
-    /// At most this many frames, held in memory so that decoding is not timed
-    #[arg(long, value_name = "N", default_value = "200", value_parser = args::at_least_one)]
-    frames: usize,
-    /// Frames to run before timing starts
-    #[arg(long, value_name = "N", default_value_t = 10)]
-    warmup: usize,
-    /// Adds Gaussian noise of this sigma, in 8-bit steps, to every picture
-    #[arg(long, value_name = "SIGMA", allow_negative_numbers = true, value_parser = args::not_negative)]
-    noise: Option<f32>,
+    #[command(flatten)]
+    clip: TimedArgs,
     #[command(flatten)]
     gating: GateArgs,
     #[command(flatten)]
@@ -78,15 +68,14 @@ struct Bench {
 pub fn main(a: &Args, talk: &Talk) -> Result<()> {
     let artifact = Artifact::load(&a.model)?;
     let root = Root::new(&a.sys_root);
-    let clip = args::ClipArgs { input: a.input.clone(), frames: Some(a.frames), noise: a.noise };
-    let frames = clip.load(&artifact.meta.input, talk)?;
+    let frames = a.clip.load(&artifact.meta.input, talk)?;
     let means = a.engine.open()?;
     let tuned = a.gating.tuned(&artifact, means.kernels, talk)?;
     let mut arenas = [artifact.arena(), artifact.arena()];
     let mut pair = Pair::load(&artifact, &mut arenas, &means, &a.gating, tuned.as_ref())?;
 
     let before = State::here(&root);
-    let (meter, no_meter) = match a.power.open(&root, &a.input)? {
+    let (meter, no_meter) = match a.power.open(&root, &a.clip.input)? {
         Ok(meter) => (Some(meter), None),
         Err(why) => (None, Some(why)),
     };
@@ -94,7 +83,7 @@ pub fn main(a: &Args, talk: &Talk) -> Result<()> {
     let idle = a.power.idle(&watch, talk);
     let begin = watch.now();
     let mut times = Meter::default();
-    pair.warm(frames.iter().take(a.warmup))?;
+    pair.warm(frames.iter().take(a.clip.warmup))?;
     let sustained = match a.minutes {
         Some(minutes) => {
             let (time, every) = (Duration::from_secs_f32(60.0 * minutes), Duration::from_secs_f32(a.interval));
@@ -115,7 +104,7 @@ pub fn main(a: &Args, talk: &Talk) -> Result<()> {
     let work = plan.dense.iter().chain(&plan.gated).map(|b| (b.from, b.to)).chain([timed]).collect::<Vec<_>>();
     let conditions = Conditions::new(&root, before, Span::of(record.within(&work)), after);
     let energy = no_meter.map_or_else(|| power::judge(facts, &record, &plan), Energy::not_measured);
-    let mut stats = times.finish(&artifact, &a.model.display().to_string(), &a.input, &means, Some(&a.gating));
+    let mut stats = times.finish(&artifact, &a.model.display().to_string(), &a.clip.input, &means, Some(&a.gating));
     stats.ms_load = Some(load(&a.model, &means)?);
     let bench = Bench { stats, conditions, energy, sustained, watch_share: record.share(), watch_cost: record.cost() };
     bench.conditions.warnings.iter().for_each(|w| talk.warn(w));

@@ -12,14 +12,14 @@ mod trace;
 use std::path::PathBuf;
 use std::time::Instant;
 
-use anyhow::Result;
+use anyhow::{Result, bail};
 use quiescent::engine::Work;
 use quiescent::{Engine, Mode};
 use quiescent_tools::artifact::{self, Artifact};
 use quiescent_tools::feed::Input;
 use serde::Serialize;
 
-use super::args::{self, ClipArgs, EngineArgs, GateArgs, Means};
+use super::args::{self, EngineArgs, GateArgs, Means, TimedArgs};
 use super::measure::{Meter, Times, machine, timed};
 use super::talk::Talk;
 use quiescent_tools::clock::{Clock, Piece};
@@ -31,18 +31,8 @@ use trace::Trace;
 pub struct Args {
     /// The artifact
     model: PathBuf,
-    /// Video, y4m, GIF, folder or pattern of PNG/JPEG files, .npy, or - for y4m on standard input
-    #[arg(long, short, value_name = "CLIP")]
-    input: String,
-    /// At most this many frames, held in memory so that decoding is not timed
-    #[arg(long, value_name = "N", default_value = "100", value_parser = args::at_least_one)]
-    frames: usize,
-    /// Frames to run before timing starts
-    #[arg(long, value_name = "N", default_value_t = 10)]
-    warmup: usize,
-    /// Adds Gaussian noise of this sigma, in 8-bit steps, to every picture
-    #[arg(long, value_name = "SIGMA", allow_negative_numbers = true, value_parser = args::not_negative)]
-    noise: Option<f32>,
+    #[command(flatten)]
+    clip: TimedArgs,
     #[command(flatten)]
     gating: GateArgs,
     #[command(flatten)]
@@ -146,8 +136,10 @@ pub fn main(a: &Args, talk: &Talk) -> Result<()> {
     }
     let artifact = Artifact::load(&a.model)?;
     let means = a.engine.open()?;
-    let clip = ClipArgs { input: a.input.clone(), frames: Some(a.frames), noise: a.noise };
-    let frames = clip.load(&artifact.meta.input, talk)?;
+    let frames = a.clip.load(&artifact.meta.input, talk)?;
+    if frames.len() < 2 {
+        bail!("{}: two frames are needed: the first gated one is computed whole", a.clip.input);
+    }
     let peak = peak::macs_per_second(means.kernels.name).map(|macs| macs / 1e9 * means.threads() as f64);
 
     let origin = Instant::now();
@@ -165,7 +157,7 @@ pub fn main(a: &Args, talk: &Talk) -> Result<()> {
         Lane::new(&artifact, &mut gated_arenas, &means, observers[1], &clocks[1], |engine| a.gating.apply(engine, tuned.as_ref()))?,
     ];
     for lane in &mut lanes {
-        lane.warm(&frames[..a.warmup.min(frames.len())])?;
+        lane.warm(&frames[..a.clip.warmup.min(frames.len())])?;
     }
     let mut trace = Trace::default();
     trace.line(1, "dense");
@@ -202,7 +194,7 @@ pub fn main(a: &Args, talk: &Talk) -> Result<()> {
     }
     bar.finish_and_clear();
     let shares = meter.shares(&artifact);
-    let stats = meter.finish(&artifact, &a.model.display().to_string(), &a.input, &means, Some(&a.gating));
+    let stats = meter.finish(&artifact, &a.model.display().to_string(), &a.clip.input, &means, Some(&a.gating));
     let figure = |lane: &Lane, macs: f64, of: fn(&Times) -> Option<f64>| {
         let (ms, ms_with_clock) = (of(&lane.plain_ms).unwrap_or(f64::NAN), of(&lane.watched_ms).unwrap_or(f64::NAN));
         let gmacs = macs / ms / 1e6;
