@@ -14,7 +14,7 @@ use super::ops::{Target, address, row_bytes};
 use super::room::TILE;
 use super::run::moves_nothing;
 use super::spread::grid;
-use super::tiles::{Cursor, Tile};
+use super::tiles::{Cursor, Offsets, Tile};
 use super::{Engine, Mode};
 use crate::format::{NONE, Step};
 use crate::gate::RowGate;
@@ -84,32 +84,27 @@ impl Engine<'_> {
         let mut audit = before.unwrap_or(Audit { step: i, worst: 0, limit, rows: 0 });
         // SAFETY: the layout keeps this part for staging; nothing else is in use here.
         let staging = unsafe { self.arena.bytes_mut(self.layout.staging, tile_rows * bytes) };
-        let mut rows_out = [0u32; TILE];
-        for (i, at) in rows_out.iter_mut().enumerate() {
-            *at = (i * bytes) as u32;
-        }
+        let rows_out = Offsets::packed(bytes);
         let pending = self.pending(step.output as usize);
         self.with_conv(step, part.input, &mut |conv| {
-            let (mut cursor, mut tile) = (Cursor::new(grid(out), part.first, part.end), Tile::of(TILE));
+            let (mut cursor, mut tile) = (Cursor::new(grid(out), part.first, part.end), Tile::of(tile_rows));
             while cursor.next(None, &mut tile) {
-                for rows in tile.rows().chunks(tile_rows) {
-                    let start = staging.as_mut_ptr();
-                    self.tile(step, conv, rows, &Target { start, rows: &rows_out[..rows.len()], input: part.input });
-                    for (new, (y, x)) in staging.chunks_exact(bytes).zip(rows) {
-                        let (y, x) = (*y as usize, *x as usize);
-                        let word = pending.get(y * grid(out).words() + x / 64).copied().unwrap_or(0);
-                        if word >> (x % 64) & 1 != 0 {
-                            continue;
-                        }
-                        // SAFETY: a row of the output; staging lies outside all tensors (layout).
-                        let held = unsafe { self.arena.bytes(address(out, y, x), bytes) };
-                        let score = match &gate {
-                            Some(gate) => gate.score(new, held),
-                            None => crate::gate::differing(new, held),
-                        };
-                        audit.worst = audit.worst.max(score);
-                        audit.rows += 1;
+                let start = staging.as_mut_ptr();
+                self.tile(step, conv, &tile, &Target { start, rows: rows_out.first(tile.len()), input: part.input });
+                for (new, (y, x)) in staging.chunks_exact(bytes).zip(tile.pixels()) {
+                    let (y, x) = (y as usize, x as usize);
+                    let word = pending.get(y * grid(out).words() + x / 64).copied().unwrap_or(0);
+                    if word >> (x % 64) & 1 != 0 {
+                        continue;
                     }
+                    // SAFETY: a row of the output; staging lies outside all tensors (layout).
+                    let held = unsafe { self.arena.bytes(address(out, y, x), bytes) };
+                    let score = match &gate {
+                        Some(gate) => gate.score(new, held),
+                        None => crate::gate::differing(new, held),
+                    };
+                    audit.worst = audit.worst.max(score);
+                    audit.rows += 1;
                 }
             }
         });

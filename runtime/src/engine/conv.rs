@@ -2,8 +2,9 @@
 
 use super::Engine;
 use super::band::Part;
-use super::ops::{Target, offsets};
-use super::room::{DENSE, TILE};
+use super::ops::Target;
+use super::room::DENSE;
+use super::tiles::{Offsets, Tile};
 use crate::format::{Conv, Dtype, MAX_TAPS, NONE, Op, Step, Tensor};
 use crate::kernels::{ConvTile, Residual};
 
@@ -120,15 +121,14 @@ impl<'a> Engine<'a> {
         unsafe { kernel(&tile) };
     }
 
-    /// The output pixels `rows`.
-    pub(super) fn conv(&self, p: &Prepared, rows: &[(u16, u16)], target: &Target) {
-        let (mut rows_in, mut rows_res) = ([0u32; TILE], [0u32; TILE]);
-        let n = rows.len().min(TILE);
-        offsets(&mut rows_in, rows, p.corner, p.stride[0], p.stride[1]);
-        if let Some((res, _)) = p.residual {
-            offsets(&mut rows_res, rows, res.origin, res.line, res.pixel);
+    /// The output pixels of a tile.
+    pub(super) fn conv(&self, p: &Prepared, tile: &Tile, target: &Target) {
+        let mut rows_in = Offsets::new();
+        let rows_in = rows_in.fill(tile, p.corner, p.stride[0], p.stride[1]);
+        match p.residual {
+            Some((res, _)) => self.convolve(p, rows_in, Offsets::new().of(tile, res, 0), target),
+            None => self.convolve(p, rows_in, &[], target),
         }
-        self.convolve(p, &rows_in[..n], &rows_res[..n], target);
     }
 
     /// All output pixels of a part.

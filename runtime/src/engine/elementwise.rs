@@ -10,6 +10,7 @@ use super::Engine;
 use super::moves::{copy_piece, copy_pieces};
 use super::ops::{BINARY, MAP, Target, address, reals, row_bytes};
 use super::room::{PIECE, REPEATED};
+use super::tiles::{Offsets, Tile};
 use crate::format::{Affine, Binary, Dtype, Map, MapFn, NONE, Op, Reduce, Step, Table, Tensor};
 use crate::kernels::{BEYOND, BLOCK, Bin, Operand, Real, Row, TablesTile, Uni};
 
@@ -58,10 +59,9 @@ struct Source {
     size: usize,
 }
 
-impl Source {
-    fn row(&self, (y, x): (u16, u16)) -> *const u8 {
-        self.at.wrapping_add(y as usize * self.line + x as usize * self.pixel)
-    }
+/// Whether rows of `size` bytes lie one after another.
+fn follow(at: &[u32], size: usize) -> bool {
+    at.iter().enumerate().all(|(i, at_i)| *at_i as usize == at[0] as usize + i * size)
 }
 
 impl<'a> Engine<'a> {
@@ -175,7 +175,7 @@ impl<'a> Engine<'a> {
 
     /// Some rows: gathered where they do not follow one another, done together, and scattered.
     #[inline(never)]
-    pub(super) fn rows_elementwise(&self, step: &Step, rows: &[(u16, u16)], target: &Target) -> Option<()> {
+    pub(super) fn rows_elementwise(&self, step: &Step, tile: &Tile, target: &Target) -> Option<()> {
         let out = self.model.tensors.get(step.output as usize)?;
         let [a, b] = self.sources(step, out)?;
         let size = row_bytes(out);
@@ -183,24 +183,30 @@ impl<'a> Engine<'a> {
         let side = (PIECE / most).max(1);
         let mut rooms = [[MaybeUninit::<u8>::uninit(); PIECE]; 3];
         let [room_a, room_b, room_out] = rooms.each_mut().map(|room| room.as_mut_ptr().cast::<u8>());
-        for (rows, targets) in rows.chunks(side).zip(target.rows.chunks(side)) {
-            let n = rows.len().min(targets.len());
-            let operand = |s: Option<Source>, room: *mut u8| {
-                let (Some(s), Some(first)) = (s, rows.first()) else { return core::ptr::null() };
-                let from = s.row(*first);
-                if rows.iter().enumerate().all(|(i, row)| s.row(*row) == from.wrapping_add(i * s.size)) {
-                    return from;
+        // Of each operand's rows, from its pixel (0, 0) on.
+        let mut offsets = [Offsets::new(), Offsets::new()];
+        for (s, at) in [a, b].iter().zip(&mut offsets) {
+            if let Some(s) = s {
+                at.fill(tile, 0, s.line as u32, s.pixel as u32);
+            }
+        }
+        for (done, targets) in (0..).step_by(side).zip(target.rows.chunks(side)) {
+            let n = targets.len();
+            let operand = |s: Option<Source>, at: &Offsets, room: *mut u8| {
+                let Some(s) = s else { return core::ptr::null() };
+                let at = &at.first(done + n)[done..];
+                if follow(at, s.size) {
+                    return s.at.wrapping_add(at[0] as usize);
                 }
-                for (i, row) in rows.iter().enumerate() {
+                for (i, at) in at.iter().enumerate() {
                     // SAFETY: a row of an operand; the room holds `side` of them.
-                    unsafe { copy_piece(s.row(*row), room.add(i * s.size), s.size) };
+                    unsafe { copy_piece(s.at.wrapping_add(*at as usize), room.add(i * s.size), s.size) };
                 }
                 room.cast_const()
             };
-            let (a, b) = (operand(a, room_a), operand(b, room_b));
+            let (a, b) = (operand(a, &offsets[0], room_a), operand(b, &offsets[1], room_b));
             let first = target.start.wrapping_add(*targets.first()? as usize);
-            let follows = |(i, at): (usize, &u32)| *at as usize == targets[0] as usize + i * size;
-            let staged = !targets.iter().enumerate().all(follows);
+            let staged = !follow(targets, size);
             self.run_packed(step, &Run { a, b, out: if staged { room_out } else { first }, n })?;
             for (i, at) in targets.iter().enumerate().filter(|_| staged) {
                 // SAFETY: a row of the result, now in the room.

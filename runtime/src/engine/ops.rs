@@ -6,6 +6,7 @@
 use super::Engine;
 use super::conv::Prepared;
 use super::room::{SUMS, TILE};
+use super::tiles::{Offsets, Tile};
 use crate::format::{
     Affine, Bilinear, BinaryFn, Block, Channels, ConvF32, Dtype, FILL, Global, Index, MapFn, Op, Pool,
     Reduce, Step, Tensor, Window,
@@ -26,20 +27,6 @@ pub(super) fn address(t: &Tensor, y: usize, x: usize) -> usize {
     t.origin.wrapping_add((y as u32).wrapping_mul(t.line)).wrapping_add((x as u32).wrapping_mul(t.pixel)) as usize
 }
 
-/// The bytes `origin + y * down + x * right` of pixels `(y, x)`, which mostly follow one another.
-pub(super) fn offsets(at: &mut [u32], rows: &[(u16, u16)], origin: u32, down: u32, right: u32) {
-    let (mut next, mut here) = ((u16::MAX, u16::MAX), 0u32);
-    for (at, &(y, x)) in at.iter_mut().zip(rows) {
-        here = if (y, x) == next {
-            here.wrapping_add(right)
-        } else {
-            origin.wrapping_add((y as u32).wrapping_mul(down)).wrapping_add((x as u32).wrapping_mul(right))
-        };
-        next = (y, x.wrapping_add(1));
-        *at = here;
-    }
-}
-
 /// Bytes of a pixel's channels.
 pub(super) fn row_bytes(t: &Tensor) -> usize {
     t.c as usize * t.dtype().size()
@@ -58,23 +45,21 @@ pub(super) fn reals(bytes: &[u8]) -> &[Real] {
 }
 
 impl<'a> Engine<'a> {
-    /// Runs `step`, prepared as `conv` if it is one, on the output pixels `rows`; `None` only for records the check refuses.
-    pub(super) fn tile(
-        &self, step: &Step, conv: Option<&Prepared>, rows: &[(u16, u16)], target: &Target,
-    ) -> Option<()> {
+    /// Runs `step`, prepared as `conv` if it is one, on the output pixels of a tile; `None` only for records the check refuses.
+    pub(super) fn tile(&self, step: &Step, conv: Option<&Prepared>, tile: &Tile, target: &Target) -> Option<()> {
         if let Some(conv) = conv {
-            self.conv(conv, rows, target);
+            self.conv(conv, tile, target);
             return Some(());
         }
         let model = self.model;
         let x = model.tensors.get(step.inputs[0] as usize)?;
         let out = model.tensors.get(step.output as usize)?;
         match Op::new(step.op)? {
-            Op::ConvF32 => self.conv_f32(model.record(step.param)?, x, out, rows, target),
-            Op::Binary | Op::Map | Op::Table | Op::Tables | Op::Copy | Op::Softmax => self.rows_elementwise(step, rows, target),
+            Op::ConvF32 => self.conv_f32(model.record(step.param)?, x, out, tile, target),
+            Op::Binary | Op::Map | Op::Table | Op::Tables | Op::Copy | Op::Softmax => self.rows_elementwise(step, tile, target),
             Op::MaxPool | Op::AvgPool => {
                 let x = Tensor { origin: x.origin.wrapping_sub(target.input), ..*x };
-                self.pool(step, &x, out, rows, target)
+                self.pool(step, &x, out, tile, target)
             }
             Op::GlobalAvg => self.global_avg(model.record(step.param)?, x, out, target),
             Op::GlobalMax => {
@@ -91,12 +76,12 @@ impl<'a> Engine<'a> {
                 }
                 Some(())
             }
-            Op::Index => self.index(model.record(step.param)?, x, out, rows, target),
-            Op::Bilinear => self.bilinear(model.record(step.param)?, x, out, rows, target),
+            Op::Index => self.index(model.record(step.param)?, x, out, tile, target),
+            Op::Bilinear => self.bilinear(model.record(step.param)?, x, out, tile, target),
             Op::DepthToSpace => {
                 let block = model.record::<Block>(step.param)?.block as usize;
                 let bytes = row_bytes(out);
-                for (i, (y, col)) in rows.iter().map(|r| (r.0 as usize, r.1 as usize)).enumerate() {
+                for (i, (y, col)) in tile.pixels().map(|r| (r.0 as usize, r.1 as usize)).enumerate() {
                     let part = (y % block * block + col % block) * bytes;
                     let row = self.row(x, y / block, col / block).get(part..part + bytes)?;
                     self.result(target, i, out).copy_from_slice(row);
@@ -105,7 +90,7 @@ impl<'a> Engine<'a> {
             }
             Op::SpaceToDepth => {
                 let block = model.record::<Block>(step.param)?.block as usize;
-                for (i, (y, col)) in rows.iter().map(|r| (r.0 as usize, r.1 as usize)).enumerate() {
+                for (i, (y, col)) in tile.pixels().map(|r| (r.0 as usize, r.1 as usize)).enumerate() {
                     let parts = self.result(target, i, out).chunks_exact_mut(row_bytes(x));
                     for (k, part) in parts.enumerate() {
                         part.copy_from_slice(self.row(x, y * block + k / block, col * block + k % block));
@@ -117,11 +102,10 @@ impl<'a> Engine<'a> {
                 let index = self.array::<u32>(model.record::<Channels>(step.param)?.index, out.c as usize);
                 let size = out.dtype().size();
                 if size == 1 {
-                    let mut rows_in = [0u32; TILE];
-                    offsets(&mut rows_in, rows, x.origin, x.line, x.pixel);
+                    let mut rows_in = Offsets::new();
                     let tile = PickTile {
                         input: self.arena.start(),
-                        rows_in: &rows_in[..rows.len().min(TILE)],
+                        rows_in: rows_in.of(tile, x, 0),
                         c: x.c as usize,
                         index,
                         output: target.start,
@@ -131,13 +115,13 @@ impl<'a> Engine<'a> {
                     unsafe { (self.kernels.pick)(&tile) };
                     return Some(());
                 }
-                for (i, (y, col)) in rows.iter().enumerate() {
-                    pick(self.row(x, *y as usize, *col as usize), self.result(target, i, out), index, size);
+                for (i, (y, col)) in tile.pixels().enumerate() {
+                    pick(self.row(x, y as usize, col as usize), self.result(target, i, out), index, size);
                 }
                 Some(())
             }
-            Op::Permute => self.permute(model.record(step.param)?, x, out, rows, target),
-            Op::ReduceChannels => self.reduce(model.record(step.param)?, x, out, rows, target),
+            Op::Permute => self.permute(model.record(step.param)?, x, out, tile, target),
+            Op::ReduceChannels => self.reduce(model.record(step.param)?, x, out, tile, target),
             Op::Conv | Op::Depthwise | Op::Reshape | Op::Join => Some(()),
         }
     }
@@ -159,23 +143,23 @@ impl<'a> Engine<'a> {
         self.array::<u8>(offset, 256).try_into().ok()
     }
 
-    fn conv_f32(&self, conv: &ConvF32, x: &Tensor, out: &Tensor, rows: &[(u16, u16)], target: &Target) -> Option<()> {
+    fn conv_f32(&self, conv: &ConvF32, x: &Tensor, out: &Tensor, tile: &Tile, target: &Target) -> Option<()> {
         let w = &conv.window;
         let (kh, kw) = (w.kernel[0] as usize, w.kernel[1] as usize);
         let groups = conv.groups as usize;
         let (icg, ocg, oc) = (x.c as usize / groups, out.c as usize / groups, out.c as usize);
         let weights = self.array::<f32>(conv.weights, kh * kw * icg * oc);
         let bias = self.array::<f32>(conv.b, oc);
-        for (i, (y, col)) in rows.iter().enumerate() {
+        for (i, (y, col)) in tile.pixels().enumerate() {
             let result = self.result(target, i, out).as_chunks_mut::<4>().0;
             for (r, b) in result.iter_mut().zip(bias) {
                 *r = b.to_le_bytes();
             }
             for tap in 0..kh * kw {
                 let (ky, kx) = (tap / kw, tap % kw);
-                let at = (x.origin as usize + *y as usize * w.stride[0] as usize * x.line as usize
+                let at = (x.origin as usize + y as usize * w.stride[0] as usize * x.line as usize
                     + ky * w.dilation[0] as usize * x.line as usize
-                    + *col as usize * w.stride[1] as usize * x.pixel as usize
+                    + col as usize * w.stride[1] as usize * x.pixel as usize
                     + kx * w.dilation[1] as usize * x.pixel as usize)
                     .checked_sub(w.pad[0] as usize * x.line as usize + w.pad[1] as usize * x.pixel as usize)?;
                 // SAFETY: inside the bordered input (check).
@@ -229,13 +213,13 @@ impl<'a> Engine<'a> {
         }
     }
 
-    fn pool(&self, step: &Step, x: &Tensor, out: &Tensor, rows: &[(u16, u16)], target: &Target) -> Option<()> {
+    fn pool(&self, step: &Step, x: &Tensor, out: &Tensor, tile: &Tile, target: &Target) -> Option<()> {
         let pool = self.model.record::<Pool>(step.param)?;
         let w = &pool.window;
         let (mut rows_in, mut taps) = ([0u32; TILE], [(0u16, 0u16); TILE]);
-        for ((at, taps), (y, col)) in rows_in.iter_mut().zip(&mut taps).zip(rows) {
-            let (first_y, ny) = clip(w, 0, *y, x.h);
-            let (first_x, nx) = clip(w, 1, *col, x.w);
+        for ((at, taps), (y, col)) in rows_in.iter_mut().zip(&mut taps).zip(tile.pixels()) {
+            let (first_y, ny) = clip(w, 0, y, x.h);
+            let (first_x, nx) = clip(w, 1, col, x.w);
             *at = address(x, first_y, first_x) as u32;
             *taps = (ny, nx);
         }
@@ -243,17 +227,17 @@ impl<'a> Engine<'a> {
             let all = w.kernel[0] as u32 * w.kernel[1] as u32;
             (all, self.array::<u8>(x.zero, x.quant_len as usize))
         });
+        let kernel = if step.op == Op::MaxPool as u16 { self.kernels.max_pool } else { self.kernels.avg_pool };
         let tile = PoolTile {
             input: self.arena.start(),
-            rows_in: &rows_in[..rows.len()],
-            taps: &taps[..rows.len()],
+            rows_in: &rows_in[..tile.len()],
+            taps: &taps[..tile.len()],
             step: [w.dilation[0] as usize * x.line as usize, w.dilation[1] as usize * x.pixel as usize],
             c: out.c as usize,
             padding,
             output: target.start,
             rows_out: target.rows,
         };
-        let kernel = if step.op == Op::MaxPool as u16 { self.kernels.max_pool } else { self.kernels.avg_pool };
         // SAFETY: clipped windows lie inside the map, results as the check proves; the CPU has the set's features.
         unsafe { kernel(&tile) };
         Some(())
@@ -296,11 +280,11 @@ impl<'a> Engine<'a> {
         Some(())
     }
 
-    fn index(&self, p: &Index, x: &Tensor, out: &Tensor, rows: &[(u16, u16)], target: &Target) -> Option<()> {
+    fn index(&self, p: &Index, x: &Tensor, out: &Tensor, tile: &Tile, target: &Target) -> Option<()> {
         let ys = self.array::<u16>(p.ys, out.h as usize);
         let xs = self.array::<u16>(p.xs, out.w as usize);
-        for (i, (y, col)) in rows.iter().enumerate() {
-            let (sy, sx) = (*ys.get(*y as usize)?, *xs.get(*col as usize)?);
+        for (i, (y, col)) in tile.pixels().enumerate() {
+            let (sy, sx) = (*ys.get(y as usize)?, *xs.get(col as usize)?);
             let row = if sy == FILL || sx == FILL {
                 self.array::<u8>(p.fill, row_bytes(out))
             } else {
@@ -311,25 +295,25 @@ impl<'a> Engine<'a> {
         Some(())
     }
 
-    fn bilinear(&self, p: &Bilinear, x: &Tensor, out: &Tensor, rows: &[(u16, u16)], target: &Target) -> Option<()> {
+    fn bilinear(&self, p: &Bilinear, x: &Tensor, out: &Tensor, tile: &Tile, target: &Target) -> Option<()> {
         use crate::format::Lerp;
         let ys = self.array::<Lerp>(p.ys, out.h as usize);
         let xs = self.array::<Lerp>(p.xs, out.w as usize);
         let (mut corners, mut parts) = ([[0u32; 4]; TILE], [[0u16; 2]; TILE]);
         // The two lines, and the weight of the second, of output line `at`.
         let (mut at, mut lines, mut ty) = (None, [0u32; 2], 0);
-        for ((corners, parts), (y, col)) in corners.iter_mut().zip(&mut parts).zip(rows) {
-            if at != Some(*y) {
-                let ly = ys.get(*y as usize)?;
+        for ((corners, parts), (y, col)) in corners.iter_mut().zip(&mut parts).zip(tile.pixels()) {
+            if at != Some(y) {
+                let ly = ys.get(y as usize)?;
                 lines = [ly.lo, ly.hi].map(|line| address(x, line as usize, 0) as u32);
-                (at, ty) = (Some(*y), ly.t as u16);
+                (at, ty) = (Some(y), ly.t as u16);
             }
-            let lx = xs.get(*col as usize)?;
+            let lx = xs.get(col as usize)?;
             let [lo, hi] = [lx.lo, lx.hi].map(|col| col as u32 * x.pixel);
             *corners = [lines[0] + lo, lines[0] + hi, lines[1] + lo, lines[1] + hi];
             *parts = [ty, lx.t as u16];
         }
-        let n = rows.len().min(TILE);
+        let n = tile.len();
         match out.dtype() {
             Dtype::U8 => {
                 let tile = LerpTile {
@@ -359,21 +343,21 @@ impl<'a> Engine<'a> {
         Some(())
     }
 
-    fn permute(&self, p: &Channels, x: &Tensor, out: &Tensor, rows: &[(u16, u16)], target: &Target) -> Option<()> {
+    fn permute(&self, p: &Channels, x: &Tensor, out: &Tensor, tile: &Tile, target: &Target) -> Option<()> {
         let c = out.c as usize;
         // SAFETY: as for every row read; the map is contiguous (check).
         let all = unsafe { self.arena.bytes(x.origin as usize, x.rows() * row_bytes(x)) };
-        for (i, (y, col)) in rows.iter().enumerate() {
-            let row = *y as usize * out.w as usize + *col as usize;
+        for (i, (y, col)) in tile.pixels().enumerate() {
+            let row = y as usize * out.w as usize + col as usize;
             let index = self.array::<u32>(p.index, (row + 1) * c).get(row * c..)?;
             pick(all, self.result(target, i, out), index, out.dtype().size());
         }
         Some(())
     }
 
-    fn reduce(&self, p: &Reduce, x: &Tensor, out: &Tensor, rows: &[(u16, u16)], target: &Target) -> Option<()> {
-        for (i, (y, col)) in rows.iter().enumerate() {
-            let a = self.operand(x, &p.a, self.row(x, *y as usize, *col as usize));
+    fn reduce(&self, p: &Reduce, x: &Tensor, out: &Tensor, tile: &Tile, target: &Target) -> Option<()> {
+        for (i, (y, col)) in tile.pixels().enumerate() {
+            let a = self.operand(x, &p.a, self.row(x, y as usize, col as usize));
             let sum = (0..x.c as usize).fold(0.0, |s, k| s + a.get(k));
             self.result_row(target, i, out, &p.out, f32::MIN, f32::MAX, None).put(0, sum * p.factor);
         }

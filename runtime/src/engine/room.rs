@@ -10,6 +10,12 @@ const fn room(usual: usize, small: usize) -> usize {
 /// Listed rows.
 pub(super) const TILE: usize = room(format::TILE, 16);
 
+/// Spans of adjacent rows in a list.
+pub(super) const SPANS: usize = room(TILE, 8);
+
+/// Offsets worked out at once.
+pub(super) const AT_ONCE: usize = room(8, 1);
+
 /// Parts of a step, for several threads. One: steps are not cut, and no room is kept for it.
 pub(super) const PARTS: usize = room(128, 1);
 

@@ -5,10 +5,10 @@ use core::ops::Range;
 use super::band::Part;
 use super::conv::Prepared;
 use super::crew::Seat;
-use super::ops::{Target, address, offsets, row_bytes};
+use super::ops::{Target, row_bytes};
 use super::room::TILE;
 use super::spread::grid;
-use super::tiles::{Cursor, Tile};
+use super::tiles::{Cursor, Offsets, Tile};
 use super::{Engine, Work};
 use crate::format::{Join, NONE, Op, Segment, Step};
 use crate::gate::RowGate;
@@ -124,13 +124,11 @@ impl<'a> Engine<'a> {
     fn run_tiles(&self, step: &Step, conv: Option<&Prepared>, mask: Option<&[u64]>, part: Part) {
         let out = &self.model.tensors[step.output as usize];
         let (mut cursor, mut tile, mut rows_out) =
-            (Cursor::new(grid(out), part.first, part.end), Tile::of(TILE), [0u32; TILE]);
+            (Cursor::new(grid(out), part.first, part.end), Tile::of(TILE), Offsets::new());
         let mask = mask.map(|mask| mask.get(part.first * out.words()..part.end * out.words()).unwrap_or(&[]));
         while cursor.next(mask, &mut tile) {
-            offsets(&mut rows_out, tile.rows(), out.origin.wrapping_sub(part.output), out.line, out.pixel);
-            let target =
-                Target { start: self.arena.start(), rows: &rows_out[..tile.rows().len()], input: part.input };
-            self.tile(step, conv, tile.rows(), &target);
+            let rows = rows_out.of(&tile, out, part.output);
+            self.tile(step, conv, &tile, &Target { start: self.arena.start(), rows, input: part.input });
         }
     }
 
@@ -160,25 +158,22 @@ impl<'a> Engine<'a> {
         let (bytes, side) = (row_bytes(out), TILE / seat.of);
         // SAFETY: the layout keeps `TILE` rows for staging; these are in use by this seat alone.
         let staging = unsafe { self.arena.bytes_mut(self.layout.staging + seat.part * side * bytes, side * bytes) };
-        let (mut cursor, mut tile, mut rows_out) =
-            (Cursor::new(grid(out), part.first, part.end), Tile::of(side), [0u32; TILE]);
-        for (i, at) in rows_out.iter_mut().enumerate() {
-            *at = (i * bytes) as u32;
-        }
-        let mut held = [0u32; TILE];
+        let (mut cursor, mut tile) = (Cursor::new(grid(out), part.first, part.end), Tile::of(side));
+        let (staged, mut held) = (Offsets::packed(bytes), Offsets::new());
+        let skipped = part.first * out.words();
         while cursor.next(Some(&*marked), &mut tile) {
             let target =
-                Target { start: staging.as_mut_ptr(), rows: &rows_out[..tile.rows().len()], input: part.input };
-            self.tile(step, conv, tile.rows(), &target);
-            for (at, (y, x)) in held.iter_mut().zip(tile.rows()) {
-                *at = address(out, *y as usize, *x as usize) as u32;
-            }
+                Target { start: staging.as_mut_ptr(), rows: staged.first(tile.len()), input: part.input };
+            self.tile(step, conv, &tile, &target);
             // SAFETY: rows of the output, each once; staging lies outside all tensors (layout).
-            let passed = unsafe { gate.judge(staging, self.arena.start(), &held[..tile.rows().len()]) };
-            for (i, (y, x)) in tile.rows().iter().enumerate() {
-                if passed >> i & 1 == 0 {
-                    mask::clear(marked, grid(out), *y as usize - part.first, *x as usize);
+            let mut passed = unsafe { gate.judge(staging, self.arena.start(), held.of(&tile, out, 0)) };
+            for span in tile.spans() {
+                let (word, bits) = span.bits(grid(out));
+                if let Some(word) = marked.get_mut(word - skipped) {
+                    *word &= !bits | passed << (span.x % 64);
                 }
+                // In two steps: a shift by 64 is none.
+                passed = passed >> (span.len - 1) >> 1;
             }
         }
     }

@@ -1,11 +1,33 @@
 //! From a mask to lists of active rows, a tile at a time.
+//!
+//! Marks come in blobs: adjacent pixels of a line are listed together, as one span, and their byte offsets worked out together.
 
-use super::room::TILE;
+use core::iter::zip;
+
+use super::room::{AT_ONCE, SPANS, TILE};
+use crate::format::Tensor;
 use crate::mask::Grid;
 
-/// Some output pixels `(y, x)`, at most [`TILE`].
+/// Adjacent output pixels of a line, at least one; all in one word of its mask.
+#[derive(Clone, Copy, Default)]
+pub(super) struct Span {
+    pub y: u16,
+    pub x: u16,
+    pub len: u16,
+}
+
+impl Span {
+    /// The word of the mask they are in, and their bits there.
+    pub fn bits(self, grid: Grid) -> (usize, u64) {
+        let word = self.y as usize * grid.words() + self.x as usize / 64;
+        (word, (!0 >> (64 - self.len)) << (self.x % 64))
+    }
+}
+
+/// Some output pixels, at most [`TILE`], in order.
 pub(super) struct Tile {
-    rows: [(u16, u16); TILE],
+    spans: [Span; SPANS],
+    count: usize,
     len: usize,
     most: usize,
 }
@@ -13,11 +35,63 @@ pub(super) struct Tile {
 impl Tile {
     /// For up to `most` pixels.
     pub fn of(most: usize) -> Self {
-        Self { rows: [(0, 0); TILE], len: 0, most: most.clamp(1, TILE) }
+        Self { spans: [Span::default(); SPANS], count: 0, len: 0, most: most.clamp(1, TILE) }
     }
 
-    pub fn rows(&self) -> &[(u16, u16)] {
-        &self.rows[..self.len]
+    /// Number of pixels.
+    pub fn len(&self) -> usize {
+        self.len
+    }
+
+    pub fn spans(&self) -> &[Span] {
+        &self.spans[..self.count]
+    }
+
+    /// `(y, x)` of each pixel.
+    pub fn pixels(&self) -> impl Iterator<Item = (u16, u16)> {
+        self.spans().iter().flat_map(|s| (s.x..s.x + s.len).map(|x| (s.y, x)))
+    }
+}
+
+/// Room for the byte offsets of a tile's rows, and for what is written beyond the last.
+pub(super) struct Offsets([u32; TILE + AT_ONCE]);
+
+impl Offsets {
+    pub fn new() -> Self {
+        Self([0; TILE + AT_ONCE])
+    }
+
+    /// One row of `bytes` after another.
+    pub fn packed(bytes: usize) -> Self {
+        Self(core::array::from_fn(|i| (i * bytes) as u32))
+    }
+
+    pub fn first(&self, n: usize) -> &[u32] {
+        &self.0[..n.min(TILE)]
+    }
+
+    /// The bytes `origin + y * down + x * right` of the pixels.
+    pub fn fill(&mut self, tile: &Tile, origin: u32, down: u32, right: u32) -> &[u32] {
+        let mut n = 0;
+        for span in tile.spans() {
+            let mut next =
+                origin.wrapping_add((span.y as u32).wrapping_mul(down)).wrapping_add((span.x as u32).wrapping_mul(right));
+            // Several at once, perhaps some too many: spans are short, and loops that end unforeseeably slow.
+            for i in (0..span.len as usize).step_by(AT_ONCE) {
+                let Some(at) = self.0[n + i..].first_chunk_mut::<AT_ONCE>() else { break };
+                for (k, at) in zip(0.., at) {
+                    *at = next.wrapping_add(right.wrapping_mul(k));
+                }
+                next = next.wrapping_add(right.wrapping_mul(AT_ONCE as u32));
+            }
+            n += span.len as usize;
+        }
+        self.first(n)
+    }
+
+    /// The rows of a map that lies `shift` bytes before its place.
+    pub fn of(&mut self, tile: &Tile, t: &Tensor, shift: u32) -> &[u32] {
+        self.fill(tile, t.origin.wrapping_sub(shift), t.line, t.pixel)
     }
 }
 
@@ -41,30 +115,26 @@ impl Cursor {
     /// The next rows marked in `mask`, which begins with the first line, or all without one; `false` at the end. Bits of rows already listed may be changed
     /// between calls.
     pub fn next(&mut self, mask: Option<&[u64]>, tile: &mut Tile) -> bool {
-        tile.len = 0;
         let words = self.grid.words();
-        while self.y < self.grid.h {
+        let (mut count, mut len) = (0, 0);
+        'lines: while self.y < self.grid.h {
             let mut bits = self.bits.take().unwrap_or_else(|| match mask {
                 Some(mask) => mask[(self.y - self.first) * words + self.word],
                 None if self.grid.w - 64 * self.word >= 64 => !0,
                 None => (1 << (self.grid.w % 64)) - 1,
             });
-            if bits == !0 && tile.len == 0 && tile.most == 64 {
-                for (i, row) in tile.rows.iter_mut().enumerate() {
-                    *row = (self.y as u16, (64 * self.word + i) as u16);
-                }
-                tile.len = 64;
-                bits = 0;
-            }
             while bits != 0 {
-                if tile.len == tile.most {
+                if count == SPANS || len == tile.most {
                     self.bits = Some(bits);
-                    return true;
+                    break 'lines;
                 }
-                let x = 64 * self.word + bits.trailing_zeros() as usize;
-                tile.rows[tile.len] = (self.y as u16, x as u16);
-                tile.len += 1;
-                bits &= bits - 1;
+                let skip = bits.trailing_zeros();
+                let ones = ((bits >> skip).trailing_ones() as usize).min(tile.most - len);
+                let x = (64 * self.word) as u16 + skip as u16;
+                tile.spans[count] = Span { y: self.y as u16, x, len: ones as u16 };
+                count += 1;
+                len += ones;
+                bits &= !((!0 >> (64 - ones)) << skip);
             }
             self.word += 1;
             if self.word == words {
@@ -72,6 +142,7 @@ impl Cursor {
                 self.y += 1;
             }
         }
-        tile.len > 0
+        (tile.count, tile.len) = (count, len);
+        len > 0
     }
 }

@@ -13,6 +13,7 @@ mod avx512vnni;
 mod conv;
 mod depthwise;
 mod detect;
+mod judge;
 mod pool;
 mod rows;
 mod vector;

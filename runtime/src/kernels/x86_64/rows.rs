@@ -1,10 +1,10 @@
-//! Rows of bytes: change tests, scores, pooling and interpolation.
+//! Rows of bytes: change tests, pooling and interpolation.
 //!
 //! Each loop takes whole vectors and then one part, so that rows of 24 or 48 channels cost no scalar loop.
 
 use core::arch::x86_64::{_MM_HINT_T0, _mm_prefetch};
 
-use super::super::{DriftTile, JudgeTile};
+use super::super::DriftTile;
 use super::vector::Vector;
 use crate::kernels::LerpTile;
 
@@ -57,62 +57,6 @@ pub(super) unsafe fn drift<V: Vector>(t: &DriftTile, sums: &mut [i32]) {
             for (sum, wide) in sums.iter_mut().zip(wide) {
                 *sum = wide as i32;
             }
-        }
-        at += n;
-    }
-}
-
-#[inline(always)]
-pub(super) unsafe fn score<V: Vector>(new: &[u8], held: &[u8], weights: &[u8], dead: u8) -> u32 {
-    // A 32-bit element takes 4 squares of at most 255^2 a step: this many bytes cannot overflow it.
-    const PART: usize = 1 << 16;
-    let len = new.len().min(held.len()).min(weights.len());
-    let (mut total, mut at) = (0u64, 0);
-    while at < len {
-        let end = len.min(at + PART);
-        // SAFETY: `at + n <= end`, within the three slices.
-        unsafe {
-            let (zero, dead, cap) = (V::zero(), V::splat_u8(dead), V::splat_u16(255));
-            let mut sum = zero;
-            while at < end {
-                let n = V::BYTES.min(end - at);
-                let d = V::load_part(new.as_ptr().add(at), n)
-                    .abs_diff_u8(V::load_part(held.as_ptr().add(at), n));
-                let d = d.sub_saturating_u8(dead);
-                let w = V::load_part(weights.as_ptr().add(at), n);
-                let lo = d
-                    .unpack_lo8(zero)
-                    .mul_u16(w.unpack_lo8(zero))
-                    .shr4_u16()
-                    .min_u16(cap);
-                let hi = d
-                    .unpack_hi8(zero)
-                    .mul_u16(w.unpack_hi8(zero))
-                    .shr4_u16()
-                    .min_u16(cap);
-                sum = sum
-                    .add_i32(lo.mul_add_pairs_i16(lo))
-                    .add_i32(hi.mul_add_pairs_i16(hi));
-                at += n;
-            }
-            total += sum.total_u32();
-        }
-    }
-    u32::try_from(total).unwrap_or(u32::MAX)
-}
-
-#[inline(always)]
-pub(super) unsafe fn settle<V: Vector>(new: &[u8], held: &mut [u8], dead: u8) {
-    let len = new.len().min(held.len());
-    let mut at = 0;
-    while at < len {
-        let n = V::BYTES.min(len - at);
-        // SAFETY: `at + n <= len`.
-        unsafe {
-            let h = held.as_mut_ptr().add(at);
-            let (new, old) = (V::load_part(new.as_ptr().add(at), n), V::load_part(h, n));
-            let d = new.abs_diff_u8(old).sub_saturating_u8(V::splat_u8(dead));
-            d.choose(new, old).store_part(h, n);
         }
         at += n;
     }
@@ -226,26 +170,4 @@ pub(super) unsafe fn lerp<V: Vector, const ROWS: usize>(t: &LerpTile) {
         }
         row += ROWS;
     }
-}
-
-/// See [`Kernels::judge`](super::super::Kernels::judge).
-///
-/// # Safety
-/// The tile is valid; the CPU has the features of `V`.
-#[inline(always)]
-pub(super) unsafe fn judge<V: Vector>(t: &JudgeTile) -> u64 {
-    let bytes = t.weights.len();
-    let mut passed = 0;
-    for (i, (new, at)) in t.new.chunks_exact(bytes.max(1)).zip(t.rows).take(64).enumerate() {
-        // SAFETY: the held row is writable and touched by nothing else (validity of the tile).
-        let held = unsafe { core::slice::from_raw_parts_mut(t.held.add(*at as usize), bytes) };
-        match t.limit {
-            None if new != held => held.copy_from_slice(new),
-            // SAFETY: the features are the caller's.
-            Some(limit) if unsafe { score::<V>(new, held, t.weights, t.dead) } > limit => unsafe { settle::<V>(new, held, t.dead) },
-            _ => continue,
-        }
-        passed |= 1 << i;
-    }
-    passed
 }

@@ -5,7 +5,7 @@ mod vector;
 
 use super::super::{Bin, ConvTile, DepthwiseTile, DriftTile, JudgeTile, Kernels, LerpTile, Operand, PoolTile, Row, Uni};
 use super::detect::Avx2;
-use super::{conv as convolution, depthwise as channelwise, pool, rows};
+use super::{conv as convolution, depthwise as channelwise, judge, pool, rows};
 use vector::Ymm;
 
 /// The set.
@@ -121,16 +121,16 @@ entries! {
     }
     fn score(new: &[u8], held: &[u8], weights: &[u8], dead: u8) -> u32 {
         // SAFETY: features.
-        unsafe { rows::score::<Ymm>(new, held, weights, dead) }
+        unsafe { judge::score::<Ymm>(new, held, weights, dead) }
     }
     fn judge(t: &JudgeTile) -> u64 {
         // SAFETY: the caller's; the features are this function's.
-        unsafe { rows::judge::<Ymm>(t) }
+        unsafe { judge::judge::<Ymm>(t) }
     }
 
     fn settle(new: &[u8], held: &mut [u8], dead: u8) {
         // SAFETY: features.
-        unsafe { rows::settle::<Ymm>(new, held, dead) }
+        unsafe { judge::settle::<Ymm>(new, held, dead) }
     }
     fn max(x: &[u8], out: &mut [u8]) {
         // SAFETY: features.

@@ -5,7 +5,7 @@ mod vector;
 
 use super::super::{Bin, ConvTile, DepthwiseTile, DriftTile, JudgeTile, Kernels, LerpTile, Operand, PoolTile, Row, Uni};
 use super::detect::{Avx512Vbmi, Avx512Vnni};
-use super::{avx2, conv as convolution, depthwise as channelwise, pool, rows};
+use super::{avx2, conv as convolution, depthwise as channelwise, judge, pool, rows};
 use vector::Zmm;
 
 /// The set, with the entries this CPU can run.
@@ -172,16 +172,16 @@ entries! {
     }
     fn score(new: &[u8], held: &[u8], weights: &[u8], dead: u8) -> u32 {
         // SAFETY: features.
-        unsafe { rows::score::<Zmm>(new, held, weights, dead) }
+        unsafe { judge::score::<Zmm>(new, held, weights, dead) }
     }
     fn judge(t: &JudgeTile) -> u64 {
         // SAFETY: the caller's; the features are this function's.
-        unsafe { rows::judge::<Zmm>(t) }
+        unsafe { judge::judge::<Zmm>(t) }
     }
 
     fn settle(new: &[u8], held: &mut [u8], dead: u8) {
         // SAFETY: features.
-        unsafe { rows::settle::<Zmm>(new, held, dead) }
+        unsafe { judge::settle::<Zmm>(new, held, dead) }
     }
     fn max(x: &[u8], out: &mut [u8]) {
         // SAFETY: features.

@@ -1,0 +1,161 @@
+//! Recomputed rows before a gate.
+//!
+//! Which rows pass cannot be foreseen: four rows are scored together without a branch, then those that pass are settled.
+
+use super::super::JudgeTile;
+use super::vector::Vector;
+
+/// Bytes whose scores fit 32 bits: `2^16 * 255^2 < 2^32`.
+const PART: usize = 1 << 16;
+
+/// What scores are made of, the same for all rows.
+struct Scale<V> {
+    dead: V,
+    cap: V,
+}
+
+impl<V: Vector> Scale<V> {
+    /// # Safety
+    /// Here and below: the CPU has the features of `V`.
+    #[inline(always)]
+    unsafe fn new(dead: u8) -> Self {
+        // SAFETY: the caller's.
+        unsafe { Self { dead: V::splat_u8(dead), cap: V::splat_u16(255) } }
+    }
+
+    /// Squared weighted changes, added up in fours.
+    #[inline(always)]
+    unsafe fn squares(&self, new: V, held: V, weights: V) -> V {
+        // SAFETY: the caller's.
+        unsafe {
+            let (d, zero) = (new.abs_diff_u8(held).sub_saturating_u8(self.dead), V::zero());
+            let lo = d.unpack_lo8(zero).mul_u16(weights.unpack_lo8(zero)).shr4_u16().min_u16(self.cap);
+            let hi = d.unpack_hi8(zero).mul_u16(weights.unpack_hi8(zero)).shr4_u16().min_u16(self.cap);
+            lo.mul_add_pairs_i16(lo).add_i32(hi.mul_add_pairs_i16(hi))
+        }
+    }
+}
+
+/// See [`Kernels::score`](super::super::Kernels::score).
+#[inline(always)]
+pub(super) unsafe fn score<V: Vector>(new: &[u8], held: &[u8], weights: &[u8], dead: u8) -> u32 {
+    let len = new.len().min(held.len()).min(weights.len());
+    let (mut total, mut at) = (0u64, 0);
+    while at < len {
+        let end = len.min(at + PART);
+        // SAFETY: `at + n <= end`, within the three slices.
+        unsafe {
+            let (scale, mut sum) = (Scale::<V>::new(dead), V::zero());
+            while at < end {
+                let n = V::BYTES.min(end - at);
+                let load = |row: &[u8]| V::load_part(row.as_ptr().add(at), n);
+                sum = sum.add_i32(scale.squares(load(new), load(held), load(weights)));
+                at += n;
+            }
+            total += sum.total_u32();
+        }
+    }
+    u32::try_from(total).unwrap_or(u32::MAX)
+}
+
+/// See [`Kernels::settle`](super::super::Kernels::settle).
+#[inline(always)]
+pub(super) unsafe fn settle<V: Vector>(new: &[u8], held: &mut [u8], dead: u8) {
+    let len = new.len().min(held.len());
+    let mut at = 0;
+    while at < len {
+        let n = V::BYTES.min(len - at);
+        // SAFETY: `at + n <= len`.
+        unsafe {
+            let h = held.as_mut_ptr().add(at);
+            let (new, old) = (V::load_part(new.as_ptr().add(at), n), V::load_part(h, n));
+            let d = new.abs_diff_u8(old).sub_saturating_u8(V::splat_u8(dead));
+            d.choose(new, old).store_part(h, n);
+        }
+        at += n;
+    }
+}
+
+/// A recomputed row, and the held one.
+type Pair = (*const u8, *const u8);
+
+/// Scores of four rows of `weights.len()` bytes.
+#[inline(always)]
+unsafe fn scores<V: Vector>(rows: &[Pair; 4], weights: &[u8], dead: u8) -> [u32; 4] {
+    // SAFETY: bytes `at..at + n` of rows that have as many as there are weights.
+    unsafe {
+        let (scale, mut sums) = (Scale::<V>::new(dead), [V::zero(); 4]);
+        for at in (0..weights.len()).step_by(V::BYTES) {
+            let n = V::BYTES.min(weights.len() - at);
+            let w = V::load_part(weights.as_ptr().add(at), n);
+            for (sum, (new, held)) in sums.iter_mut().zip(rows) {
+                let (new, held) = (V::load_part(new.add(at), n), V::load_part(held.add(at), n));
+                *sum = sum.add_i32(scale.squares(new, held, w));
+            }
+        }
+        V::totals_u32(sums)
+    }
+}
+
+/// Which of four rows of `bytes` bytes differ, in any code.
+#[inline(always)]
+unsafe fn differ<V: Vector>(rows: &[Pair; 4], bytes: usize) -> [bool; 4] {
+    let mut differ = [false; 4];
+    for at in (0..bytes).step_by(V::BYTES) {
+        let n = V::BYTES.min(bytes - at);
+        for (differ, (new, held)) in differ.iter_mut().zip(rows) {
+            // SAFETY: bytes `at..at + n` of both rows.
+            let d = unsafe { V::load_part(new.add(at), n).abs_diff_u8(V::load_part(held.add(at), n)) };
+            // SAFETY: the features are the caller's.
+            *differ |= unsafe { d.nonzero() } != 0;
+        }
+    }
+    differ
+}
+
+/// See [`Kernels::judge`](super::super::Kernels::judge).
+///
+/// # Safety
+/// The tile is valid; the CPU has the features of `V`.
+#[inline(always)]
+pub(super) unsafe fn judge<V: Vector>(t: &JudgeTile) -> u64 {
+    let bytes = t.weights.len();
+    let rows = t.rows.len().min(64).min(t.new.len() / bytes.max(1));
+    if rows == 0 {
+        return 0;
+    }
+    let at = |i: usize| (t.new[i * bytes..].as_ptr(), t.held.wrapping_add(t.rows[i] as usize));
+    let mut passed = 0;
+    for first in (0..rows).step_by(4) {
+        // The last row stands in for missing ones.
+        let four: [Pair; 4] = core::array::from_fn(|i| {
+            let (new, held) = at((first + i).min(rows - 1));
+            (new, held.cast_const())
+        });
+        // SAFETY: rows of `new` and of the held tensor (validity of the tile); the features are the caller's.
+        let pass = unsafe {
+            match t.limit {
+                None => differ::<V>(&four, bytes),
+                Some(limit) if bytes <= PART => scores::<V>(&four, t.weights, t.dead).map(|score| score > limit),
+                Some(limit) => four.map(|(new, held)| {
+                    let row = |p| core::slice::from_raw_parts(p, bytes);
+                    score::<V>(row(new), row(held), t.weights, t.dead) > limit
+                }),
+            }
+        };
+        passed |= (0..4).fold(0, |bits, i| bits | (pass[i] as u64) << i) << first;
+    }
+    passed &= !0 >> (64 - rows);
+    let mut left = passed;
+    while left != 0 {
+        let i = left.trailing_zeros() as usize;
+        let new = &t.new[i * bytes..][..bytes];
+        // SAFETY: the held row is writable and touched by nothing else (validity of the tile); the features are the caller's.
+        unsafe {
+            let held = core::slice::from_raw_parts_mut(at(i).1, bytes);
+            settle::<V>(new, held, if t.limit.is_some() { t.dead } else { 0 });
+        }
+        left &= left - 1;
+    }
+    passed
+}
