@@ -76,38 +76,70 @@ pub(super) unsafe fn settle<V: Vector>(new: &[u8], held: &mut [u8], dead: u8) {
     }
 }
 
-/// A recomputed row, and the held one.
-type Pair = (*const u8, *const u8);
-
-/// Scores of four rows of `weights.len()` bytes.
+/// `held = new`, of equal lengths.
 #[inline(always)]
-unsafe fn scores<V: Vector>(rows: &[Pair; 4], weights: &[u8], dead: u8) -> [u32; 4] {
-    // SAFETY: bytes `at..at + n` of rows that have as many as there are weights.
+unsafe fn copy<V: Vector>(new: &[u8], held: &mut [u8]) {
+    let rest = new.len() % V::BYTES;
+    let whole = new.len() - rest;
+    // SAFETY: vectors, and what is left, of both slices; the features are the caller's.
     unsafe {
-        let (scale, mut sums) = (Scale::<V>::new(dead), [V::zero(); 4]);
-        for at in (0..weights.len()).step_by(V::BYTES) {
-            let n = V::BYTES.min(weights.len() - at);
-            let w = V::load_part(weights.as_ptr().add(at), n);
-            for (sum, (new, held)) in sums.iter_mut().zip(rows) {
-                let (new, held) = (V::load_part(new.add(at), n), V::load_part(held.add(at), n));
-                *sum = sum.add_i32(scale.squares(new, held, w));
-            }
+        for at in (0..whole).step_by(V::BYTES) {
+            V::load(new.as_ptr().add(at)).store_part(held.as_mut_ptr().add(at), V::BYTES);
         }
-        V::totals_u32(sums)
+        if rest > 0 {
+            V::load_first::<false>(new.as_ptr().add(whole), rest).store_part(held.as_mut_ptr().add(whole), rest);
+        }
     }
 }
 
-/// Which of four rows of `bytes` bytes differ, in any code.
+/// A recomputed row, and the held one.
+type Pair = (*const u8, *const u8);
+
+/// Bit i: the score of row i, of `weights.len() <= PART` bytes, is larger than `limit`.
 #[inline(always)]
-unsafe fn differ<V: Vector>(rows: &[Pair; 4], bytes: usize) -> [bool; 4] {
-    let mut differ = [false; 4];
+unsafe fn exceed<V: Vector>(rows: &[Pair; 4], weights: &[u8], scale: &Scale<V>, limit: u32) -> u64 {
+    // SAFETY: the caller's.
+    let mut sums = unsafe { [V::zero(); 4] };
+    let whole = weights.len() / V::BYTES * V::BYTES;
+    for at in (0..whole).step_by(V::BYTES) {
+        // SAFETY: bytes `at..at + BYTES` of rows that have as many as there are weights.
+        unsafe { add::<V, true>(&mut sums, rows, weights, scale, at) };
+    }
+    if whole < weights.len() {
+        // SAFETY: the bytes that are left.
+        unsafe { add::<V, false>(&mut sums, rows, weights, scale, whole) };
+    }
+    // SAFETY: the features are the caller's.
+    unsafe { V::totals_above(sums, limit) }
+}
+
+/// Adds the squares of a vector of bytes from `at` on, or of what is left of the rows.
+#[inline(always)]
+unsafe fn add<V: Vector, const FULL: bool>(
+    sums: &mut [V; 4], rows: &[Pair; 4], weights: &[u8], scale: &Scale<V>, at: usize,
+) {
+    let n = V::BYTES.min(weights.len() - at);
+    // SAFETY: `n` bytes from `at` on; the caller's.
+    unsafe {
+        let load = |row: *const u8| V::load_first::<FULL>(row.add(at), n);
+        let w = load(weights.as_ptr());
+        for (sum, (new, held)) in sums.iter_mut().zip(rows) {
+            *sum = sum.add_i32(scale.squares(load(*new), load(*held), w));
+        }
+    }
+}
+
+/// Bit i: row i, of `bytes` bytes, differs in any code.
+#[inline(always)]
+unsafe fn differ<V: Vector>(rows: &[Pair; 4], bytes: usize) -> u64 {
+    let mut differ = 0;
     for at in (0..bytes).step_by(V::BYTES) {
         let n = V::BYTES.min(bytes - at);
-        for (differ, (new, held)) in differ.iter_mut().zip(rows) {
+        for (i, (new, held)) in rows.iter().enumerate() {
             // SAFETY: bytes `at..at + n` of both rows.
             let d = unsafe { V::load_part(new.add(at), n).abs_diff_u8(V::load_part(held.add(at), n)) };
             // SAFETY: the features are the caller's.
-            *differ |= unsafe { d.nonzero() } != 0;
+            differ |= unsafe { (d.nonzero() != 0) as u64 } << i;
         }
     }
     differ
@@ -125,6 +157,8 @@ pub(super) unsafe fn judge<V: Vector>(t: &JudgeTile) -> u64 {
         return 0;
     }
     let at = |i: usize| (t.new[i * bytes..].as_ptr(), t.held.wrapping_add(t.rows[i] as usize));
+    // SAFETY: the features are the caller's.
+    let scale = unsafe { Scale::<V>::new(t.dead) };
     let mut passed = 0;
     for first in (0..rows).step_by(4) {
         // The last row stands in for missing ones.
@@ -133,17 +167,16 @@ pub(super) unsafe fn judge<V: Vector>(t: &JudgeTile) -> u64 {
             (new, held.cast_const())
         });
         // SAFETY: rows of `new` and of the held tensor (validity of the tile); the features are the caller's.
-        let pass = unsafe {
+        passed |= unsafe {
             match t.limit {
                 None => differ::<V>(&four, bytes),
-                Some(limit) if bytes <= PART => scores::<V>(&four, t.weights, t.dead).map(|score| score > limit),
-                Some(limit) => four.map(|(new, held)| {
+                Some(limit) if bytes <= PART => exceed::<V>(&four, t.weights, &scale, limit),
+                Some(limit) => four.iter().enumerate().fold(0, |bits, (i, (new, held))| {
                     let row = |p| core::slice::from_raw_parts(p, bytes);
-                    score::<V>(row(new), row(held), t.weights, t.dead) > limit
+                    bits | ((score::<V>(row(*new), row(*held), t.weights, t.dead) > limit) as u64) << i
                 }),
             }
-        };
-        passed |= (0..4).fold(0, |bits, i| bits | (pass[i] as u64) << i) << first;
+        } << first;
     }
     passed &= !0 >> (64 - rows);
     let mut left = passed;
@@ -153,7 +186,10 @@ pub(super) unsafe fn judge<V: Vector>(t: &JudgeTile) -> u64 {
         // SAFETY: the held row is writable and touched by nothing else (validity of the tile); the features are the caller's.
         unsafe {
             let held = core::slice::from_raw_parts_mut(at(i).1, bytes);
-            settle::<V>(new, held, if t.limit.is_some() { t.dead } else { 0 });
+            match t.limit {
+                Some(_) if t.dead > 0 => settle::<V>(new, held, t.dead),
+                _ => copy::<V>(new, held),
+            }
         }
         left &= left - 1;
     }

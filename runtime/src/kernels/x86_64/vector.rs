@@ -103,8 +103,8 @@ pub(super) unsafe trait Vector: Copy {
     unsafe fn third_byte_u32(self) -> Self;
     /// The sum of all u32 elements.
     unsafe fn total_u32(self) -> u64;
-    /// The sums of all u32 elements of each, modulo 2^32.
-    unsafe fn totals_u32(x: [Self; 4]) -> [u32; 4];
+    /// Bit i: the sum of the u32 elements of `x[i]`, modulo 2^32, is larger than `limit`.
+    unsafe fn totals_above(x: [Self; 4], limit: u32) -> u64;
 
     // Reals. Minimum and maximum give the second operand if one is a NaN or both are zero.
     unsafe fn splat(x: f32) -> Self::Real;

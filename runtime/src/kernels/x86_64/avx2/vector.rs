@@ -330,11 +330,13 @@ unsafe impl Vector for Ymm {
             let sum = _mm_add_epi64(_mm256_castsi256_si128(sum), _mm256_extracti128_si256::<1>(sum));
             (_mm_cvtsi128_si64(sum) as u64).wrapping_add(_mm_extract_epi64::<1>(sum) as u64)
         }
-        fn totals_u32([a, b, c, d]: [Self; 4]) -> [u32; 4] {
+        fn totals_above([a, b, c, d]: [Self; 4], limit: u32) -> u64 {
             let fours = _mm256_hadd_epi32(_mm256_hadd_epi32(a.0, b.0), _mm256_hadd_epi32(c.0, d.0));
             let sums = _mm_add_epi32(_mm256_castsi256_si128(fours), _mm256_extracti128_si256::<1>(fours));
-            // SAFETY: both are 16 bytes.
-            unsafe { core::mem::transmute::<__m128i, [u32; 4]>(sums) }
+            // There is a comparison of signed numbers only.
+            let signed = |x| _mm_xor_si128(x, _mm_set1_epi32(i32::MIN));
+            let above = _mm_cmpgt_epi32(signed(sums), signed(_mm_set1_epi32(limit as i32)));
+            _mm_movemask_ps(_mm_castsi128_ps(above)) as u64
         }
 
         fn splat(x: f32) -> __m256 {

@@ -274,15 +274,14 @@ unsafe impl Vector for Zmm {
             let hi = _mm512_srli_epi64::<32>(self.0);
             _mm512_reduce_add_epi64(_mm512_add_epi64(lo, hi)) as u64
         }
-        fn totals_u32([a, b, c, d]: [Self; 4]) -> [u32; 4] {
+        fn totals_above([a, b, c, d]: [Self; 4], limit: u32) -> u64 {
             let twos = |a, b| _mm512_add_epi32(_mm512_unpacklo_epi32(a, b), _mm512_unpackhi_epi32(a, b));
             let (ab, cd) = (twos(a.0, b.0), twos(c.0, d.0));
             // In every lane one part of the sum of each.
             let fours = _mm512_add_epi32(_mm512_unpacklo_epi64(ab, cd), _mm512_unpackhi_epi64(ab, cd));
             let half = _mm256_add_epi32(_mm512_castsi512_si256(fours), _mm512_extracti64x4_epi64::<1>(fours));
             let sums = _mm_add_epi32(_mm256_castsi256_si128(half), _mm256_extracti128_si256::<1>(half));
-            // SAFETY: both are 16 bytes.
-            unsafe { core::mem::transmute::<__m128i, [u32; 4]>(sums) }
+            _mm_cmpgt_epu32_mask(sums, _mm_set1_epi32(limit as i32)) as u64
         }
 
         fn splat(x: f32) -> __m512 {
