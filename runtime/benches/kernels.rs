@@ -8,7 +8,7 @@ use std::ops::{Deref, DerefMut};
 use std::time::Instant;
 
 use quiescent::format::{BinaryFn, MapFn};
-use quiescent::kernels::{self, LerpTile, Bin, ConvTile, Kernels, Operand, Row, Uni};
+use quiescent::kernels::{self, LerpTile, Bin, CompareTile, ConvTile, Kernels, Operand, Row, Uni};
 
 struct Layer {
     name: &'static str,
@@ -225,13 +225,16 @@ fn rows(set: &Kernels, c: usize) -> Vec<(&'static str, f64)> {
             }
         };
     }
-    // SAFETY: the set is available; `exceed` takes any length.
+    // SAFETY: the set is available; lines are of whole pixels.
     unsafe {
         vec![
             (
-                "exceed",
+                "compare",
                 best(|| {
-                    black_box((set.exceed)(black_box(&x), &y, [1, 2]));
+                    let tile = CompareTile { new: black_box(&x), held: &y, c: 1, thresholds: [1, 2] };
+                    let [mut weak, mut strong] = [(); 2].map(|_| [0; 16]);
+                    let words = c.div_ceil(64).min(16);
+                    black_box((set.compare)(&tile, [&mut weak[..words], &mut strong[..words]]));
                 }),
             ),
             (

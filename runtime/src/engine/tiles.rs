@@ -63,7 +63,11 @@ impl Offsets {
 
     /// One row of `bytes` after another.
     pub fn packed(bytes: usize) -> Self {
-        Self(core::array::from_fn(|i| (i * bytes) as u32))
+        let mut all = Self::new();
+        for (at, next) in zip(&mut all.0, (0..).step_by(bytes)) {
+            *at = next;
+        }
+        all
     }
 
     pub fn first(&self, n: usize) -> &[u32] {

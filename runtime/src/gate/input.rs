@@ -11,14 +11,11 @@ use core::ops::Range;
 
 use crate::engine::Frame;
 use crate::format::{InputGate, Tensor};
-use crate::kernels::{DriftTile, Kernels, scalar};
+use crate::kernels::{CompareTile, DriftTile, Kernels, scalar};
 use crate::mask::{self, Grid};
 
 /// Edge of a block, in pixels.
 const BLOCK: usize = 8;
-
-/// Most channels of pixels that are marked 64 at a time.
-const PLANES: usize = 4;
 
 /// Sums of a band of blocks at a time.
 const GROUPS: usize = 64;
@@ -126,8 +123,6 @@ impl Input<'_> {
         let grid = Grid { h: self.tensor.h as usize, w: self.tensor.w as usize };
         let threshold = (gate.pixel as f32 * scale).clamp(0.0, 255.0) as u8;
         let block = gate.block as f32 * scale;
-        marked.fill(0);
-        strong.fill(0);
         let words = grid.words();
         // A band of blocks at a time, while its lines are near.
         for y0 in (0..grid.h).step_by(BLOCK) {
@@ -150,37 +145,9 @@ impl Input<'_> {
     fn compare(&mut self, frame: &Frame, y: usize, threshold: u8, weak: &mut [u64], strong: &mut [u64]) -> bool {
         let (kernels, c) = (self.kernels, self.tensor.c as usize);
         let (new, held) = self.lines(frame, y);
-        if new == held {
-            return true;
-        }
-        let thresholds = [threshold, threshold.saturating_mul(2)];
+        let tile = CompareTile { new, held, c, thresholds: [threshold, threshold.saturating_mul(2)] };
         // SAFETY: the CPU has the set's features (chosen by `kernels::select`).
-        let exceed = |new: &[u8], held: &[u8]| unsafe { (kernels.exceed)(new, held, thresholds) };
-        if c <= PLANES {
-            // 64 pixels at a time: `c` words of bytes become one.
-            let pixels = new.chunks(64 * c).zip(held.chunks(64 * c));
-            for ((new, held), (weak, strong)) in pixels.zip(weak.iter_mut().zip(strong)) {
-                let mut bytes = [[0; PLANES]; 2];
-                for (i, (new, held)) in new.chunks(64).zip(held.chunks(64)).enumerate() {
-                    [bytes[0][i], bytes[1][i]] = exceed(new, held);
-                }
-                if mask::any(&bytes[0]) {
-                    [*weak, *strong] = bytes.map(|bytes| mask::by_pixel(&bytes[..c], c));
-                }
-            }
-            return false;
-        }
-        for (i, (new, held)) in new.chunks(64).zip(held.chunks(64)).enumerate() {
-            let [mut bits, twice] = exceed(new, held);
-            while bits != 0 {
-                let bit = bits.trailing_zeros() as usize;
-                let x = (64 * i + bit) / c;
-                weak[x / 64] |= 1 << (x % 64);
-                strong[x / 64] |= (twice >> bit & 1) << (x % 64);
-                bits &= bits - 1;
-            }
-        }
-        false
+        unsafe { (kernels.compare)(&tile, [weak, strong]) }
     }
 
     /// Marks blocks of the lines `lines` whose mean signed change exceeds `limit` / 16 codes.

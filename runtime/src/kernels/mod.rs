@@ -11,11 +11,13 @@
 pub mod aarch64;
 #[cfg(all(target_arch = "arm", target_os = "none", any(feature = "dsp", feature = "mve")))]
 pub mod arm;
+mod compare;
 mod rows;
 pub mod scalar;
 #[cfg(target_arch = "x86_64")]
 pub mod x86_64;
 
+pub use compare::CompareTile;
 pub use rows::{BEYOND, Bin, Operand, Real, Row, Uni};
 pub(crate) use rows::{BLOCK, clamp};
 
@@ -209,11 +211,12 @@ pub struct Kernels {
     /// # Safety
     /// As `max_pool`.
     pub avg_pool: unsafe fn(&PoolTile),
-    /// Bit i of mask k set: `|new[i] - held[i]| > thresholds[k]`, for at most 64 bytes (slices of equal length).
+    /// Bit p of `marks[k]` set: any `|new - held|` of pixel p exceeds `thresholds[k]`; whether the lines are the same. All words are written, one for 64
+    /// pixels.
     ///
     /// # Safety
     /// The CPU has the set's features. The same holds for all entries below.
-    pub exceed: unsafe fn(new: &[u8], held: &[u8], thresholds: [u8; 2]) -> [u64; 2],
+    pub compare: unsafe fn(&CompareTile, marks: [&mut [u64]; 2]) -> bool,
     /// By how much every 8 bytes grew in the sum over some lines.
     ///
     /// # Safety

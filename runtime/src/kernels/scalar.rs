@@ -1,6 +1,7 @@
 //! The specification: plain loops, in the order of the formulas.
 
-use super::{Bin, ConvTile, DepthwiseTile, DriftTile, JudgeTile, Kernels, LerpTile, Operand, PickTile, PoolTile, Row, TablesTile, Uni, rows};
+use super::{Bin, CompareTile, ConvTile, DepthwiseTile, DriftTile, JudgeTile, Kernels, LerpTile, Operand, PickTile, PoolTile, Row, TablesTile, Uni, compare as lines, rows};
+use crate::mask;
 
 /// The scalar set.
 pub static KERNELS: Kernels = Kernels {
@@ -9,7 +10,7 @@ pub static KERNELS: Kernels = Kernels {
     depthwise,
     max_pool,
     avg_pool,
-    exceed,
+    compare,
     drift,
     score,
     settle,
@@ -172,6 +173,10 @@ pub(super) fn exceed(new: &[u8], held: &[u8], thresholds: [u8; 2]) -> [u64; 2] {
         }
     }
     bits
+}
+
+fn compare(t: &CompareTile, marks: [&mut [u64]; 2]) -> bool {
+    lines::line(t, marks, exceed, mask::by_pixel)
 }
 
 unsafe fn drift(t: &DriftTile, sums: &mut [i32]) {

@@ -1,7 +1,7 @@
 //! The entries that work on one row.
 
 use quiescent::format::{BinaryFn, MapFn};
-use quiescent::kernels::{BEYOND, Bin, DriftTile, Kernels, LerpTile, Operand, PickTile, Real, Row, TablesTile, Uni, scalar};
+use quiescent::kernels::{BEYOND, Bin, CompareTile, DriftTile, Kernels, LerpTile, Operand, PickTile, Real, Row, TablesTile, Uni, scalar};
 
 use super::guarded::{Against, Guarded};
 use super::{Random, sets};
@@ -52,22 +52,36 @@ fn compare(set: &Kernels, what: &str, start: &[u8], f: impl Fn(&Kernels, &mut [u
 }
 
 #[test]
-fn exceed() {
+fn pixels() {
     each(|set, len, against, random| {
-        let len = len.min(64);
-        let held = codes(random, len);
-        let new = if len % 2 == 0 {
-            near(random, &held)
-        } else {
-            codes(random, len)
-        };
-        let (new, held) = (Guarded::new(&new, against), Guarded::new(&held, against));
-        for thresholds in [[0, 0], [1, 2], [3, 6], [127, 254], [254, 255], [255, 255]] {
-            // SAFETY: the set is available, here and below.
-            let found = unsafe { (set.exceed)(&new, &held, thresholds) };
-            // SAFETY: scalar.
-            let expected = unsafe { (scalar::KERNELS.exceed)(&new, &held, thresholds) };
-            assert_eq!(found, expected, "{}: {len} bytes, thresholds {thresholds:?}", set.name);
+        for c in [1, 2, 3, 4, 5, 40] {
+            let held = codes(random, len / c * c);
+            let new = match len % 3 {
+                0 => near(random, &held),
+                1 => codes(random, held.len()),
+                _ => held.clone(),
+            };
+            let (new, held) = (Guarded::new(&new, against), Guarded::new(&held, against));
+            for thresholds in [[0, 0], [1, 2], [3, 6], [127, 254], [254, 255], [255, 255]] {
+                let run = |set: &Kernels| {
+                    let mut marks = [(); 2].map(|_| vec![!0; (len / c).div_ceil(64)]);
+                    let [weak, strong] = &mut marks;
+                    // SAFETY: the set is available.
+                    let same = unsafe { (set.compare)(&CompareTile { new: &new, held: &held, c, thresholds }, [weak, strong]) };
+                    (marks, same)
+                };
+                let (found, expected) = (run(set), run(&scalar::KERNELS));
+                assert_eq!(found, expected, "{}: {len} bytes, {c} channels, thresholds {thresholds:?}", set.name);
+                // The specification, by its words.
+                let (marks, same) = expected;
+                assert_eq!(same, *new == *held);
+                for (k, marks) in marks.iter().enumerate() {
+                    for (p, (new, held)) in new.chunks(c).zip(held.chunks(c)).enumerate() {
+                        let most = new.iter().zip(held).map(|(n, h)| n.abs_diff(*h)).max();
+                        assert_eq!(marks[p / 64] >> (p % 64) & 1 == 1, most > Some(thresholds[k]));
+                    }
+                }
+            }
         }
     });
 }

@@ -3,7 +3,7 @@
 #![no_main]
 
 use board::BOARD;
-use quiescent::kernels::{self, ConvTile, DriftTile, Kernels, Residual, scalar};
+use quiescent::kernels::{self, ConvTile, CompareTile, DriftTile, Kernels, Residual, scalar};
 use quiescent_boards::{Aligned, Memory, host, say};
 
 const CASES: u64 = 600;
@@ -168,18 +168,21 @@ fn changes(set: &Kernels, seed: u64) -> bool {
     held.iter_mut().zip(&*new).for_each(|(h, n)| *h = n.wrapping_add(random.below(noise) as u8));
     let weak = random.below(24) as u8;
     let thresholds = [weak, if random.coin() { weak.saturating_mul(2) } else { 255 }];
-    let (at, n) = (random.below(64), random.below(65));
+    let (at, c) = (random.below(64), 1 + random.below(5));
+    let n = random.below(200) / c * c;
+    let [line, held_line] = [&new[at..][..n], &held[at..][..n]];
     let [new, held] = [&new[at..], &held[at..]];
     let (lines, width) = (1 + random.below(8), 1 + random.below(100));
     let tile = DriftTile { new: new.as_ptr(), held: held.as_ptr(), step: [130, 135], lines, width };
     let found = [set, &scalar::KERNELS].map(|set| {
-        let mut sums = [7; 13];
+        let (mut sums, mut weak, mut strong) = ([7; 13], [7; 4], [7; 4]);
         // SAFETY: lines of at most 135 bytes, at most eight of them.
-        let bits = unsafe {
+        let same = unsafe {
             (set.drift)(&tile, &mut sums[..width.div_ceil(8)]);
-            (set.exceed)(&new[..n], &held[..n], thresholds)
+            let words = (n / c).div_ceil(64);
+            (set.compare)(&CompareTile { new: line, held: held_line, c, thresholds }, [&mut weak[..words], &mut strong[..words]])
         };
-        (bits, sums)
+        (same, weak, strong, sums)
     });
     found[0] == found[1]
 }

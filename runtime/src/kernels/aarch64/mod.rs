@@ -52,7 +52,7 @@ const fn set(
         depthwise,
         max_pool: pool::max,
         avg_pool: pool::mean,
-        exceed: rows::exceed,
+        compare: rows::compare,
         drift: rows::drift,
         score: rows::score,
         settle: rows::settle,

@@ -2,11 +2,17 @@
 
 use core::arch::aarch64::*;
 
-use super::super::{DriftTile, JudgeTile, LerpTile};
+use super::super::{CompareTile, DriftTile, JudgeTile, LerpTile, compare as lines};
 use super::part;
+use crate::mask;
 
-/// See [`Kernels::exceed`](super::super::Kernels::exceed).
-pub(super) fn exceed(new: &[u8], held: &[u8], thresholds: [u8; 2]) -> [u64; 2] {
+/// See [`Kernels::compare`](super::super::Kernels::compare).
+pub(super) fn compare(t: &CompareTile, marks: [&mut [u64]; 2]) -> bool {
+    lines::line(t, marks, exceed, mask::by_pixel)
+}
+
+/// Bit `i` of word `k`: byte `i` of at most 64 differs by more than threshold `k`.
+fn exceed(new: &[u8], held: &[u8], thresholds: [u8; 2]) -> [u64; 2] {
     const BITS: [u8; 16] = [1, 2, 4, 8, 16, 32, 64, 128, 1, 2, 4, 8, 16, 32, 64, 128];
     let len = new.len().min(held.len()).min(64);
     let (new, held) = (new.as_ptr(), held.as_ptr());

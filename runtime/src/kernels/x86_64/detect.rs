@@ -14,7 +14,7 @@ const ZMM: u64 = 0b1110_0110;
 #[derive(Clone, Copy)]
 pub struct Avx2(());
 
-/// Proof of `avx512f`, `avx512bw`, `avx512dq`, `avx512vl` and `avx512vnni` (and of `avx2`).
+/// Proof of `avx512f`, `avx512bw`, `avx512dq`, `avx512vl` and `avx512vnni` (and of `avx2` and `bmi2`).
 #[derive(Clone, Copy)]
 pub struct Avx512Vnni(());
 
@@ -76,9 +76,9 @@ impl Avx2 {
 impl Avx512Vnni {
     /// Asks the CPU.
     pub fn new() -> Option<Self> {
-        // AVX2; F, DQ, BW, VL; VNNI.
+        // AVX2, BMI2; F, DQ, BW, VL; VNNI.
         Leaves::read()?
-            .has(&[5, 16, 17, 30, 31], &[11], ZMM)
+            .has(&[5, 8, 16, 17, 30, 31], &[11], ZMM)
             .then_some(Avx512Vnni(()))
     }
 }

@@ -11,7 +11,7 @@ use crate::kernels::LerpTile;
 /// Bytes by which a frame is asked for before it is compared.
 const AHEAD: usize = 2048;
 
-/// See [`Kernels::exceed`](super::super::Kernels::exceed).
+/// Bit `i` of word `k`: byte `i` of at most 64 differs by more than threshold `k`.
 ///
 /// # Safety
 /// Here and below: the CPU has the features of `V`.

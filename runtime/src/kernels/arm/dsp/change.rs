@@ -3,7 +3,8 @@
 use core::arch::asm;
 
 use super::super::super::scalar;
-use crate::kernels::DriftTile;
+use crate::kernels::{CompareTile, DriftTile, compare as lines};
+use crate::mask;
 
 /// `max(a - b, 0)` of each byte.
 #[inline(always)]
@@ -32,7 +33,12 @@ fn nonzero(x: u32) -> u64 {
     ((high >> 7).wrapping_mul(0x0102_0408) >> 24) as u64
 }
 
-pub fn exceed(new: &[u8], held: &[u8], thresholds: [u8; 2]) -> [u64; 2] {
+pub fn compare(t: &CompareTile, marks: [&mut [u64]; 2]) -> bool {
+    lines::line(t, marks, exceed, mask::by_pixel)
+}
+
+/// Bit `i` of word `k`: byte `i` of at most 64 differs by more than threshold `k`.
+fn exceed(new: &[u8], held: &[u8], thresholds: [u8; 2]) -> [u64; 2] {
     let ([new, held], mut bits) = ([new, held].map(|x| x.as_chunks::<4>()), [0; 2]);
     let four = thresholds.map(|t| u32::from_ne_bytes([t; 4]));
     for (i, (n, h)) in new.0.iter().zip(held.0).take(16).enumerate() {

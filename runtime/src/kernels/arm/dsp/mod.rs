@@ -15,7 +15,7 @@ use super::readable;
 use crate::kernels::Kernels;
 
 /// The scalar set with these entries.
-pub static KERNELS: Kernels = Kernels { name: "dsp", conv: conv::conv, depthwise: depthwise::depthwise, exceed: change::exceed, drift: change::drift, ..scalar::KERNELS };
+pub static KERNELS: Kernels = Kernels { name: "dsp", conv: conv::conv, depthwise: depthwise::depthwise, compare: change::compare, drift: change::drift, ..scalar::KERNELS };
 
 /// Bytes 0 and 2, and bytes 1 and 3, as unsigned halves.
 #[inline(always)]

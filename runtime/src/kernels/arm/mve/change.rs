@@ -2,9 +2,15 @@
 
 use core::arch::naked_asm;
 
-use crate::kernels::DriftTile;
+use crate::kernels::{CompareTile, DriftTile, compare as lines};
+use crate::mask;
 
-pub fn exceed(new: &[u8], held: &[u8], [weak, strong]: [u8; 2]) -> [u64; 2] {
+pub fn compare(t: &CompareTile, marks: [&mut [u64]; 2]) -> bool {
+    lines::line(t, marks, exceed, mask::by_pixel)
+}
+
+/// Bit `i` of word `k`: byte `i` of at most 64 differs by more than threshold `k`.
+fn exceed(new: &[u8], held: &[u8], [weak, strong]: [u8; 2]) -> [u64; 2] {
     let mut bits = [0u64; 2];
     let n = new.len().min(held.len()).min(64);
     if n > 0 {

@@ -20,4 +20,4 @@ use super::readable;
 use crate::kernels::Kernels;
 
 /// The scalar set with these entries.
-pub static KERNELS: Kernels = Kernels { name: "mve", conv: conv::conv, depthwise: depthwise::depthwise, exceed: change::exceed, drift: change::drift, ..scalar::KERNELS };
+pub static KERNELS: Kernels = Kernels { name: "mve", conv: conv::conv, depthwise: depthwise::depthwise, compare: change::compare, drift: change::drift, ..scalar::KERNELS };

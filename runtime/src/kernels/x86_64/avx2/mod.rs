@@ -3,9 +3,10 @@
 pub(super) mod table;
 mod vector;
 
-use super::super::{Bin, ConvTile, DepthwiseTile, DriftTile, JudgeTile, Kernels, LerpTile, Operand, PoolTile, Row, Uni};
+use super::super::{Bin, CompareTile, ConvTile, DepthwiseTile, DriftTile, JudgeTile, Kernels, LerpTile, Operand, PoolTile, Row, Uni, compare as lines};
 use super::detect::Avx2;
 use super::{conv as convolution, depthwise as channelwise, judge, pool, rows};
+use crate::mask;
 use vector::Ymm;
 
 /// The set.
@@ -16,7 +17,7 @@ pub(super) fn kernels(_: Avx2) -> &'static Kernels {
         depthwise,
         max_pool,
         avg_pool,
-        exceed,
+        compare,
         drift,
         score,
         settle,
@@ -111,9 +112,9 @@ entries! {
         // SAFETY: as above.
         unsafe { pool::mean::<Ymm>(t) }
     }
-    fn exceed(new: &[u8], held: &[u8], thresholds: [u8; 2]) -> [u64; 2] {
+    fn compare(t: &CompareTile, marks: [&mut [u64]; 2]) -> bool {
         // SAFETY: here and below: the features are this function's.
-        unsafe { rows::exceed::<Ymm>(new, held, thresholds) }
+        lines::line(t, marks, |new, held, thresholds| unsafe { rows::exceed::<Ymm>(new, held, thresholds) }, mask::by_pixel)
     }
     fn drift(t: &DriftTile, sums: &mut [i32]) {
         // SAFETY: the caller's; the features are this function's.

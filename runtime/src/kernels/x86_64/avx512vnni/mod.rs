@@ -3,9 +3,12 @@
 mod tables;
 mod vector;
 
-use super::super::{Bin, ConvTile, DepthwiseTile, DriftTile, JudgeTile, Kernels, LerpTile, Operand, PoolTile, Row, Uni};
+use core::arch::x86_64::_pext_u64;
+
+use super::super::{Bin, CompareTile, ConvTile, DepthwiseTile, DriftTile, JudgeTile, Kernels, LerpTile, Operand, PoolTile, Row, Uni, compare as lines};
 use super::detect::{Avx512Vbmi, Avx512Vnni};
 use super::{avx2, conv as convolution, depthwise as channelwise, judge, pool, rows};
+use crate::mask;
 use vector::Zmm;
 
 /// The set, with the entries this CPU can run.
@@ -22,7 +25,7 @@ const fn set<const VBMI: bool>() -> Kernels {
         depthwise: depthwise::<VBMI>,
         max_pool,
         avg_pool,
-        exceed,
+        compare,
         drift,
         score,
         settle,
@@ -39,12 +42,23 @@ const fn set<const VBMI: bool>() -> Kernels {
     }
 }
 
+/// [`mask::by_pixel`], bits picked by an instruction.
+#[inline]
+#[target_feature(enable = "bmi2")]
+fn by_pixel(bytes: &[u64], c: usize) -> u64 {
+    const THIRD: u64 = 0x9249_2492_4924_9249;
+    let [a, b, d] = *bytes else { return mask::by_pixel(bytes, c) };
+    let any = |word: u64, next: u64| word | (word >> 1 | next << 63) | (word >> 2 | next << 62);
+    // A pixel's first bit is bit 0 of the first word, bit 2 of the second, bit 1 of the third.
+    _pext_u64(any(a, b), THIRD) | _pext_u64(any(b, d), THIRD << 2) << 22 | _pext_u64(any(d, 0), THIRD << 1) << 43
+}
+
 /// Declares entries with the features of the set.
 macro_rules! entries {
     ($($(#[$doc:meta])* fn $name:ident $(<$(const $c:ident: $ct:ty),*>)? ($($args:tt)*) $(-> $ret:ty)? $body:block)*) => {
         $(
             $(#[$doc])*
-            #[target_feature(enable = "avx512f,avx512bw,avx512dq,avx512vl,avx512vnni")]
+            #[target_feature(enable = "avx512f,avx512bw,avx512dq,avx512vl,avx512vnni,bmi2")]
             unsafe fn $name $(<$(const $c: $ct),*>)? ($($args)*) $(-> $ret)? $body
         )*
     };
@@ -162,9 +176,9 @@ entries! {
         // SAFETY: as above.
         unsafe { pool::mean::<Zmm>(t) }
     }
-    fn exceed(new: &[u8], held: &[u8], thresholds: [u8; 2]) -> [u64; 2] {
+    fn compare(t: &CompareTile, marks: [&mut [u64]; 2]) -> bool {
         // SAFETY: here and below: the features are this function's.
-        unsafe { rows::exceed::<Zmm>(new, held, thresholds) }
+        lines::line(t, marks, |new, held, thresholds| unsafe { rows::exceed::<Zmm>(new, held, thresholds) }, |bytes, c| by_pixel(bytes, c))
     }
     fn drift(t: &DriftTile, sums: &mut [i32]) {
         // SAFETY: the caller's; the features are this function's.
