@@ -258,18 +258,30 @@ fn columns(w: &Window) -> impl Iterator<Item = isize> {
     (0..w.kernel[1] as isize).map(move |k| k * step - pad)
 }
 
-/// Whether a line is a word, in and out, and at stride 2 also between.
+/// Whether a line is a word, in and out, and at stride 2 also between, and no tap is a word away.
 fn narrow(w: &Window, out: Grid, grid: Grid) -> bool {
-    out.w <= 64 && grid.w <= 64 && (w.stride[1] == 1 || w.stride[1] == 2 && out.w <= 32)
+    let reach = (w.kernel[1] as usize - 1) * w.dilation[1] as usize;
+    out.w <= 64
+        && grid.w <= 64
+        && (w.stride[1] == 1 || w.stride[1] == 2 && out.w <= 32)
+        && w.pad[1] < 64
+        && reach < 64
 }
 
-/// Bit `j` is bit `j + shift` of `word`.
-fn shifted(word: u64, shift: isize) -> u64 {
-    let by = shift.unsigned_abs() as u32;
-    match shift < 0 {
-        true => word.checked_shl(by).unwrap_or(0),
-        false => word.checked_shr(by).unwrap_or(0),
-    }
+/// Bit `j` set: bit `j + at` of `word` is, for any of the columns `at` of the taps, each less than a word away.
+fn see_columns(w: &Window, word: u64) -> u64 {
+    let (dilation, pad) = (w.dilation[1] as u32, w.pad[1] as u32);
+    (0..w.kernel[1] as u32).map(|k| k * dilation).fold(0, |seen, at| {
+        seen | if at < pad { word << (pad - at) } else { word >> (at - pad) }
+    })
+}
+
+/// Bit `j` set: bit `j - at` of `word` is.
+fn put_columns(w: &Window, word: u64) -> u64 {
+    let (dilation, pad) = (w.dilation[1] as u32, w.pad[1] as u32);
+    (0..w.kernel[1] as u32).map(|k| k * dilation).fold(0, |seen, at| {
+        seen | if at < pad { word >> (pad - at) } else { word << (at - pad) }
+    })
 }
 
 /// Every `stride`-th bit, of 1 or 2.
@@ -287,10 +299,14 @@ pub fn spread_window(
     out: &mut [u64], out_grid: Grid, mask: &[u64], grid: Grid, w: &Window, scratch: &mut [u64],
 ) {
     if narrow(w, out_grid, grid) {
+        let mask = &mask[..grid.h];
+        let [kernel, stride, dilation, pad] = [w.kernel, w.stride, w.dilation, w.pad].map(|of| of[0] as usize);
         for (y, out) in out.iter_mut().enumerate().take(out_grid.h) {
-            let seen = window_lines(w, y, grid.h).fold(0, |seen, line| seen | mask[line]);
+            // Lines before the first are beyond the last as well.
+            let line = |k: usize| mask.get((y * stride + k * dilation).wrapping_sub(pad)).copied().unwrap_or(0);
+            let seen = (0..kernel).fold(0, |seen, k| seen | line(k));
             if seen != 0 {
-                *out |= take_word(columns(w).fold(0, |wide, at| wide | shifted(seen, at)), w.stride[1]) & out_grid.last();
+                *out |= take_word(see_columns(w, seen), w.stride[1]) & out_grid.last();
             }
         }
         return;
@@ -329,7 +345,7 @@ pub fn need_window(
     if narrow(w, out_grid, grid) {
         for (y, line) in mask.iter().enumerate().take(out_grid.h).filter(|(_, line)| **line != 0) {
             let wide = put_word(*line, w.stride[1]);
-            let seen = columns(w).fold(0, |seen, at| seen | shifted(wide, -at)) & grid.last();
+            let seen = put_columns(w, wide) & grid.last();
             window_lines(w, y, grid.h).for_each(|line| need[line] |= seen);
         }
         return;

@@ -32,7 +32,14 @@ impl<'a> Engine<'a> {
         let model = &self.model;
         Some(match Op::new(step.op)? {
             Op::Conv if input == 1 => Reach::Same,
-            Op::Conv | Op::Depthwise => Reach::Window(&model.record::<Conv>(step.param)?.window),
+            Op::Conv | Op::Depthwise => {
+                let w = &model.record::<Conv>(step.param)?.window;
+                let [from, to] = [step.inputs[0], step.output].map(|t| grid(&model.tensors[t as usize]));
+                match (w.kernel, w.stride, w.pad) {
+                    ([1, 1], [1, 1], [0, 0]) if from == to => Reach::Same,
+                    _ => Reach::Window(w),
+                }
+            }
             Op::ConvF32 => Reach::Window(&model.record::<ConvF32>(step.param)?.window),
             Op::MaxPool | Op::AvgPool => Reach::Window(&model.record::<Pool>(step.param)?.window),
             Op::Binary => {

@@ -154,37 +154,36 @@ impl Input<'_> {
     fn blocks(&self, pixels: &[u8], limit: i64, lines: Range<usize>, marked: &mut [u64], grid: Grid) {
         let (c, width, step) = (self.tensor.c as usize, self.width(), self.tensor.line as usize);
         let (new, held) = (&pixels[lines.start * width..lines.end * width], &self.held[lines.start * step..]);
-        // 8 pixels of c bytes are c sums of 8 bytes.
-        let (mut sum, mut group) = (0i64, 0);
-        while 8 * group < width {
-            let n = GROUPS.min(width.div_ceil(8) - group);
-            let mut sums = [0i32; GROUPS];
-            let tile = DriftTile {
-                new: new[8 * group..].as_ptr(),
-                held: held[8 * group..].as_ptr(),
-                step: [width, step],
-                lines: lines.len(),
-                width: (width - 8 * group).min(8 * n),
-            };
-            // SAFETY: bytes of lines of the frame and of the held input; the CPU has the set's features.
-            unsafe { (self.kernels.drift)(&tile, &mut sums[..n]) };
-            for &drift in &sums[..n] {
-                sum += drift as i64;
-                group += 1;
-                let last = 8 * group >= width;
-                if !group.is_multiple_of(c) && !last {
-                    continue;
+        // 8 pixels of c bytes are c sums of 8 bytes: those of several blocks at a time, or a part of one.
+        let side = (GROUPS / c).max(1);
+        for x0 in (0..grid.w).step_by(BLOCK * side) {
+            let mut totals = [0i64; GROUPS];
+            let end = width.min((x0 + BLOCK * side) * c);
+            for at in (x0 * c..end).step_by(8 * GROUPS) {
+                let mut sums = [0i32; GROUPS];
+                let sums = &mut sums[..(end - at).div_ceil(8).min(GROUPS)];
+                let tile = DriftTile {
+                    new: new[at..].as_ptr(),
+                    held: held[at..].as_ptr(),
+                    step: [width, step],
+                    lines: lines.len(),
+                    width: (end - at).min(8 * GROUPS),
+                };
+                // SAFETY: bytes of lines of the frame and of the held input; the CPU has the set's features.
+                unsafe { (self.kernels.drift)(&tile, sums) };
+                for (total, sums) in totals.iter_mut().zip(sums.chunks(c)) {
+                    *total += sums.iter().map(|s| *s as i64).sum::<i64>();
                 }
-                let x0 = (group - 1) / c * BLOCK;
+            }
+            for (x0, total) in (x0..grid.w).step_by(BLOCK).zip(totals).take(side) {
                 let x1 = grid.w.min(x0 + BLOCK);
-                if 16 * sum.abs() > limit * (lines.len() * (x1 - x0) * c) as i64 {
+                if 16 * total.abs() > limit * (lines.len() * (x1 - x0) * c) as i64 {
                     // A block never straddles a word: 64 is a multiple of its edge.
                     let bits = ((1u64 << (x1 - x0)) - 1) << (x0 % 64);
                     for y in lines.clone() {
                         marked[y * grid.words() + x0 / 64] |= bits;
                     }
                 }
-                sum = 0;
             }
         }
     }

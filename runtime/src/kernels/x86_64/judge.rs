@@ -162,10 +162,11 @@ pub(super) unsafe fn judge<V: Vector>(t: &JudgeTile) -> u64 {
     let mut passed = 0;
     for first in (0..rows).step_by(4) {
         // The last row stands in for missing ones.
-        let four: [Pair; 4] = core::array::from_fn(|i| {
+        let pair = |i: usize| {
             let (new, held) = at((first + i).min(rows - 1));
             (new, held.cast_const())
-        });
+        };
+        let four = [pair(0), pair(1), pair(2), pair(3)];
         // SAFETY: rows of `new` and of the held tensor (validity of the tile); the features are the caller's.
         passed |= unsafe {
             match t.limit {
