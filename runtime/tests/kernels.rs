@@ -81,6 +81,8 @@ fn every_set_this_cpu_supports_is_available() {
             #[cfg(target_arch = "x86_64")]
             "avx2" => is_x86_feature_detected!("avx2"),
             #[cfg(target_arch = "x86_64")]
+            "avxvnni" => is_x86_feature_detected!("avx2") && is_x86_feature_detected!("avxvnni"),
+            #[cfg(target_arch = "x86_64")]
             "avx512vnni" => {
                 is_x86_feature_detected!("avx2")
                     && is_x86_feature_detected!("avx512f")

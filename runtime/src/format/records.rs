@@ -74,6 +74,8 @@ pub enum Profile {
     Aarch64DotProd = 4,
     /// 64-bit ARM with 8-bit matrix products.
     Aarch64I8mm = 5,
+    /// x86-64 with AVX-VNNI.
+    X86AvxVnni = 6,
 }
 
 impl Profile {
@@ -86,6 +88,7 @@ impl Profile {
             3 => Some(Profile::Aarch64Neon),
             4 => Some(Profile::Aarch64DotProd),
             5 => Some(Profile::Aarch64I8mm),
+            6 => Some(Profile::X86AvxVnni),
             _ => None,
         }
     }

@@ -294,7 +294,7 @@ pub const COMPILED: &[&str] = arm::NAMES;
 /// Every set compiled into this build, by name, for tests that must notice a missing one.
 #[cfg(not(all(target_arch = "arm", target_os = "none", any(feature = "dsp", feature = "mve"))))]
 pub const COMPILED: &[&str] = if cfg!(target_arch = "x86_64") {
-    &["scalar", "avx2", "avx512vnni"]
+    &["scalar", "avx2", "avxvnni", "avx512vnni"]
 } else if cfg!(all(target_arch = "aarch64", target_feature = "neon")) {
     &["scalar", "neon", "dotprod", "i8mm"]
 } else {

@@ -53,7 +53,7 @@ impl ClipArgs {
 /// The kernel set.
 #[derive(clap::Args, Clone, Debug)]
 pub struct KernelArgs {
-    /// scalar; avx2, avx512vnni; neon, dotprod, i8mm: the best this machine has when left out
+    /// scalar; avx2, avxvnni, avx512vnni; neon, dotprod, i8mm: the best this machine has when left out
     #[arg(long, value_name = "SET")]
     pub kernels: Option<String>,
 }

@@ -113,6 +113,8 @@ enum Target {
     Any,
     #[value(name = "x86_64-avx2")]
     Avx2,
+    #[value(name = "x86_64-avxvnni")]
+    AvxVnni,
     #[value(name = "x86_64-avx512")]
     Avx512,
     #[value(name = "aarch64-neon")]
@@ -352,6 +354,7 @@ fn profile(target: Target) -> Profile {
     match target {
         Target::Any => Profile::Any,
         Target::Avx2 => Profile::X86Avx2,
+        Target::AvxVnni => Profile::X86AvxVnni,
         Target::Avx512 => Profile::X86Avx512,
         Target::Neon => Profile::Aarch64Neon,
         Target::DotProd => Profile::Aarch64DotProd,
@@ -364,6 +367,7 @@ fn profile(target: Target) -> Profile {
 pub fn host() -> Profile {
     match kernels::best().name {
         "avx512vnni" => Profile::X86Avx512,
+        "avxvnni" => Profile::X86AvxVnni,
         "avx2" => Profile::X86Avx2,
         "i8mm" => Profile::Aarch64I8mm,
         "dotprod" => Profile::Aarch64DotProd,

@@ -124,6 +124,7 @@ pub fn triples(points: &[Point]) -> Vec<(f32, f32, f32)> {
 pub fn profile_name(code: u16) -> &'static str {
     match Profile::new(code) {
         Some(Profile::X86Avx2) => "x86_64-avx2",
+        Some(Profile::X86AvxVnni) => "x86_64-avxvnni",
         Some(Profile::X86Avx512) => "x86_64-avx512",
         Some(Profile::Aarch64Neon) => "aarch64-neon",
         Some(Profile::Aarch64DotProd) => "aarch64-dotprod",

@@ -13,40 +13,74 @@
 //! blocks of outputs outside and the rows inside, so that a panel of weights stays in the first-level cache for all
 //! rows of the tile.
 //!
+//! Vectors of outputs are counted from the first output, [`Vector::WORDS`] each. What dot steps owe is the same for all rows and
+//! where the sums start ([`start`]).
+//!
 //! A tile asked to do `count < R` rows repeats its last row and does not store the repetitions.
 
 use super::super::ConvTile;
 use super::vector::Vector;
 
-/// Rows `row..row + count` (`1..=R`) and `N` vectors of outputs from block `block`.
+/// Weights of vector `n` of outputs, a quad in every 64 bytes.
+#[inline(always)]
+fn weights<V: Vector>(t: &ConvTile, n: usize) -> *const u8 {
+    let byte = n * V::BYTES;
+    t.weights.as_ptr().cast::<u8>().wrapping_add(byte / 64 * t.segments.len() * t.quads * 64 + byte % 64)
+}
+
+/// What the dot steps of `N` vectors of outputs from vector `first` owe.
 ///
 /// # Safety
-/// The tile is valid (see [`ConvTile`]); the rows and blocks are in it; the CPU has the features of `V`.
+/// The tile is valid (see [`ConvTile`]), `first + N` vectors are in its blocks; the CPU has the features of `V`.
+#[inline(always)]
+pub(super) unsafe fn start<V: Vector, const N: usize>(t: &ConvTile, first: usize) -> [V; N] {
+    // SAFETY: features: the caller. Weights: as in `tile`.
+    unsafe {
+        let mut sums = [V::zero(); N];
+        if V::OWES {
+            for (n, sum) in sums.iter_mut().enumerate() {
+                let w = weights::<V>(t, first + n);
+                for quad in 0..t.segments.len() * t.quads {
+                    *sum = sum.owe(V::load(w.add(64 * quad)).right());
+                }
+            }
+        }
+        sums
+    }
+}
+
+/// Rows `row..row + count` (`1..=R`) and `N` vectors of outputs from vector `first`, whose sums start with `start`.
+///
+/// # Safety
+/// The tile is valid (see [`ConvTile`]); the rows are in it and the vectors in its blocks; the CPU has the features of `V`.
 #[inline(always)]
 pub(super) unsafe fn tile<V: Vector, const R: usize, const N: usize>(
     t: &ConvTile,
     row: usize,
     count: usize,
-    block: usize,
+    first: usize,
+    start: &[V; N],
 ) {
-    let panel = t.segments.len() * t.quads * 64;
     // SAFETY: features: the caller. Input: `4 * quads` bytes are readable from each row and segment; weights: `blocks`
     // panels of `panel` bytes (both validity of the tile).
     let acc = unsafe {
-        let mut acc = [[V::zero(); N]; R];
+        let mut acc = [*start; R];
         let mut x = [t.input; R];
         for (r, x) in x.iter_mut().enumerate() {
             *x = t.input.add(t.rows_in[row + r.min(count - 1)] as usize);
         }
-        let mut w = t.weights.as_ptr().cast::<u8>().add(block * panel);
+        let mut w = [t.weights.as_ptr().cast::<u8>(); N];
+        for (n, w) in w.iter_mut().enumerate() {
+            *w = weights::<V>(t, first + n);
+        }
+        let mut quad = 0;
         for &segment in t.segments {
             let segment = segment as usize;
             let mut at = segment;
             while at < segment + 4 * t.quads {
                 let mut right = [V::zero().right(); N];
                 for (n, right) in right.iter_mut().enumerate() {
-                    let byte = n * V::BYTES;
-                    *right = V::load(w.add(byte / 64 * panel + byte % 64)).right();
+                    *right = V::load(w[n].add(quad)).right();
                 }
                 for r in 0..R {
                     let left = V::left_repeated(x[r].add(at));
@@ -54,7 +88,7 @@ pub(super) unsafe fn tile<V: Vector, const R: usize, const N: usize>(
                         acc[r][n] = acc[r][n].dot(left, right[n]);
                     }
                 }
-                w = w.add(64);
+                quad += 64;
                 at += 4;
             }
         }
@@ -70,16 +104,16 @@ pub(super) unsafe fn tile<V: Vector, const R: usize, const N: usize>(
     // SAFETY: as above.
     unsafe {
         if t.real {
-            finish_reals::<V, R, N>(t, row, count, 16 * block, &sums);
+            finish_reals::<V, R, N>(t, row, count, first * V::WORDS, &sums);
         } else {
-            finish_codes::<V, R, N>(t, row, count, 16 * block, &sums);
+            V::finish(t, row, count, first * V::WORDS, &sums);
         }
     }
 }
 
 /// Multipliers and offsets of `N` vectors of outputs: all there, because the arrays hold whole blocks.
 #[inline(always)]
-unsafe fn affine<V: Vector, const N: usize>(t: &ConvTile, at: usize) -> [[V::Real; N]; 2] {
+pub(super) unsafe fn affine<V: Vector, const N: usize>(t: &ConvTile, at: usize) -> [[V::Real; N]; 2] {
     // SAFETY: features and validity of the tile: the caller.
     unsafe {
         let (mut m, mut b) = ([V::splat(0.0); N], [V::splat(0.0); N]);
@@ -93,7 +127,7 @@ unsafe fn affine<V: Vector, const N: usize>(t: &ConvTile, at: usize) -> [[V::Rea
 
 /// Adds the residual of `left` outputs from `at`.
 #[inline(always)]
-unsafe fn residual<V: Vector>(
+pub(super) unsafe fn residual<V: Vector>(
     t: &ConvTile,
     row: usize,
     at: usize,
@@ -111,8 +145,9 @@ unsafe fn residual<V: Vector>(
     }
 }
 
+/// The way to finish of sets that have none of their own ([`Vector::finish`]).
 #[inline(always)]
-unsafe fn finish_codes<V: Vector, const R: usize, const N: usize>(
+pub(super) unsafe fn finish_codes<V: Vector, const R: usize, const N: usize>(
     t: &ConvTile,
     row: usize,
     count: usize,

@@ -25,6 +25,7 @@ use super::vector::Vector;
 
 /// Quads whose arranged weights are kept; those of larger kernels are arranged again at each use.
 const KEPT: usize = 16;
+type Kept<V> = [MaybeUninit<[<V as Vector>::Right; 4]>; KEPT];
 
 /// Channels `at..at + n` of all rows, `ROWS` rows to a vector; `at` is a multiple of 16,
 /// `n <= BYTES / ROWS`, and equal to it if `FULL`.
@@ -52,15 +53,22 @@ pub(super) unsafe fn channels<V: Vector, const ROWS: usize, const FULL: bool>(
             }
         }
         let mut kept = [const { MaybeUninit::<[V::Right; 4]>::uninit() }; KEPT];
-        for (q, kept) in kept.iter_mut().enumerate().take(t.quads) {
-            kept.write(weights::<V, ROWS>(t, at, q));
+        let mut start = [V::zero(); 4];
+        for q in 0..t.quads {
+            let w = weights::<V, ROWS>(t, at, q);
+            for j in 0..4 {
+                start[j] = start[j].owe(w[j]);
+            }
+            if let Some(kept) = kept.get_mut(q) {
+                kept.write(w);
+            }
         }
 
         let mut row = 0;
         while row < rows {
             let count = ROWS.min(rows - row);
             let x = rows_of::<ROWS>(t.input, t.rows_in, row, at);
-            let mut acc = [V::zero(); 4];
+            let mut acc = start;
             // Macros, because a closure would be compiled without the features of the set.
             macro_rules! load {
                 ($tap:expr) => {
@@ -108,23 +116,22 @@ pub(super) unsafe fn channels<V: Vector, const ROWS: usize, const FULL: bool>(
                     y[j] = V::add(y[j], V::mul(x[j].to_reals(), r[j]));
                 }
             }
-            for y in &mut y {
-                *y = V::min(V::max(*y, lo), hi);
-            }
             if t.real {
+                for y in &mut y {
+                    *y = V::min(V::max(*y, lo), hi);
+                }
                 let mut values = [[0f32; 16]; 4];
                 for (values, y) in values.iter_mut().zip(y) {
                     V::store_reals(y, values.as_mut_ptr(), V::WORDS);
                 }
                 store_reals(t, row, count, at, n, V::LANES / ROWS, &values);
             } else {
-                let lo = V::round(y[0]).pack32(V::round(y[1]));
-                let hi = V::round(y[2]).pack32(V::round(y[3]));
+                let codes = codes::<V>(y, [lo, hi]);
                 let mut out = [t.output; 4];
                 for (i, out) in out.iter_mut().enumerate().take(count) {
                     *out = t.output.add(t.rows_out[row + i] as usize + at);
                 }
-                lo.pack16(hi).store_rows::<ROWS>(&out, count, n);
+                codes.store_rows::<ROWS>(&out, count, n);
             }
             row += ROWS;
         }
@@ -179,12 +186,14 @@ pub(super) unsafe fn runs<V: Vector>(t: &DepthwiseTile) {
                 m[j] = repeated::<V>(&groups, t.m.as_ptr().cast(), 64, j).reals();
                 b[j] = repeated::<V>(&groups, t.b.as_ptr().cast(), 64, j).reals();
             }
+            let mut start = [V::zero(); 4];
             let mut kept = [const { MaybeUninit::<[V::Right; 4]>::uninit() }; KEPT];
             for (q, kept) in kept.iter_mut().enumerate().take(t.quads) {
                 let p = t.weights.as_ptr().cast::<u8>().add(64 * q);
                 let mut w = [V::zero().right(); 4];
                 for (j, w) in w.iter_mut().enumerate() {
                     *w = repeated::<V>(&groups, p, 64 * t.quads, j).right();
+                    start[j] = start[j].owe(*w);
                 }
                 kept.write(w);
             }
@@ -198,9 +207,9 @@ pub(super) unsafe fn runs<V: Vector>(t: &DepthwiseTile) {
                 while at < len {
                     let n = V::BYTES.min(len - at);
                     let y = if n == V::BYTES {
-                        string::<V, true>(t, input.add(at), n, &kept, [m, b], [lo, hi])
+                        string::<V, true>(t, input.add(at), n, &start, &kept, [m, b], [lo, hi])
                     } else {
-                        string::<V, false>(t, input.add(at), n, &kept, [m, b], [lo, hi])
+                        string::<V, false>(t, input.add(at), n, &start, &kept, [m, b], [lo, hi])
                     };
                     y.store_part(output.add(at), n);
                     at += period;
@@ -230,14 +239,15 @@ unsafe fn string<V: Vector, const FULL: bool>(
     t: &DepthwiseTile,
     p: *const u8,
     n: usize,
-    kept: &[MaybeUninit<[V::Right; 4]>; KEPT],
+    start: &[V; 4],
+    kept: &Kept<V>,
     [m, b]: [[V::Real; 4]; 2],
     [lo, hi]: [V::Real; 2],
 ) -> V {
     let (quads, rest) = t.segments.as_chunks::<4>();
     // SAFETY: `n` bytes of every tap are readable; the weights of all quads are arranged (the caller).
     unsafe {
-        let mut acc = [V::zero(); 4];
+        let mut acc = *start;
         macro_rules! load {
             ($tap:expr) => {
                 if FULL { V::load(p.add($tap as usize)) } else { V::load_part(p.add($tap as usize), n) }
@@ -270,11 +280,24 @@ unsafe fn string<V: Vector, const FULL: bool>(
         let mut y = [lo; 4];
         for j in 0..4 {
             y[j] = V::add(V::mul(acc[j].to_reals(), m[j]), b[j]);
-            y[j] = V::min(V::max(y[j], lo), hi);
         }
-        let lo = V::round(y[0]).pack32(V::round(y[1]));
-        let hi = V::round(y[2]).pack32(V::round(y[3]));
-        lo.pack16(hi)
+        codes::<V>(y, [lo, hi])
+    }
+}
+
+/// Clamped to `lo..=hi`, which are in 0..=255, rounded and packed. The lower bound is taken last, of bytes: NaN and what is too small for an integer
+/// became the least integer, and 0 of that.
+#[inline(always)]
+unsafe fn codes<V: Vector>(y: [V::Real; 4], [lo, hi]: [V::Real; 2]) -> V {
+    // SAFETY: features: the caller.
+    unsafe {
+        let mut code = [V::zero(); 4];
+        for (code, y) in code.iter_mut().zip(y) {
+            *code = V::round(V::min(hi, y));
+        }
+        let least = V::round(lo);
+        let least = least.pack32(least);
+        code[0].pack32(code[1]).pack16(code[2].pack32(code[3])).max_u8(least.pack16(least))
     }
 }
 

@@ -14,6 +14,10 @@ const ZMM: u64 = 0b1110_0110;
 #[derive(Clone, Copy)]
 pub struct Avx2(());
 
+/// Proof of `avxvnni` (and of `avx2`).
+#[derive(Clone, Copy)]
+pub struct AvxVnni(());
+
 /// Proof of `avx512f`, `avx512bw`, `avx512dq`, `avx512vl` and `avx512vnni` (and of `avx2` and `bmi2`).
 #[derive(Clone, Copy)]
 pub struct Avx512Vnni(());
@@ -27,28 +31,31 @@ struct Leaves {
     ebx: u32,
     /// Leaf 7.
     ecx: u32,
+    /// Leaf 7, second part; 0 where there is none.
+    more: u32,
     xcr0: u64,
 }
 
 impl Leaves {
     fn read() -> Option<Self> {
         const OSXSAVE_AND_AVX: u32 = 1 << 27 | 1 << 28;
-        let cpuid = |leaf| {
+        let cpuid = |leaf, part| {
             // SAFETY: every x86-64 CPU has CPUID. (Compilers differ in whether the call needs the block.)
             #[allow(unused_unsafe)]
             unsafe {
-                __cpuid_count(leaf, 0)
+                __cpuid_count(leaf, part)
             }
         };
-        if cpuid(0).eax < 7 || cpuid(1).ecx & OSXSAVE_AND_AVX != OSXSAVE_AND_AVX {
+        if cpuid(0, 0).eax < 7 || cpuid(1, 0).ecx & OSXSAVE_AND_AVX != OSXSAVE_AND_AVX {
             return None;
         }
-        let seven = cpuid(7);
+        let seven = cpuid(7, 0);
         // SAFETY: OSXSAVE, checked above, means that XGETBV exists and is enabled.
         let xcr0 = unsafe { xcr0() };
         Some(Leaves {
             ebx: seven.ebx,
             ecx: seven.ecx,
+            more: if seven.eax > 0 { cpuid(7, 1).eax } else { 0 },
             xcr0,
         })
     }
@@ -70,6 +77,14 @@ impl Avx2 {
     /// Asks the CPU.
     pub fn new() -> Option<Self> {
         Leaves::read()?.has(&[5], &[], YMM).then_some(Avx2(()))
+    }
+}
+
+impl AvxVnni {
+    /// Asks the CPU.
+    pub fn new() -> Option<Self> {
+        let leaves = Leaves::read()?;
+        (leaves.has(&[5], &[], YMM) && leaves.more >> 4 & 1 == 1).then_some(AvxVnni(()))
     }
 }
 

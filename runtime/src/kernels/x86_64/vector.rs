@@ -6,6 +6,9 @@
 //! Every method is unsafe for one common reason: the CPU must have the features of the type's set. Those with a pointer
 //! say in addition what they touch; no method touches more.
 
+use super::super::ConvTile;
+use super::conv;
+
 /// A vector register.
 ///
 /// # Safety
@@ -23,6 +26,9 @@ pub(super) unsafe trait Vector: Copy {
     type Left: Copy;
     /// Signed bytes, ready for [`dot`](Self::dot).
     type Right: Copy;
+
+    /// Whether [`dot`](Self::dot) leaves something to [`owe`](Self::owe).
+    const OWES: bool = false;
 
     // Memory. `n` counts elements of the memory; missing ones read as 0.
     unsafe fn zero() -> Self;
@@ -63,8 +69,20 @@ pub(super) unsafe trait Vector: Copy {
     unsafe fn left_repeated(p: *const u8) -> Self::Left;
     unsafe fn left(self) -> Self::Left;
     unsafe fn right(self) -> Self::Right;
-    /// `acc[i] + sum over j < 4 of x[4i + j] * w[4i + j]`, wrapping.
+    /// `acc[i] + sum over j < 4 of x[4i + j] * w[4i + j]`, wrapping; without what is owed of `w`, if the type owes something.
     unsafe fn dot(self, x: Self::Left, w: Self::Right) -> Self;
+    /// Adds what a dot step with these weights leaves out, the same whatever `x`.
+    #[inline(always)]
+    unsafe fn owe(self, _w: Self::Right) -> Self {
+        self
+    }
+
+    /// Scales, rounds and stores the sums of rows `row..row + count` and outputs from `at` on; those of further rows repeat the last one's.
+    #[inline(always)]
+    unsafe fn finish<const R: usize, const N: usize>(t: &ConvTile, row: usize, count: usize, at: usize, sums: &[[Self; N]; R]) {
+        // SAFETY: the caller's.
+        unsafe { conv::finish_codes(t, row, count, at, sums) }
+    }
 
     // Order.
     unsafe fn unpack_lo8(self, b: Self) -> Self;

@@ -30,6 +30,7 @@ const SUMS: usize = 12;
 fn burst(set: &str) -> Option<Burst> {
     match set {
         "avx512vnni" if is_x86_feature_detected!("avx512vnni") => Some(x86_64::vnni),
+        "avxvnni" if is_x86_feature_detected!("avxvnni") => Some(x86_64::avxvnni),
         "avx2" if is_x86_feature_detected!("avx2") => Some(x86_64::avx2),
         _ => None,
     }
@@ -41,39 +42,49 @@ mod x86_64 {
 
     use super::{SUMS, black_box};
 
-    pub fn vnni(rounds: usize) -> usize {
-        #[target_feature(enable = "avx512f,avx512vnni")]
-        fn run(rounds: usize) {
-            let (a, b) = black_box((_mm512_set1_epi8(3), _mm512_set1_epi8(-2)));
-            let mut sums = [_mm512_setzero_si512(); SUMS];
-            for _ in 0..rounds {
-                for s in &mut sums {
-                    *s = _mm512_dpbusd_epi32(*s, a, b);
+    /// Runs the dot step of a vector type, `$macs` products, on each of `SUMS` sums, `rounds` times.
+    macro_rules! burst {
+        ($name:ident, $features:literal, $splat:ident, $dot:ident, $macs:literal) => {
+            pub fn $name(rounds: usize) -> usize {
+                #[target_feature(enable = $features)]
+                fn run(rounds: usize) {
+                    let (a, b) = black_box(($splat(3), $splat(-2)));
+                    let mut sums = [$splat(0); SUMS];
+                    for _ in 0..rounds {
+                        for s in &mut sums {
+                            *s = $dot(*s, a, b);
+                        }
+                    }
+                    black_box(sums);
                 }
+                // SAFETY: `burst` hands this out where the processor has the features.
+                unsafe { run(rounds) };
+                rounds * SUMS * $macs
             }
-            black_box(sums);
-        }
-        // SAFETY: `burst` hands this out where the processor has the features.
-        unsafe { run(rounds) };
-        rounds * SUMS * 64
+        };
     }
 
+    burst!(vnni, "avx512f,avx512bw,avx512vnni", _mm512_set1_epi8, _mm512_dpbusd_epi32, 64);
+    burst!(avxvnni, "avx2,avxvnni", _mm256_set1_epi8, _mm256_dpbusd_avx_epi32, 32);
+
+    /// Four instructions of which two multiply: the step of the kernels.
     pub fn avx2(rounds: usize) -> usize {
         #[target_feature(enable = "avx2")]
         fn run(rounds: usize) {
-            let b = black_box(_mm256_set1_epi16(-2));
+            let (size, fold) = black_box((_mm256_set1_epi8(2), _mm256_set1_epi8(-128)));
             let mut sums = black_box([_mm256_set1_epi16(3); SUMS]);
             for _ in 0..rounds {
                 // The sum of a round is an operand of the next: nothing can be taken out of the loop.
                 for s in &mut sums {
-                    *s = _mm256_add_epi32(*s, _mm256_madd_epi16(*s, b));
+                    let pairs = _mm256_maddubs_epi16(size, _mm256_xor_si256(*s, fold));
+                    *s = _mm256_add_epi32(*s, _mm256_madd_epi16(pairs, _mm256_set1_epi16(1)));
                 }
             }
             black_box(sums);
         }
         // SAFETY: `burst` hands this out where the processor has the feature.
         unsafe { run(rounds) };
-        rounds * SUMS * 16
+        rounds * SUMS * 32
     }
 }
 

@@ -5,9 +5,9 @@ mod vector;
 
 use core::arch::x86_64::_pext_u64;
 
-use super::super::{Bin, CompareTile, ConvTile, DepthwiseTile, DriftTile, JudgeTile, Kernels, LerpTile, Operand, PoolTile, Row, Uni, compare as lines};
+use super::super::{ConvTile, Kernels, LerpTile};
 use super::detect::{Avx512Vbmi, Avx512Vnni};
-use super::{avx2, conv as convolution, depthwise as channelwise, judge, pool, rows};
+use super::{conv as convolution, vector::Vector, ymm};
 use crate::mask;
 use vector::Zmm;
 
@@ -31,11 +31,11 @@ const fn set<const VBMI: bool>() -> Kernels {
         settle,
         judge,
         table: if VBMI { vector::table_vbmi } else { table },
-        tables: if VBMI { tables::tables } else { super::super::scalar::tables },
+        tables: if VBMI { tables::tables } else { ymm::tables },
         max,
         sum,
         lerp,
-        pick: if VBMI { vector::pick_vbmi } else { super::super::scalar::pick },
+        pick: if VBMI { vector::pick_vbmi } else { ymm::pick },
         softmax,
         binary,
         map,
@@ -53,21 +53,12 @@ fn by_pixel(bytes: &[u64], c: usize) -> u64 {
     _pext_u64(any(a, b), THIRD) | _pext_u64(any(b, d), THIRD << 2) << 22 | _pext_u64(any(d, 0), THIRD << 1) << 43
 }
 
-/// Declares entries with the features of the set.
-macro_rules! entries {
-    ($($(#[$doc:meta])* fn $name:ident $(<$(const $c:ident: $ct:ty),*>)? ($($args:tt)*) $(-> $ret:ty)? $body:block)*) => {
-        $(
-            $(#[$doc])*
-            #[target_feature(enable = "avx512f,avx512bw,avx512dq,avx512vl,avx512vnni,bmi2")]
-            unsafe fn $name $(<$(const $c: $ct),*>)? ($($args)*) $(-> $ret)? $body
-        )*
-    };
-}
+super::rowwise!("avx512f,avx512bw,avx512dq,avx512vl,avx512vnni,bmi2", Zmm, |bytes, c| by_pixel(bytes, c));
 
-entries! {
+super::entries! { "avx512f,avx512bw,avx512dq,avx512vl,avx512vnni,bmi2";
     fn tile<const R: usize, const N: usize>(t: &ConvTile, row: usize, count: usize, block: usize) {
         // SAFETY: the caller's; the features are this function's.
-        unsafe { convolution::tile::<Zmm, R, N>(t, row, count, block) }
+        unsafe { convolution::tile::<Zmm, R, N>(t, row, count, block, &[Zmm::zero(); N]) }
     }
 
     fn conv<const VBMI: bool>(t: &ConvTile) {
@@ -111,11 +102,6 @@ entries! {
         }
         // SAFETY: the rows are written.
         unsafe { apply_table::<VBMI>(t) }
-    }
-
-    fn channels<const ROWS: usize, const FULL: bool>(t: &DepthwiseTile, at: usize, n: usize) {
-        // SAFETY: the caller's; the features are this function's.
-        unsafe { channelwise::channels::<Zmm, ROWS, FULL>(t, at, n) }
     }
 
     /// Blocks of 16 outputs outside, rows inside; `N` blocks and `R` rows to a tile while there are as many.
@@ -163,48 +149,11 @@ entries! {
             if VBMI {
                 vector::apply_table_vbmi(t);
             } else {
-                avx2::table::apply(t);
+                ymm::table::apply(t);
             }
         }
     }
 
-    fn max_pool(t: &PoolTile) {
-        // SAFETY: the caller's; the features are this function's.
-        unsafe { pool::max::<Zmm>(t) }
-    }
-    fn avg_pool(t: &PoolTile) {
-        // SAFETY: as above.
-        unsafe { pool::mean::<Zmm>(t) }
-    }
-    fn compare(t: &CompareTile, marks: [&mut [u64]; 2]) -> bool {
-        // SAFETY: here and below: the features are this function's.
-        lines::line(t, marks, |new, held, thresholds| unsafe { rows::exceed::<Zmm>(new, held, thresholds) }, |bytes, c| by_pixel(bytes, c))
-    }
-    fn drift(t: &DriftTile, sums: &mut [i32]) {
-        // SAFETY: the caller's; the features are this function's.
-        unsafe { rows::drift::<Zmm>(t, sums) }
-    }
-    fn score(new: &[u8], held: &[u8], weights: &[u8], dead: u8) -> u32 {
-        // SAFETY: features.
-        unsafe { judge::score::<Zmm>(new, held, weights, dead) }
-    }
-    fn judge(t: &JudgeTile) -> u64 {
-        // SAFETY: the caller's; the features are this function's.
-        unsafe { judge::judge::<Zmm>(t) }
-    }
-
-    fn settle(new: &[u8], held: &mut [u8], dead: u8) {
-        // SAFETY: features.
-        unsafe { judge::settle::<Zmm>(new, held, dead) }
-    }
-    fn max(x: &[u8], out: &mut [u8]) {
-        // SAFETY: features.
-        unsafe { rows::max::<Zmm>(x, out) }
-    }
-    fn sum(x: &[u8], out: &mut [i32]) {
-        // SAFETY: features.
-        unsafe { rows::sum::<Zmm>(x, out) }
-    }
     fn lerp(t: &LerpTile) {
         // SAFETY: the caller's; the features are this function's.
         unsafe {
@@ -217,15 +166,6 @@ entries! {
     }
     fn table(x: &[u8], out: &mut [u8], table: &[u8; 256]) {
         // SAFETY: within both slices, which do not overlap; AVX2 is part of the set's proof.
-        unsafe { avx2::table::look_up(x.as_ptr(), out.as_mut_ptr(), x.len().min(out.len()), table) }
-    }
-    fn softmax(a: &Operand, c: usize, row: &mut Row) {
-        super::super::rows::softmax(a, c, row);
-    }
-    fn binary(bin: &Bin, row: &mut Row) {
-        super::super::rows::binary(bin, row);
-    }
-    fn map(uni: &Uni, row: &mut Row) {
-        super::super::rows::map(uni, row);
+        unsafe { ymm::table::look_up(x.as_ptr(), out.as_mut_ptr(), x.len().min(out.len()), table) }
     }
 }

@@ -1,20 +1,44 @@
 //! 256-bit vectors: 2 lanes of 16 bytes.
 //!
-//! Byte masks do not exist here: a part of a lane is put together from two overlapping words.
+//! Byte masks do not exist here: a part of a lane is put together from two overlapping words. The dot step is a parameter, the rest of the
+//! sets `avx2` and `avxvnni` is the same.
 
 use core::arch::x86_64::*;
+use core::marker::PhantomData;
 
 use super::super::vector::Vector;
+use super::finish;
+use crate::kernels::ConvTile;
 
-/// A 256-bit register.
-#[derive(Clone, Copy)]
-pub(super) struct Ymm(pub(super) __m256i);
+/// How 4 neighbouring unsigned bytes and 4 signed ones are multiplied and added to a 32-bit element.
+///
+/// # Safety
+/// The CPU has the features of the set the type belongs to.
+pub(in super::super) unsafe trait Dot: Copy {
+    /// See [`Vector::OWES`].
+    const OWES: bool = false;
+    /// Unsigned bytes, ready for `dot`.
+    type Left: Copy;
+    /// Signed bytes, ready for `dot`.
+    type Right: Copy;
+    unsafe fn left(x: __m256i) -> Self::Left;
+    unsafe fn right(w: __m256i) -> Self::Right;
+    /// See [`Vector::dot`].
+    unsafe fn dot(sum: __m256i, x: Self::Left, w: Self::Right) -> __m256i;
+    /// See [`Vector::owe`].
+    #[inline(always)]
+    unsafe fn owe(sum: __m256i, _: Self::Right) -> __m256i {
+        sum
+    }
+}
 
-/// Even and odd bytes as 16-bit elements.
+/// A 256-bit register whose dot step is `D`.
 #[derive(Clone, Copy)]
-pub(super) struct Widened {
-    even: __m256i,
-    odd: __m256i,
+pub(in super::super) struct Ymm<D>(pub(super) __m256i, PhantomData<D>);
+
+#[inline(always)]
+pub(super) fn of<D>(x: __m256i) -> Ymm<D> {
+    Ymm(x, PhantomData)
 }
 
 /// `n < 16` bytes, then zeros. Overlapping words agree where they overlap.
@@ -71,7 +95,7 @@ unsafe fn store_bytes(x: u128, p: *mut u8, n: usize) {
 /// `n <= 16` bytes, then zeros.
 #[inline]
 #[target_feature(enable = "avx2")]
-unsafe fn load_lane(p: *const u8, n: usize) -> __m128i {
+pub(super) unsafe fn load_lane(p: *const u8, n: usize) -> __m128i {
     // SAFETY: `n` readable bytes (the caller).
     unsafe {
         if n == 16 {
@@ -88,7 +112,7 @@ unsafe fn load_lane(p: *const u8, n: usize) -> __m128i {
 /// `n <= 16` bytes.
 #[inline]
 #[target_feature(enable = "avx2")]
-unsafe fn store_lane(x: __m128i, p: *mut u8, n: usize) {
+pub(super) unsafe fn store_lane(x: __m128i, p: *mut u8, n: usize) {
     // SAFETY: `n` writable bytes (the caller).
     unsafe {
         if n == 16 {
@@ -128,32 +152,33 @@ macro_rules! with_features {
 }
 
 // SAFETY: masks and widths below are those the trait states.
-unsafe impl Vector for Ymm {
+unsafe impl<D: Dot> Vector for Ymm<D> {
     const LANES: usize = 2;
     type Real = __m256;
-    type Left = Widened;
-    type Right = Widened;
+    const OWES: bool = D::OWES;
+    type Left = D::Left;
+    type Right = D::Right;
 
     with_features! {
         fn zero() -> Self {
-            Ymm(_mm256_setzero_si256())
+            of(_mm256_setzero_si256())
         }
         fn splat_u8(x: u8) -> Self {
-            Ymm(_mm256_set1_epi8(x as i8))
+            of(_mm256_set1_epi8(x as i8))
         }
         fn splat_u16(x: u16) -> Self {
-            Ymm(_mm256_set1_epi16(x as i16))
+            of(_mm256_set1_epi16(x as i16))
         }
         fn splat_u32(x: u32) -> Self {
-            Ymm(_mm256_set1_epi32(x as i32))
+            of(_mm256_set1_epi32(x as i32))
         }
         fn by_rows<const ROWS: usize>(x: [u32; 4]) -> Self {
             let first = _mm256_set1_epi32(x[0] as i32);
-            Ymm(if ROWS == 1 { first } else { _mm256_blend_epi32::<0xf0>(first, _mm256_set1_epi32(x[1] as i32)) })
+            of(if ROWS == 1 { first } else { _mm256_blend_epi32::<0xf0>(first, _mm256_set1_epi32(x[1] as i32)) })
         }
         fn load(p: *const u8) -> Self {
             // SAFETY: 32 readable bytes (the caller).
-            Ymm(unsafe { _mm256_loadu_si256(p.cast()) })
+            of(unsafe { _mm256_loadu_si256(p.cast()) })
         }
         fn load_part(p: *const u8, n: usize) -> Self {
             // SAFETY: `n` readable bytes (the caller).
@@ -163,7 +188,7 @@ unsafe impl Vector for Ymm {
                 }
                 let lo = load_lane(p, n.min(16));
                 let hi = if n > 16 { load_lane(p.add(16), n - 16) } else { _mm_setzero_si128() };
-                Ymm(_mm256_set_m128i(hi, lo))
+                of(_mm256_set_m128i(hi, lo))
             }
         }
         fn load_first<const FULL: bool>(p: *const u8, n: usize) -> Self {
@@ -194,7 +219,7 @@ unsafe impl Vector for Ymm {
                     1 => Self::load_part(p[0].add(at), n),
                     _ => {
                         let n = if FULL { 16 } else { n };
-                        Ymm(_mm256_set_m128i(load_lane(p[1].add(at), n), load_lane(p[0].add(at), n)))
+                        of(_mm256_set_m128i(load_lane(p[1].add(at), n), load_lane(p[0].add(at), n)))
                     }
                 }
             }
@@ -213,7 +238,7 @@ unsafe impl Vector for Ymm {
         }
         fn load_widened(p: *const u8, n: usize) -> Self {
             // SAFETY: `n <= 8` readable bytes (the caller).
-            Ymm(_mm256_cvtepu8_epi32(unsafe { load_lane(p, n) }))
+            of(_mm256_cvtepu8_epi32(unsafe { load_lane(p, n) }))
         }
         fn store_narrowed(self, p: *mut u8, n: usize) {
             let (lo, hi) = (_mm256_castsi256_si128(self.0), _mm256_extracti128_si256::<1>(self.0));
@@ -223,7 +248,7 @@ unsafe impl Vector for Ymm {
         }
         fn load_words(p: *const i32, n: usize) -> Self {
             // SAFETY: 8, or masked to `n`, readable words (the caller).
-            Ymm(unsafe {
+            of(unsafe {
                 if n == 8 { _mm256_loadu_si256(p.cast()) } else { _mm256_maskload_epi32(p, first(n)) }
             })
         }
@@ -238,91 +263,100 @@ unsafe impl Vector for Ymm {
             }
         }
 
-        fn left_repeated(p: *const u8) -> Widened {
+        fn left_repeated(p: *const u8) -> D::Left {
             // SAFETY: 4 readable bytes (the caller), unaligned.
-            unsafe { Ymm(_mm256_set1_epi32(p.cast::<i32>().read_unaligned())).left() }
+            unsafe { D::left(_mm256_set1_epi32(p.cast::<i32>().read_unaligned())) }
         }
-        fn left(self) -> Widened {
-            let even = _mm256_and_si256(self.0, _mm256_set1_epi16(255));
-            Widened { even, odd: _mm256_srli_epi16::<8>(self.0) }
+        fn left(self) -> D::Left {
+            // SAFETY: features, here and below.
+            unsafe { D::left(self.0) }
         }
-        fn right(self) -> Widened {
-            let even = _mm256_srai_epi16::<8>(_mm256_slli_epi16::<8>(self.0));
-            Widened { even, odd: _mm256_srai_epi16::<8>(self.0) }
+        fn right(self) -> D::Right {
+            // SAFETY: as above.
+            unsafe { D::right(self.0) }
         }
-        fn dot(self, x: Widened, w: Widened) -> Self {
-            let sum = _mm256_add_epi32(self.0, _mm256_madd_epi16(x.even, w.even));
-            Ymm(_mm256_add_epi32(sum, _mm256_madd_epi16(x.odd, w.odd)))
+        fn dot(self, x: D::Left, w: D::Right) -> Self {
+            // SAFETY: as above.
+            of(unsafe { D::dot(self.0, x, w) })
+        }
+        fn owe(self, w: D::Right) -> Self {
+            // SAFETY: as above.
+            of(unsafe { D::owe(self.0, w) })
+        }
+
+        fn finish<const R: usize, const N: usize>(t: &ConvTile, row: usize, count: usize, at: usize, sums: &[[Self; N]; R]) {
+            // SAFETY: the caller's.
+            unsafe { finish::codes(t, row, count, at, sums) }
         }
 
         fn unpack_lo8(self, b: Self) -> Self {
-            Ymm(_mm256_unpacklo_epi8(self.0, b.0))
+            of(_mm256_unpacklo_epi8(self.0, b.0))
         }
         fn unpack_hi8(self, b: Self) -> Self {
-            Ymm(_mm256_unpackhi_epi8(self.0, b.0))
+            of(_mm256_unpackhi_epi8(self.0, b.0))
         }
         fn unpack_lo16(self, b: Self) -> Self {
-            Ymm(_mm256_unpacklo_epi16(self.0, b.0))
+            of(_mm256_unpacklo_epi16(self.0, b.0))
         }
         fn unpack_hi16(self, b: Self) -> Self {
-            Ymm(_mm256_unpackhi_epi16(self.0, b.0))
+            of(_mm256_unpackhi_epi16(self.0, b.0))
         }
         fn pack32(self, b: Self) -> Self {
-            Ymm(_mm256_packus_epi32(self.0, b.0))
+            of(_mm256_packus_epi32(self.0, b.0))
         }
         fn pack16(self, b: Self) -> Self {
-            Ymm(_mm256_packus_epi16(self.0, b.0))
+            of(_mm256_packus_epi16(self.0, b.0))
         }
 
         fn max_u8(self, b: Self) -> Self {
-            Ymm(_mm256_max_epu8(self.0, b.0))
+            of(_mm256_max_epu8(self.0, b.0))
         }
         fn abs_diff_u8(self, b: Self) -> Self {
-            Ymm(_mm256_sub_epi8(_mm256_max_epu8(self.0, b.0), _mm256_min_epu8(self.0, b.0)))
+            of(_mm256_sub_epi8(_mm256_max_epu8(self.0, b.0), _mm256_min_epu8(self.0, b.0)))
         }
         fn sub_saturating_u8(self, b: Self) -> Self {
-            Ymm(_mm256_subs_epu8(self.0, b.0))
+            of(_mm256_subs_epu8(self.0, b.0))
         }
         fn nonzero(self) -> u64 {
             let zero = _mm256_cmpeq_epi8(self.0, _mm256_setzero_si256());
             !_mm256_movemask_epi8(zero) as u32 as u64
         }
         fn choose(self, a: Self, b: Self) -> Self {
-            Ymm(_mm256_blendv_epi8(a.0, b.0, _mm256_cmpeq_epi8(self.0, _mm256_setzero_si256())))
+            of(_mm256_blendv_epi8(a.0, b.0, _mm256_cmpeq_epi8(self.0, _mm256_setzero_si256())))
         }
 
         fn xor(self, b: Self) -> Self {
-            Ymm(_mm256_xor_si256(self.0, b.0))
+            of(_mm256_xor_si256(self.0, b.0))
         }
         fn mul_u16(self, b: Self) -> Self {
-            Ymm(_mm256_mullo_epi16(self.0, b.0))
+            of(_mm256_mullo_epi16(self.0, b.0))
         }
         fn shr4_u16(self) -> Self {
-            Ymm(_mm256_srli_epi16::<4>(self.0))
+            of(_mm256_srli_epi16::<4>(self.0))
         }
         fn min_u16(self, b: Self) -> Self {
-            Ymm(_mm256_min_epu16(self.0, b.0))
+            of(_mm256_min_epu16(self.0, b.0))
         }
         fn mul_add_pairs_i16(self, b: Self) -> Self {
-            Ymm(_mm256_madd_epi16(self.0, b.0))
+            of(_mm256_madd_epi16(self.0, b.0))
         }
         fn add_i32(self, b: Self) -> Self {
-            Ymm(_mm256_add_epi32(self.0, b.0))
+            of(_mm256_add_epi32(self.0, b.0))
         }
         fn mul_i32(self, b: Self) -> Self {
-            Ymm(_mm256_mullo_epi32(self.0, b.0))
+            of(_mm256_mullo_epi32(self.0, b.0))
         }
         fn third_byte_u32(self) -> Self {
-            Ymm(_mm256_and_si256(_mm256_srli_epi32::<16>(self.0), _mm256_set1_epi32(255)))
+            of(_mm256_and_si256(_mm256_srli_epi32::<16>(self.0), _mm256_set1_epi32(255)))
         }
         fn sums_u8(self) -> Self {
-            Ymm(_mm256_sad_epu8(self.0, _mm256_setzero_si256()))
+            of(_mm256_sad_epu8(self.0, _mm256_setzero_si256()))
         }
         fn add_i64(self, b: Self) -> Self {
-            Ymm(_mm256_add_epi64(self.0, b.0))
+            of(_mm256_add_epi64(self.0, b.0))
         }
         fn sub_i64(self, b: Self) -> Self {
-            Ymm(_mm256_sub_epi64(self.0, b.0))
+            of(_mm256_sub_epi64(self.0, b.0))
         }
         fn total_u32(self) -> u64 {
             let lo = _mm256_and_si256(self.0, _mm256_set1_epi64x(0xffff_ffff));
@@ -363,7 +397,7 @@ unsafe impl Vector for Ymm {
             _mm256_cvtepi32_ps(self.0)
         }
         fn round(x: __m256) -> Self {
-            Ymm(_mm256_cvtps_epi32(x))
+            of(_mm256_cvtps_epi32(x))
         }
         fn mul(a: __m256, b: __m256) -> __m256 {
             _mm256_mul_ps(a, b)
