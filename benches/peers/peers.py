@@ -27,10 +27,10 @@ import setup
 
 
 class Quiescent:
-    """The step server."""
+    """The step server, of the best kernel set or the one named."""
 
-    def __init__(self, binary, model, frames):
-        self.process = subprocess.Popen([binary, model, frames], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True)
+    def __init__(self, binary, model, frames, *kernels):
+        self.process = subprocess.Popen([binary, model, frames, *kernels], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True)
         first = self.process.stdout.readline().split()
         if not first or first[0] != "ready":
             raise RuntimeError(f"{binary} did not start for {model}")

@@ -13,65 +13,59 @@
 //! blocks of outputs outside and the rows inside, so that a panel of weights stays in the first-level cache for all
 //! rows of the tile.
 //!
-//! Vectors of outputs are counted from the first output, [`Vector::WORDS`] each. What dot steps owe is the same for all rows and
-//! where the sums start ([`start`]).
+//! Vectors of outputs are counted from the first output, [`Vector::WORDS`] each. What they all need for all rows is a [`Panel`].
 //!
 //! A tile asked to do `count < R` rows repeats its last row and does not store the repetitions.
 
 use super::super::ConvTile;
 use super::vector::Vector;
 
-/// Weights of vector `n` of outputs, a quad in every 64 bytes.
-#[inline(always)]
-fn weights<V: Vector>(t: &ConvTile, n: usize) -> *const u8 {
-    let byte = n * V::BYTES;
-    t.weights.as_ptr().cast::<u8>().wrapping_add(byte / 64 * t.segments.len() * t.quads * 64 + byte % 64)
+/// `N` vectors of outputs, for all rows.
+pub(super) struct Panel<V, const N: usize> {
+    /// The first vector.
+    pub first: usize,
+    /// Where sums start.
+    pub sums: [V; N],
+    /// Weights of each vector, a quad in every 64 bytes, as [`Vector::right_at`] takes them.
+    pub weights: [*const u8; N],
 }
 
-/// What the dot steps of `N` vectors of outputs from vector `first` owe.
-///
-/// # Safety
-/// The tile is valid (see [`ConvTile`]), `first + N` vectors are in its blocks; the CPU has the features of `V`.
-#[inline(always)]
-pub(super) unsafe fn start<V: Vector, const N: usize>(t: &ConvTile, first: usize) -> [V; N] {
-    // SAFETY: features: the caller. Weights: as in `tile`.
-    unsafe {
-        let mut sums = [V::zero(); N];
-        if V::OWES {
-            for (n, sum) in sums.iter_mut().enumerate() {
-                let w = weights::<V>(t, first + n);
-                for quad in 0..t.segments.len() * t.quads {
-                    *sum = sum.owe(V::load(w.add(64 * quad)).right());
-                }
-            }
+impl<V: Vector, const N: usize> Panel<V, N> {
+    /// From vector `first` on, weights as they are packed.
+    ///
+    /// # Safety
+    /// The CPU has the features of `V`.
+    #[inline(always)]
+    pub(super) unsafe fn packed(t: &ConvTile, first: usize) -> Self {
+        let block = t.segments.len() * t.quads * 64;
+        let mut weights = [t.weights.as_ptr().cast::<u8>(); N];
+        for (n, weights) in weights.iter_mut().enumerate() {
+            let byte = (first + n) * V::BYTES;
+            *weights = weights.wrapping_add(byte / 64 * block + byte % 64);
         }
-        sums
+        // SAFETY: the caller's.
+        Panel { first, sums: unsafe { [V::zero(); N] }, weights }
     }
 }
 
-/// Rows `row..row + count` (`1..=R`) and `N` vectors of outputs from vector `first`, whose sums start with `start`.
+/// Rows `row..row + count` (`1..=R`) and a panel.
 ///
 /// # Safety
-/// The tile is valid (see [`ConvTile`]); the rows are in it and the vectors in its blocks; the CPU has the features of `V`.
+/// The tile is valid (see [`ConvTile`]); the rows are in it and the panel's vectors in its blocks, whose quads it has all; the CPU has the features of `V`.
 #[inline(always)]
 pub(super) unsafe fn tile<V: Vector, const R: usize, const N: usize>(
     t: &ConvTile,
     row: usize,
     count: usize,
-    first: usize,
-    start: &[V; N],
+    panel: &Panel<V, N>,
 ) {
-    // SAFETY: features: the caller. Input: `4 * quads` bytes are readable from each row and segment; weights: `blocks`
-    // panels of `panel` bytes (both validity of the tile).
+    // SAFETY: features: the caller. Input: `4 * quads` bytes are readable from each row and segment (validity of the tile); weights: the panel has
+    // as many quads.
     let acc = unsafe {
-        let mut acc = [*start; R];
+        let mut acc = [panel.sums; R];
         let mut x = [t.input; R];
         for (r, x) in x.iter_mut().enumerate() {
             *x = t.input.add(t.rows_in[row + r.min(count - 1)] as usize);
-        }
-        let mut w = [t.weights.as_ptr().cast::<u8>(); N];
-        for (n, w) in w.iter_mut().enumerate() {
-            *w = weights::<V>(t, first + n);
         }
         let mut quad = 0;
         for &segment in t.segments {
@@ -80,7 +74,7 @@ pub(super) unsafe fn tile<V: Vector, const R: usize, const N: usize>(
             while at < segment + 4 * t.quads {
                 let mut right = [V::zero().right(); N];
                 for (n, right) in right.iter_mut().enumerate() {
-                    *right = V::load(w[n].add(quad)).right();
+                    *right = V::right_at(panel.weights[n].add(quad));
                 }
                 for r in 0..R {
                     let left = V::left_repeated(x[r].add(at));
@@ -104,9 +98,9 @@ pub(super) unsafe fn tile<V: Vector, const R: usize, const N: usize>(
     // SAFETY: as above.
     unsafe {
         if t.real {
-            finish_reals::<V, R, N>(t, row, count, first * V::WORDS, &sums);
+            finish_reals::<V, R, N>(t, row, count, panel.first * V::WORDS, &sums);
         } else {
-            V::finish(t, row, count, first * V::WORDS, &sums);
+            V::finish(t, row, count, panel.first * V::WORDS, &sums);
         }
     }
 }

@@ -27,9 +27,6 @@ pub(super) unsafe trait Vector: Copy {
     /// Signed bytes, ready for [`dot`](Self::dot).
     type Right: Copy;
 
-    /// Whether [`dot`](Self::dot) leaves something to [`owe`](Self::owe).
-    const OWES: bool = false;
-
     // Memory. `n` counts elements of the memory; missing ones read as 0.
     unsafe fn zero() -> Self;
     unsafe fn splat_u8(x: u8) -> Self;
@@ -69,7 +66,13 @@ pub(super) unsafe trait Vector: Copy {
     unsafe fn left_repeated(p: *const u8) -> Self::Left;
     unsafe fn left(self) -> Self::Left;
     unsafe fn right(self) -> Self::Right;
-    /// `acc[i] + sum over j < 4 of x[4i + j] * w[4i + j]`, wrapping; without what is owed of `w`, if the type owes something.
+    /// Signed bytes of a quad of a convolution's [`Panel`](conv::Panel) at `p`, 64 bytes at most.
+    #[inline(always)]
+    unsafe fn right_at(p: *const u8) -> Self::Right {
+        // SAFETY: the caller's.
+        unsafe { Self::load(p).right() }
+    }
+    /// `acc[i] + sum over j < 4 of x[4i + j] * w[4i + j]`, wrapping; without what is owed of `w`.
     unsafe fn dot(self, x: Self::Left, w: Self::Right) -> Self;
     /// Adds what a dot step with these weights leaves out, the same whatever `x`.
     #[inline(always)]

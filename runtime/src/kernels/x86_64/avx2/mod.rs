@@ -1,8 +1,8 @@
 //! The set `avx2`.
 
-use super::conv as convolution;
+use super::conv::{self as convolution, Panel};
 use super::detect::Avx2;
-use super::ymm::dot::{Folding, Widening};
+use super::ymm::dot::{Folding, Folds, Widening};
 use super::ymm::vector::Ymm;
 
 super::ymm::set!("avx2", "avx2", Ymm<Folding>);
@@ -18,27 +18,27 @@ const MANY: usize = 8;
 super::entries! { "avx2";
     fn few<const R: usize, const N: usize>(t: &ConvTile, row: usize, first: usize) {
         // SAFETY: the caller's; the features are this function's.
-        unsafe { convolution::tile::<Ymm<Widening>, R, N>(t, row, R, first, &convolution::start::<_, N>(t, first)) }
+        unsafe { convolution::tile::<Ymm<Widening>, R, N>(t, row, R, &Panel::packed(t, first)) }
     }
 
-    fn many<const R: usize>(t: &ConvTile, row: usize, count: usize, first: usize, start: &[Ymm<Folding>; 1]) {
+    fn many<const R: usize>(t: &ConvTile, row: usize, count: usize, panel: &Panel<Ymm<Folding>, 1>) {
         // SAFETY: as above.
-        unsafe { convolution::tile::<Ymm<Folding>, R, 1>(t, row, count, first, start) }
+        unsafe { convolution::tile::<Ymm<Folding>, R, 1>(t, row, count, panel) }
     }
 
-    /// One vector of outputs: their weights take two registers, and a row is loaded in the shadow of its four instructions.
-    fn many_rows(t: &ConvTile, first: usize) {
+    /// One vector of outputs: its weights take two registers, and a row is loaded in the shadow of its four instructions.
+    fn many_rows(t: &ConvTile, first: usize, folds: &mut Folds) {
         let rows = t.rows_in.len();
         // SAFETY: the tile is valid (the caller); `row + count <= rows`.
         unsafe {
-            let start = convolution::start::<Ymm<Folding>, 1>(t, first);
+            let panel = folds.panel(t, first);
             let mut row = 0;
             while row < rows {
                 let left = rows - row;
                 row += match left {
-                    5.. => { many::<8>(t, row, left.min(8), first, &start); left.min(8) }
-                    3.. => { many::<4>(t, row, left, first, &start); left }
-                    _ => { many::<2>(t, row, left, first, &start); left }
+                    5.. => { many::<8>(t, row, left.min(8), &panel); left.min(8) }
+                    3.. => { many::<4>(t, row, left, &panel); left }
+                    _ => { many::<2>(t, row, left, &panel); left }
                 };
             }
         }
@@ -62,12 +62,14 @@ super::entries! { "avx2";
 
     fn conv(t: &ConvTile) {
         let vectors = t.oc.div_ceil(8);
+        let many = t.rows_in.len() >= MANY && t.segments.len() * t.quads <= Folds::QUADS;
+        let mut folds = Folds::new();
         let mut first = 0;
         while first < vectors {
             // SAFETY: the tile is valid (the caller); vectors below `vectors` are in its blocks.
             unsafe {
                 first += match vectors - first {
-                    _ if t.rows_in.len() >= MANY => { many_rows(t, first); 1 }
+                    _ if many => { many_rows(t, first, &mut folds); 1 }
                     2.. => { few_rows::<2>(t, first); 2 }
                     _ => { few_rows::<1>(t, first); 1 }
                 };

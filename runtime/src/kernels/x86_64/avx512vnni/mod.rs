@@ -7,7 +7,8 @@ use core::arch::x86_64::_pext_u64;
 
 use super::super::{ConvTile, Kernels, LerpTile};
 use super::detect::{Avx512Vbmi, Avx512Vnni};
-use super::{conv as convolution, vector::Vector, ymm};
+use super::conv::{self as convolution, Panel};
+use super::ymm;
 use crate::mask;
 use vector::Zmm;
 
@@ -58,7 +59,7 @@ super::rowwise!("avx512f,avx512bw,avx512dq,avx512vl,avx512vnni,bmi2", Zmm, |byte
 super::entries! { "avx512f,avx512bw,avx512dq,avx512vl,avx512vnni,bmi2";
     fn tile<const R: usize, const N: usize>(t: &ConvTile, row: usize, count: usize, block: usize) {
         // SAFETY: the caller's; the features are this function's.
-        unsafe { convolution::tile::<Zmm, R, N>(t, row, count, block, &[Zmm::zero(); N]) }
+        unsafe { convolution::tile::<Zmm, R, N>(t, row, count, &Panel::packed(t, block)) }
     }
 
     fn conv<const VBMI: bool>(t: &ConvTile) {

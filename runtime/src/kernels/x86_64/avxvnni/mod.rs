@@ -1,6 +1,6 @@
 //! The set `avxvnni`: AVX2 and the byte dot product in 256 bits (AVX-VNNI), for processors without AVX-512.
 
-use super::conv as convolution;
+use super::conv::{self as convolution, Panel};
 use super::detect::AvxVnni;
 use super::ymm::dot::Vnni;
 use super::ymm::vector::Ymm;
@@ -15,7 +15,7 @@ pub(super) fn kernels(_: AvxVnni) -> &'static Kernels {
 super::entries! { "avx2,avxvnni";
     fn tile<const R: usize, const N: usize>(t: &ConvTile, row: usize, count: usize, first: usize) {
         // SAFETY: the caller's; the features are this function's.
-        unsafe { convolution::tile::<Ymm<Vnni>, R, N>(t, row, count, first, &convolution::start::<_, N>(t, first)) }
+        unsafe { convolution::tile::<Ymm<Vnni>, R, N>(t, row, count, &Panel::packed(t, first)) }
     }
 
     fn conv(t: &ConvTile) {

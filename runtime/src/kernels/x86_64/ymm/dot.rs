@@ -9,11 +9,14 @@
 //! ```
 //!
 //! Both brackets are signed bytes, `x ^ 0x80` and `x ^ 0x7f`, and sums of two products with them lie in -32768..=32512. The second
-//! terms do not depend on `x`: they are owed, once for all rows. That takes fewer instructions than widening, except for a few rows.
+//! terms do not depend on `x`: they are owed, once for all rows ([`Folds`]). That takes fewer instructions than widening, except for a few rows.
 
 use core::arch::x86_64::*;
+use core::mem::MaybeUninit;
 
-use super::vector::Dot;
+use super::super::conv::Panel;
+use super::vector::{Dot, Ymm, of};
+use crate::kernels::ConvTile;
 
 /// AVX2, for a few rows.
 #[derive(Clone, Copy)]
@@ -59,6 +62,7 @@ unsafe impl Dot for Widening {
 
 /// Weights without their signs, and what the signs make of `x`.
 #[derive(Clone, Copy)]
+#[repr(C)]
 pub(in super::super) struct Folded {
     size: __m256i,
     fold: __m256i,
@@ -71,9 +75,15 @@ fn add_pairs(sum: __m256i, pairs: __m256i) -> __m256i {
     _mm256_add_epi32(sum, _mm256_madd_epi16(pairs, _mm256_set1_epi16(1)))
 }
 
+/// Adds what is owed of `w`: `fold` is 128 or 127 as an unsigned byte.
+#[inline]
+#[target_feature(enable = "avx2")]
+fn owe(sum: __m256i, fold: __m256i, w: __m256i) -> __m256i {
+    add_pairs(sum, _mm256_maddubs_epi16(fold, w))
+}
+
 // SAFETY: as above.
 unsafe impl Dot for Folding {
-    const OWES: bool = true;
     type Left = __m256i;
     type Right = Folded;
 
@@ -93,14 +103,57 @@ unsafe impl Dot for Folding {
     unsafe fn dot(sum: __m256i, x: __m256i, w: Folded) -> __m256i {
         add_pairs(sum, _mm256_maddubs_epi16(w.size, _mm256_xor_si256(x, w.fold)))
     }
-    /// `fold` is 128 or 127 as an unsigned byte.
+    /// Folded weights.
+    #[inline]
+    #[target_feature(enable = "avx2")]
+    unsafe fn right_at(p: *const u8) -> Folded {
+        // SAFETY: two vectors (the caller).
+        unsafe { Folded { size: _mm256_loadu_si256(p.cast()), fold: _mm256_loadu_si256(p.add(32).cast()) } }
+    }
     #[inline]
     #[target_feature(enable = "avx2")]
     unsafe fn owe(sum: __m256i, w: Folded) -> __m256i {
         let negative = _mm256_cmpgt_epi8(w.fold, _mm256_setzero_si256());
         // |w| with the sign of w: -128, which has no other sign, keeps its own.
         let signed = _mm256_sub_epi8(_mm256_xor_si256(w.size, negative), negative);
-        add_pairs(sum, _mm256_maddubs_epi16(w.fold, signed))
+        owe(sum, w.fold, signed)
+    }
+}
+
+/// Room for the folded weights of a vector of outputs.
+pub(in super::super) struct Folds([MaybeUninit<Folded>; Folds::QUADS]);
+
+impl Folds {
+    /// Quads there is room for.
+    pub(in super::super) const QUADS: usize = 512;
+
+    #[inline(always)]
+    pub(in super::super) fn new() -> Self {
+        Folds([const { MaybeUninit::uninit() }; Folds::QUADS])
+    }
+
+    /// Vector `first` of outputs. The panel is of these folds and must not outlive them or see them change.
+    ///
+    /// # Safety
+    /// The tile is valid (see [`ConvTile`]), the vector is in its blocks, which have at most [`QUADS`](Self::QUADS) quads.
+    #[inline]
+    #[target_feature(enable = "avx2")]
+    pub(in super::super) unsafe fn panel(&mut self, t: &ConvTile, first: usize) -> Panel<Ymm<Folding>, 1> {
+        let quads = t.segments.len() * t.quads;
+        // SAFETY: the vector's part of each quad is 32 bytes (the caller).
+        unsafe {
+            let mut panel = Panel::<Ymm<Folding>, 1>::packed(t, first);
+            let mut owed = _mm256_setzero_si256();
+            for (quad, folded) in self.0.iter_mut().enumerate().take(quads) {
+                let w = _mm256_loadu_si256(panel.weights[0].add(64 * quad).cast());
+                let right = Folding::right(w);
+                owed = owe(owed, right.fold, w);
+                folded.write(right);
+            }
+            panel.sums[0] = of(owed);
+            panel.weights[0] = self.0.as_ptr().cast();
+            panel
+        }
     }
 }
 

@@ -15,14 +15,18 @@ use crate::kernels::ConvTile;
 /// # Safety
 /// The CPU has the features of the set the type belongs to.
 pub(in super::super) unsafe trait Dot: Copy {
-    /// See [`Vector::OWES`].
-    const OWES: bool = false;
     /// Unsigned bytes, ready for `dot`.
     type Left: Copy;
     /// Signed bytes, ready for `dot`.
     type Right: Copy;
     unsafe fn left(x: __m256i) -> Self::Left;
     unsafe fn right(w: __m256i) -> Self::Right;
+    /// See [`Vector::right_at`].
+    #[inline(always)]
+    unsafe fn right_at(p: *const u8) -> Self::Right {
+        // SAFETY: 32 readable bytes (the caller), features.
+        unsafe { Self::right(_mm256_loadu_si256(p.cast())) }
+    }
     /// See [`Vector::dot`].
     unsafe fn dot(sum: __m256i, x: Self::Left, w: Self::Right) -> __m256i;
     /// See [`Vector::owe`].
@@ -155,7 +159,6 @@ macro_rules! with_features {
 unsafe impl<D: Dot> Vector for Ymm<D> {
     const LANES: usize = 2;
     type Real = __m256;
-    const OWES: bool = D::OWES;
     type Left = D::Left;
     type Right = D::Right;
 
@@ -274,6 +277,10 @@ unsafe impl<D: Dot> Vector for Ymm<D> {
         fn right(self) -> D::Right {
             // SAFETY: as above.
             unsafe { D::right(self.0) }
+        }
+        fn right_at(p: *const u8) -> D::Right {
+            // SAFETY: the caller's.
+            unsafe { D::right_at(p) }
         }
         fn dot(self, x: D::Left, w: D::Right) -> Self {
             // SAFETY: as above.
