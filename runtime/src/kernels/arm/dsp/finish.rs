@@ -98,34 +98,35 @@ macro_rules! scale {
     };
 }
 
-/// s8..s11 rounded, saturated and packed into r4: as pairs in r4 and r6, then joined by `$join`.
+/// s8..s11 rounded, saturated and packed into r4: r4 and r6 first hold pairs.
 macro_rules! pack {
-    ($join:literal) => {
-        concat!(
-            "vcvtr.s32.f32 s8, s8
-            vcvtr.s32.f32 s9, s9
-            vcvtr.s32.f32 s10, s10
-            vcvtr.s32.f32 s11, s11
-            vmov r4, r5, s8, s9
-            vmov r6, r7, s10, s11
-            usat r4, #8, r4
-            usat r5, #8, r5
-            usat r6, #8, r6
-            usat r7, #8, r7
-            orr r4, r4, r5, lsl #8
-            orr r6, r6, r7, lsl #8\n",
-            $join
-        )
-    };
     () => {
-        pack!("orr r4, r4, r6, lsl #16")
+        "vcvtr.s32.f32 s8, s8
+        vcvtr.s32.f32 s9, s9
+        vcvtr.s32.f32 s10, s10
+        vcvtr.s32.f32 s11, s11
+        vmov r4, r5, s8, s9
+        vmov r6, r7, s10, s11
+        usat r4, #8, r4
+        usat r5, #8, r5
+        usat r6, #8, r6
+        usat r7, #8, r7
+        orr r4, r4, r5, lsl #8
+        orr r6, r6, r7, lsl #8
+        orr r4, r4, r6, lsl #16"
     };
 }
 
-/// The bytes of r4 between those of two registers; takes r5.
+/// The bytes of `$x` between those of two registers; takes `$t`.
 macro_rules! clamp {
     ($lo:literal, $hi:literal) => {
-        concat!("usub8 r5, r4, ", $lo, "\n sel r4, r4, ", $lo, "\n", "usub8 r5, ", $hi, ", r4\n sel r4, r4, ", $hi)
+        clamp!("r4", "r5", $lo, $hi)
+    };
+    ($x:literal, $t:literal, $lo:literal, $hi:literal) => {
+        concat!(
+            "usub8 ", $t, ", ", $x, ", ", $lo, "\n sel ", $x, ", ", $x, ", ", $lo, "\n",
+            "usub8 ", $t, ", ", $hi, ", ", $x, "\n sel ", $x, ", ", $x, ", ", $hi
+        )
     };
 }
 
