@@ -148,14 +148,15 @@ const SUMS: usize = 64;
 #[inline(never)]
 unsafe fn one_row(t: &ConvTile, rows: Range<usize>, bounds: &Bounds) {
     let mut wide = [const { MaybeUninit::<[u32; 2]>::uninit() }; QUADS];
-    let mut sums = [const { MaybeUninit::<i32>::uninit() }; SUMS];
-    let (x, sums): (*mut [u32; 2], *mut i32) = (wide.as_mut_ptr().cast(), sums.as_mut_ptr().cast());
+    let mut sums = [0i32; SUMS];
+    let x: *mut [u32; 2] = wide.as_mut_ptr().cast();
     let all = t.segments.len() * t.quads;
     let quads = all.div_ceil(all.div_ceil(QUADS));
     for i in rows {
         let pixel = t.input.wrapping_add(t.rows_in[i] as usize);
         for at in (0..t.oc).step_by(SUMS) {
             let end = t.oc.min(at + SUMS);
+            sums.fill(0);
             for first in (0..all).step_by(quads) {
                 let n = quads.min(all - first);
                 let mut to = x;
@@ -174,18 +175,12 @@ unsafe fn one_row(t: &ConvTile, rows: Range<usize>, bounds: &Bounds) {
                 for block in (at..end).step_by(16) {
                     let fours = 16.min(end - block).div_ceil(4);
                     let w = t.weights.as_ptr().wrapping_add(4 * block * all + 64 * first);
-                    let (x, sums) = (x.cast(), sums.wrapping_add(block - at));
-                    // SAFETY: blocks of weights are whole, so three outputs more are readable.
-                    unsafe {
-                        match first {
-                            0 => sums::fours(x, n, w, sums, fours),
-                            _ => sums::more_fours(x, n, w, sums, fours),
-                        }
-                    }
+                    // SAFETY: blocks of weights are whole, so three outputs more are readable, and so are their sums.
+                    unsafe { sums::fours(x.cast(), n, w, sums.as_mut_ptr().add(block - at), fours) };
                 }
             }
             // SAFETY: `end <= oc`, and the sums are written.
-            unsafe { finish(t, i, at, end - at, sums, bounds) };
+            unsafe { finish(t, i, at, end - at, sums.as_ptr(), bounds) };
         }
     }
 }

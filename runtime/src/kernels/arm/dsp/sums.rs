@@ -13,94 +13,78 @@
 
 use core::arch::naked_asm;
 
-/// From arguments to the five words at `sp`: activations, quads, weights, sums, groups.
-macro_rules! enter {
-    () => {
-        "push {{r4-r11, lr}}
-        ldr r12, [sp, #36]
-        push {{r0-r3, r12}}"
-    };
-}
-
-macro_rules! leave {
-    () => {
-        "add sp, #20
-        pop {{r4-r11, pc}}"
-    };
-}
-
-/// Widens the weights in `$w` and adds their products with the activations in `$even` and `$odd`: one output of each
-/// pixel given.
+/// Widens the weights in `$w` and adds their products with the activations in `$even` and `$odd` to `$sum`.
 macro_rules! products {
-    ($w:literal, $($sum:literal $even:literal $odd:literal),+) => {
+    ($sum:literal, $w:literal, $even:literal, $odd:literal) => {
         concat!(
             "sxtb16 r3, ", $w, "\n sxtb16 ", $w, ", ", $w, ", ror #8\n",
-            $("smlad ", $sum, ", r3, ", $even, ", ", $sum, "\n",)+
-            $("smlad ", $sum, ", ", $w, ", ", $odd, ", ", $sum, "\n",)+
+            "smlad ", $sum, ", r3, ", $even, ", ", $sum, "\n smlad ", $sum, ", ", $w, ", ", $odd, ", ", $sum, "\n"
         )
     };
 }
 
-/// One quad of four outputs, its activations in two registers, its weights at `$at` and 8 bytes on; `$then` is how far `r2` moves.
+/// One quad of four outputs, its activations in two registers, its weights at `$at` and `$more`.
 macro_rules! four {
     ($even:literal, $odd:literal, $at:literal, $more:literal) => {
         concat!(
-            "ldrd r12, lr, [r2, #", $at, "]\n",
-            products!("r12", "r4" $even $odd),
-            products!("lr", "r5" $even $odd),
+            "ldrd r12, lr, [r2", $at, "]\n",
+            products!("r4", "r12", $even, $odd),
+            products!("r5", "lr", $even, $odd),
             "ldrd r12, lr, [r2, #", $more, "]\n",
-            products!("r12", "r6" $even $odd),
-            products!("lr", "r7" $even $odd),
+            products!("r6", "r12", $even, $odd),
+            products!("r7", "lr", $even, $odd)
         )
     };
 }
 
-macro_rules! one_pixel {
-    ($name:ident, $start:literal) => {
-        /// Sums of one pixel, four outputs at a time.
-        ///
-        /// # Safety
-        /// As for two pixels, with `fours` groups of four outputs.
-        #[unsafe(naked)]
-        pub unsafe extern "C" fn $name(x: *const u32, quads: usize, w: *const i8, sums: *mut i32, fours: usize) {
-            naked_asm!(
-                enter!(),
-                "1:",
-                $start,
-                "subs r1, #4
-                blt 3f
-                2:
-                ldm r0!, {{r8-r11}}",
-                four!("r8", "r9", "0", "8"),
-                four!("r10", "r11", "64", "72"),
-                "ldm r0!, {{r8-r11}}",
-                four!("r8", "r9", "128", "136"),
-                four!("r10", "r11", "192", "200"),
-                "add r2, #256
-                subs r1, #4
-                bge 2b
-                3:
-                adds r1, #4
-                beq 5f
-                4:
-                ldrd r8, r9, [r0], #8",
-                four!("r8", "r9", "0", "8"),
-                "adds r2, #64
-                subs r1, #1
-                bne 4b
-                5:
-                ldm sp, {{r0-r3, r12}}
-                stm r3!, {{r4-r7}}
-                adds r2, #16
-                subs r12, #1
-                strd r2, r3, [sp, #8]
-                str r12, [sp, #16]
-                bne 1b",
-                leave!(),
-            )
-        }
+/// Two quads.
+macro_rules! two_quads {
+    ($a:literal, $b:literal, $c:literal, $d:literal) => {
+        concat!("ldm r0!, {{r8-r11}}\n", four!("r8", "r9", $a, $b), four!("r10", "r11", $c, $d))
     };
 }
 
-one_pixel!(fours, "movs r4, #0\n movs r5, #0\n movs r6, #0\n movs r7, #0");
-one_pixel!(more_fours, "ldm r3, {{r4-r7}}");
+/// Adds to the sums of one pixel, four outputs at a time.
+///
+/// # Safety
+/// `x` holds `quads`, `w` points into packed weights (aligned) that have `fours` groups of four outputs from there, `sums` holds as
+/// many. `quads` and `fours` are not 0.
+#[unsafe(naked)]
+pub unsafe extern "C" fn fours(x: *const u32, quads: usize, w: *const i8, sums: *mut i32, fours: usize) {
+    naked_asm!(
+        "push {{r4-r11, lr}}
+        ldr r12, [sp, #36]
+        push {{r0-r3, r12}}
+        1:
+        ldm r3, {{r4-r7}}
+        subs r1, #8
+        blt 3f
+        2:",
+        two_quads!("", "8", ", #64", "72"),
+        two_quads!(", #128", "136", ", #192", "200"),
+        two_quads!(", #256", "264", ", #320", "328"),
+        two_quads!(", #384", "392", ", #448", "456"),
+        "add r2, #512
+        subs r1, #8
+        bge 2b
+        3:
+        adds r1, #8
+        beq 5f
+        4:
+        ldrd r8, r9, [r0], #8",
+        four!("r8", "r9", "", "8"),
+        "adds r2, #64
+        subs r1, #1
+        bne 4b
+        5:
+        ldm sp, {{r0-r3, r12}}
+        stm r3!, {{r4-r7}}
+        adds r2, #16
+        subs r12, #1
+        strd r2, r3, [sp, #8]
+        str r12, [sp, #16]
+        bne 1b
+        add sp, #20
+        pop {{r4-r11, pc}}",
+    )
+}
