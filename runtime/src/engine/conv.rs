@@ -132,30 +132,42 @@ impl<'a> Engine<'a> {
     }
 
     /// All output pixels of a part.
+    #[inline(never)]
     pub(super) fn dense_conv(&self, p: &Prepared, out: &Tensor, part: Part) {
-        let (mut rows_in, mut rows_res, mut rows_out) = ([0u32; DENSE], [0u32; DENSE], [0u32; DENSE]);
+        let mut list = Rows { of_input: [0; DENSE], of_residual: [0; DENSE], of_output: [0; DENSE] };
+        let rows = (part.end - part.first) * out.w as usize;
+        for first in (0..rows).step_by(DENSE) {
+            let n = DENSE.min(rows - first);
+            list.fill(p, out, part, first, n);
+            let target = Target { start: self.arena.start(), rows: &list.of_output[..n], input: part.input };
+            self.convolve(p, &list.of_input[..n], &list.of_residual[..n], &target);
+        }
+    }
+}
+
+/// Where the rows of a tile lie.
+struct Rows {
+    of_input: [u32; DENSE],
+    of_residual: [u32; DENSE],
+    of_output: [u32; DENSE],
+}
+
+impl Rows {
+    /// `n` pixels of a part of `out`, from its pixel `first` on.
+    // Apart from its caller, whose frame lies below those of the kernels.
+    #[inline(never)]
+    fn fill(&mut self, p: &Prepared, out: &Tensor, part: Part, first: usize, n: usize) {
         let (w, origin) = (out.w as usize, out.origin.wrapping_sub(part.output));
-        let rows = (part.end - part.first) * w;
-        let (mut y, mut x, mut done) = (part.first, 0, 0);
-        while done < rows {
-            let n = DENSE.min(rows - done);
-            let mut at = 0;
-            while at < n {
-                let piece = at..at + (w - x).min(n - at);
-                line(&mut rows_in[piece.clone()], p.corner, [y, x], p.stride);
-                line(&mut rows_out[piece.clone()], origin, [y, x], [out.line, out.pixel]);
-                if let Some((res, _)) = p.residual {
-                    line(&mut rows_res[piece.clone()], res.origin, [y, x], [res.line, res.pixel]);
-                }
-                x += piece.len();
-                at = piece.end;
-                if x == w {
-                    (y, x) = (y + 1, 0);
-                }
+        let (mut y, mut x, mut at) = (part.first + first / w, first % w, 0);
+        while at < n {
+            let piece = at..at + (w - x).min(n - at);
+            at = piece.end;
+            line(&mut self.of_input[piece.clone()], p.corner, [y, x], p.stride);
+            line(&mut self.of_output[piece.clone()], origin, [y, x], [out.line, out.pixel]);
+            if let Some((res, _)) = p.residual {
+                line(&mut self.of_residual[piece], res.origin, [y, x], [res.line, res.pixel]);
             }
-            let target = Target { start: self.arena.start(), rows: &rows_out[..n], input: part.input };
-            self.convolve(p, &rows_in[..n], &rows_res[..n], &target);
-            done += n;
+            (y, x) = (y + 1, 0);
         }
     }
 }

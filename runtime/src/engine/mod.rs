@@ -256,28 +256,35 @@ impl<'a> Engine<'a> {
         } else {
             self.input().take(&frame, self.mask(self.input_index()), self.input_grid());
             self.done(Work::Input);
-            self.stats.cost = self.price_of_frame();
-            for segment in self.model.segments {
-                if self.hopeless() {
-                    // Gating would only add to the cost of the rest.
-                    self.run_dense(segment.first as usize);
-                    break;
-                }
-                let before = self.stats.cost;
-                let active = self.candidates(segment);
-                self.done(Work::Marks);
-                if active {
-                    self.run_gated(segment);
-                }
-                self.book(segment, self.stats.cost - before);
-            }
+            self.run_segments();
         }
         self.settle(whole);
         self.stats.end();
         Ok(self.outputs())
     }
 
+    /// Everything the marked pixels reach.
+    #[inline(never)]
+    fn run_segments(&mut self) {
+        self.stats.cost = self.price_of_frame();
+        for segment in self.model.segments {
+            if self.hopeless() {
+                // Gating would only add to the cost of the rest.
+                self.run_dense(segment.first as usize);
+                break;
+            }
+            let before = self.stats.cost;
+            let active = self.candidates(segment);
+            self.done(Work::Marks);
+            if active {
+                self.run_gated(segment);
+            }
+            self.book(segment, self.stats.cost - before);
+        }
+    }
+
     /// Finds the changed pixels; `false` if the frame is to be computed whole.
+    #[inline(never)]
     fn detect(&mut self, frame: &Frame) -> bool {
         let Mode::Gated { scale } = self.mode else { return false };
         if !self.warm || scale < self.loosest {

@@ -56,71 +56,83 @@ unsafe fn four_rows(t: &ConvTile, rows: usize, bounds: Bounds) {
         (outputs, (size_of::<Room>() - outputs / 2 * QUAD) / QUAD)
     };
     let quads = all.div_ceil(all.div_ceil(quads));
-    let (zeros, sums) = ([0i32; 8], x.wrapping_byte_add(quads * QUAD).cast::<i32>());
-    let mut job = fours::Job::new(x, bounds);
-    let then = match &t.residual {
-        None if bounds.whole() => Then::Whole,
-        None => Then::Codes,
-        Some(_) => Then::Added,
+    let mut job = fours::Job {
+        bounds,
+        x,
+        kept: x.wrapping_byte_add(quads * QUAD).cast(),
+        sums: x.cast(),
+        pixels: [t.input; 4],
+        // The rest is set for each group of rows, outputs and quads.
+        m: t.m.as_ptr(),
+        b: t.b.as_ptr(),
+        w: t.weights.as_ptr(),
+        pairs: 0,
+        out: [t.output; 4],
+        quads,
+        start: ZEROS.as_ptr(),
+        step: 0,
+        then: Then::Sums,
+        r: t.m.as_ptr(),
+        at: 0,
+        added: [t.input; 4],
     };
     for i in (0..rows).step_by(4) {
-        let pixels = job.start(t, i);
+        job.start(t, i);
         for at in (0..t.oc).step_by(outputs) {
-            let end = t.oc.min(at + outputs);
             for first in (0..all).step_by(quads) {
-                job.quads = quads.min(all - first);
-                job.then = if first + job.quads < all { Then::Sums } else { then };
-                (job.start, job.step) = if first == 0 { (zeros.as_ptr(), 0) } else { (sums.cast_const(), QUAD) };
-                job.sums = sums;
-                // SAFETY: quads of the rows; they and the sums of these outputs fit. Blocks of weights follow one another.
-                unsafe {
-                    let mut to = x;
-                    runs(t, first, job.quads, |offset, run| to = fours::widen(&pixels, offset, to, run));
-                    for block in (at..end).step_by(16) {
-                        job.w = t.weights.as_ptr().add(4 * block * all + 64 * first);
-                        job.pairs = 16.min(end - block) / 2;
-                        fours::run(&mut job);
-                    }
-                }
+                // SAFETY: quads of the rows; they and the sums of these outputs fit.
+                unsafe { part(t, &mut job, at..t.oc.min(at + outputs), first..all.min(first + quads)) };
             }
         }
     }
 }
 
-impl fours::Job {
-    fn new(x: *const u32, bounds: Bounds) -> Self {
-        use core::ptr::{null, null_mut};
-        Self {
-            m: null(),
-            b: null(),
-            w: null(),
-            pairs: 0,
-            out: [null_mut(); 4],
-            bounds,
-            x,
-            quads: 0,
-            start: null(),
-            step: 0,
-            sums: null_mut(),
-            then: Then::Sums,
-            r: null(),
-            at: 0,
-            added: [null(); 4],
+/// What sums start with.
+static ZEROS: [i32; 8] = [0; 8];
+
+/// Some outputs of the job's rows over some quads of their taps.
+///
+/// # Safety
+/// The job is one of the valid tile, whose weights are readable; `x` takes the quads and `sums` the outputs.
+#[inline(never)]
+unsafe fn part(t: &ConvTile, job: &mut fours::Job, outputs: Range<usize>, quads: Range<usize>) {
+    let all = t.segments.len() * t.quads;
+    let mut to = job.x.cast_mut();
+    job.quads = quads.len();
+    job.then = match &t.residual {
+        _ if quads.end < all => Then::Sums,
+        None if job.bounds.whole() => Then::Whole,
+        None => Then::Codes,
+        Some(_) => Then::Added,
+    };
+    (job.start, job.step) = if quads.start == 0 { (ZEROS.as_ptr(), 0) } else { (job.kept.cast_const(), QUAD) };
+    job.sums = job.kept;
+    // SAFETY: as stated. Blocks of weights follow one another.
+    unsafe {
+        runs(t, quads.start, quads.len(), |offset, run| to = fours::widen(&job.pixels, offset, to, run));
+        for block in outputs.clone().step_by(16) {
+            job.w = t.weights.as_ptr().add(4 * block * all + 64 * quads.start);
+            job.pairs = 16.min(outputs.end - block) / 2;
+            fours::run(job);
         }
     }
+}
 
-    /// To the first outputs of four rows from row `i` on; returns their first taps.
-    #[inline(always)]
-    fn start(&mut self, t: &ConvTile, i: usize) -> [*const u8; 4] {
+impl fours::Job {
+    /// To the first outputs of four rows from row `i` on.
+    #[inline(never)]
+    fn start(&mut self, t: &ConvTile, i: usize) {
         let last = t.rows_in.len().min(t.rows_out.len()) - 1;
-        let rows = [i, i + 1, i + 2, last.min(i + 3)];
-        (self.m, self.b) = (t.m.as_ptr(), t.b.as_ptr());
-        self.out = rows.map(|i| t.output.wrapping_add(t.rows_out[i] as usize));
-        if let Some(res) = &t.residual {
-            (self.r, self.at) = (res.r.as_ptr(), 0);
-            self.added = rows.map(|i| res.input.wrapping_add(res.rows[i] as usize));
+        (self.m, self.b, self.at) = (t.m.as_ptr(), t.b.as_ptr(), 0);
+        for k in 0..4 {
+            let i = last.min(i + k);
+            self.pixels[k] = t.input.wrapping_add(t.rows_in[i] as usize);
+            self.out[k] = t.output.wrapping_add(t.rows_out[i] as usize);
+            if let Some(res) = &t.residual {
+                self.r = res.r.as_ptr();
+                self.added[k] = res.input.wrapping_add(res.rows[i] as usize);
+            }
         }
-        rows.map(|i| t.input.wrapping_add(t.rows_in[i] as usize))
     }
 }
 

@@ -57,6 +57,9 @@ pub struct Job {
     pub r: *const f32,
     pub at: usize,
     pub added: [*const u8; 4],
+    /// The pixels' first taps, and where all sums are kept: not read by the loop.
+    pub pixels: [*const u8; 4],
+    pub kept: *mut i32,
 }
 
 // The loop reads neighbouring fields at once.
