@@ -1,25 +1,20 @@
-//! Convolution: four pixels at a time over a block of 16 outputs.
+//! Convolution: four pixels at a time, their taps gathered once, then all outputs over them. What is left of the rows goes one
+//! by one.
 
 use core::mem::MaybeUninit;
+use core::ops::Range;
 
 use super::super::super::scalar;
-use super::finish::{self, real, through_table};
+use super::finish::{bound, finish, real, through_table};
+use super::fours::{self, BLOCK, PIXEL, Then};
 use super::{readable, sums};
 use crate::kernels::ConvTile;
 
-/// Quads of a pixel that are gathered at a time, where its taps lie apart.
-const QUADS: usize = 36;
+/// Quads of a pixel that are gathered at a time. Loads may end up to 12 bytes behind them.
+const QUADS: usize = (PIXEL - 16) / 4;
 
-/// Gathered activations of a pixel. Loads may end up to 12 bytes behind them.
-type Taps = [MaybeUninit<u8>; 4 * QUADS + 16];
-
-/// The sums of a block of outputs of a pixel.
-type Sums = [i32; 16];
-
-const _: () = assert!(size_of::<Sums>() == sums::PIXEL);
-
-/// A loop over quads.
-type Run<const N: usize> = unsafe extern "C" fn(&sums::Job<N>);
+/// Outputs whose sums are kept where not all taps are gathered at once; a multiple of 16.
+const OUTPUTS: usize = 32;
 
 pub unsafe fn conv(t: &ConvTile) {
     let all = t.segments.len() * t.quads;
@@ -28,143 +23,183 @@ pub unsafe fn conv(t: &ConvTile) {
         return unsafe { (scalar::KERNELS.conv)(t) };
     }
     let rows = t.rows_in.len().min(t.rows_out.len());
-    let fours = rows / 4 * 4;
-    // A single tap is read where it lies.
-    let at_once = !t.real && (t.segments.len() == 1 || all <= QUADS);
+    // Of three rows left the last counts twice, which takes less than one by one.
+    let in_fours = if t.real { 0 } else { (rows + 1) / 4 * 4 };
     // SAFETY: rows of a valid tile, its weights readable.
     unsafe {
-        if at_once {
-            rows_at_once::<4>(t, 0, fours, sums::four_pixels);
-            rows_at_once::<1>(t, fours, rows, sums::one_pixel);
-        } else {
-            rows_in_parts::<4>(t, 0, fours, [sums::four_pixels, sums::more_of_four_pixels]);
-            rows_in_parts::<1>(t, fours, rows, [sums::one_pixel, sums::more_of_one_pixel]);
+        if in_fours > 0 {
+            four_rows(t, in_fours);
+        }
+        if in_fours < rows {
+            one_row(t, in_fours..rows);
         }
         through_table(t);
     }
 }
 
-impl<const N: usize> sums::Job<N> {
-    fn new(sums: *mut i32) -> Self {
-        use core::ptr::{null, null_mut};
-        Self { x: [null(); N], quads: 0, weights: null(), sums, end: null_mut(), start: [[0; 2]; N] }
-    }
-
-    /// Finds or gathers the activations of rows `i..i + N`, `n` quads from quad `first` on.
-    ///
-    /// # Safety
-    /// Those quads exist and are readable (validity of the tile); `taps` holds them, if there are several taps.
-    #[inline(always)]
-    unsafe fn gather(&mut self, t: &ConvTile, i: usize, first: usize, n: usize, taps: &mut [Taps; N]) {
-        self.quads = n;
-        for (p, taps) in taps.iter_mut().enumerate() {
-            let x = t.input.wrapping_add(t.rows_in[i + p] as usize);
-            // SAFETY: the caller's.
-            let total = unsafe {
-                if let [segment] = t.segments {
-                    self.x[p] = x.wrapping_add(*segment as usize + 4 * first);
-                    sums::total(self.x[p], 4 * n)
-                } else {
-                    self.x[p] = taps.as_ptr().cast();
-                    gather(t, x, first, n, taps)
-                }
-            };
-            self.start[p] = [(total as i32).wrapping_mul(-128); 2];
-        }
-    }
-}
-
-const fn room<const N: usize>() -> ([Taps; N], [MaybeUninit<Sums>; N]) {
-    ([const { [const { MaybeUninit::uninit() }; 4 * QUADS + 16] }; N], [const { MaybeUninit::uninit() }; N])
-}
-
-/// Rows `from..to`, a multiple of `N`, of a tile of codes whose taps are gathered at once, or a single one.
+/// Rows up to `rows`, a multiple of four, of a tile of codes; past its end its last one again.
 ///
 /// # Safety
-/// The tile is valid, these are rows of it, its weights are readable; `run` is for `N` pixels.
+/// The tile is valid, its weights are readable.
 #[inline(never)]
-unsafe fn rows_at_once<const N: usize>(t: &ConvTile, from: usize, to: usize, run: Run<N>) {
-    let (mut taps, mut acc) = room::<N>();
+unsafe fn four_rows(t: &ConvTile, rows: usize) {
+    let mut taps = [const { MaybeUninit::<u64>::uninit() }; 4 * PIXEL / 8];
+    let mut sums = [const { MaybeUninit::<u64>::uninit() }; OUTPUTS / 16 * BLOCK / 8];
     let all = t.segments.len() * t.quads;
-    let mut job = sums::Job::<N>::new(acc.as_mut_ptr().cast());
-    let mut scale = finish::Job::new(t, job.sums);
-    for i in (from..to).step_by(N) {
-        // SAFETY: blocks of weights are whole, so up to three outputs more than `n` are readable.
-        unsafe {
-            job.gather(t, i, 0, all, &mut taps);
-            scale.start::<N>(t, i);
-            let (mut left, mut weights) = (t.oc, t.weights.as_ptr().wrapping_sub(256));
-            while left > 0 {
-                let n = left.min(16);
-                (job.weights, job.end) = (weights, job.sums.wrapping_add(n.next_multiple_of(4)));
-                run(&job);
-                scale.finish(t, n);
-                (left, weights) = (left - n, weights.wrapping_add(64 * all));
-            }
-        }
-    }
-}
-
-/// Rows `from..to`, a multiple of `N`, of any tile.
-///
-/// # Safety
-/// The tile is valid, these are rows of it, its weights are readable; `run` are for `N` pixels: the first quads, more of them.
-#[inline(never)]
-unsafe fn rows_in_parts<const N: usize>(t: &ConvTile, from: usize, to: usize, run: [Run<N>; 2]) {
-    let (mut taps, mut acc) = room::<N>();
-    let all = t.segments.len() * t.quads;
-    let mut job = sums::Job::<N>::new(acc.as_mut_ptr().cast());
-    let mut scale = finish::Job::new(t, job.sums);
-    for i in (from..to).step_by(N) {
-        scale.start::<N>(t, i);
-        for at in (0..t.oc).step_by(16) {
-            let n = 16.min(t.oc - at);
-            let weights = t.weights.as_ptr().wrapping_add(4 * at * all).wrapping_sub(256);
-            job.end = job.sums.wrapping_add(n.next_multiple_of(4));
-            for first in (0..all).step_by(QUADS) {
-                job.weights = weights.wrapping_add(64 * first);
-                // SAFETY: blocks of weights are whole, so up to three outputs more than `n` are readable.
+    let (outputs, sums_step) = if all <= QUADS { (t.oc, 0) } else { (OUTPUTS, BLOCK) };
+    let quads = all.div_ceil(all.div_ceil(QUADS));
+    let (lo, hi) = (bound(t.lo) as u32, bound(t.hi) as u32);
+    let mut job = fours::Job {
+        x: taps.as_mut_ptr().cast(),
+        w_step: 64 * all,
+        sums_step,
+        lo,
+        hi,
+        // The rest is set for each group of rows, outputs and quads.
+        pixels: [t.input; 4],
+        totals: [0; 4],
+        start: [[0; 2]; 4],
+        quads,
+        w: t.weights.as_ptr(),
+        sums: sums.as_mut_ptr().cast(),
+        left: 0,
+        then: Then::Sums,
+        m: t.m.as_ptr(),
+        b: t.b.as_ptr(),
+        out: [t.output; 4],
+        added: [t.input; 4],
+        r: t.m.as_ptr(),
+        own: [0; 4],
+    };
+    for i in (0..rows).step_by(4) {
+        job.start(t, i);
+        for at in (0..t.oc).step_by(outputs) {
+            for first in (0..all).step_by(quads) {
+                (job.sums, job.left, job.quads) = (sums.as_mut_ptr().cast(), outputs.min(t.oc - at), quads.min(all - first));
+                job.w = t.weights.as_ptr().wrapping_add(4 * at * all + 64 * first).wrapping_sub(256);
+                job.then = match &t.residual {
+                    _ if first + job.quads < all => Then::Sums,
+                    Some(_) => Then::Added,
+                    None if lo > 0 => Then::Between,
+                    None => Then::Codes,
+                };
+                // SAFETY: quads of the rows; they and the sums have room. Blocks of weights follow one another.
                 unsafe {
-                    job.gather(t, i, first, QUADS.min(all - first), &mut taps);
-                    if first == 0 {
-                        run[0](&job);
-                    } else {
-                        for (acc, start) in acc.iter_mut().zip(job.start) {
-                            let sums = core::slice::from_raw_parts_mut(acc.as_mut_ptr().cast::<i32>(), n);
-                            sums.iter_mut().for_each(|sum| *sum = sum.wrapping_add(start[0]));
-                        }
-                        run[1](&job);
-                    }
-                }
-            }
-            // SAFETY: `at + n <= oc`, and the sums are written.
-            unsafe {
-                if t.real {
-                    for (p, acc) in acc.iter().enumerate() {
-                        (0..n).for_each(|k| real(t, i + p, at + k, acc.as_ptr().cast::<i32>().add(k).read()));
-                    }
-                } else {
-                    scale.finish(t, n);
+                    gather(t, &mut job, first, taps.as_mut_ptr().cast());
+                    if first == 0 { fours::run(&mut job) } else { fours::run_more(&mut job) }
                 }
             }
         }
     }
 }
 
-/// Copies `n` quads from quad `first` on of the taps that follow pixel `x`; returns the sum of their bytes.
+impl fours::Job {
+    /// To the first outputs of four rows from row `i` on.
+    #[inline(always)]
+    fn start(&mut self, t: &ConvTile, i: usize) {
+        let last = t.rows_in.len().min(t.rows_out.len()) - 1;
+        (self.m, self.b) = (t.m.as_ptr(), t.b.as_ptr());
+        for k in 0..4 {
+            let i = last.min(i + k);
+            self.pixels[k] = t.input.wrapping_add(t.rows_in[i] as usize);
+            self.out[k] = t.output.wrapping_add(t.rows_out[i] as usize);
+            if let Some(res) = &t.residual {
+                self.r = res.r.as_ptr();
+                self.added[k] = res.input.wrapping_add(res.rows[i] as usize);
+            }
+        }
+    }
+}
+
+/// Gathers the job's quads from quad `first` on of the taps of its pixels.
 ///
 /// # Safety
 /// Those quads exist and are readable (validity of the tile); `taps` holds them.
-unsafe fn gather(t: &ConvTile, x: *const u8, first: usize, n: usize, taps: &mut Taps) -> u32 {
-    let (mut segment, mut quad) = if first == 0 { (0, 0) } else { (first / t.quads, first % t.quads) };
-    let (mut to, mut left, mut total) = (taps.as_mut_ptr().cast::<u8>(), n, 0);
-    while left > 0 {
-        let run = left.min(t.quads - quad);
-        let from = x.wrapping_add(t.segments[segment] as usize + 4 * quad);
+#[inline(always)]
+unsafe fn gather(t: &ConvTile, job: &mut fours::Job, first: usize, taps: *mut u8) {
+    job.totals = [0; 4];
+    let mut to = taps;
+    runs(t, first, job.quads, |offset, bytes| {
         // SAFETY: as stated.
-        total = unsafe { sums::copy(from, to, 4 * run, total) };
-        to = to.wrapping_add(4 * run);
-        (left, segment, quad) = (left - run, segment + 1, 0);
+        unsafe { fours::gather(job, offset, to, bytes) };
+        to = to.wrapping_add(bytes);
+    });
+    job.start = job.totals.map(unsigned);
+}
+
+/// What sums of unsigned weights start with to come to those of signed ones, twice.
+#[inline(always)]
+fn unsigned(total: u32) -> [i32; 2] {
+    [(total as i32).wrapping_mul(-128); 2]
+}
+
+/// Calls `f` with runs of quads, `n` from quad `first` on of the taps of a pixel: how far they lie from its first tap, their bytes.
+#[inline(always)]
+fn runs(t: &ConvTile, first: usize, mut n: usize, mut f: impl FnMut(usize, usize)) {
+    let (mut segment, mut quad) = if first == 0 { (0, 0) } else { (first / t.quads, first % t.quads) };
+    while n > 0 {
+        let run = n.min(t.quads - quad);
+        f(t.segments[segment] as usize + 4 * quad, 4 * run);
+        (n, segment, quad) = (n - run, segment + 1, 0);
     }
-    total
+}
+
+/// Outputs of one pixel whose sums are kept; a multiple of 16.
+const SUMS: usize = 64;
+
+/// Rows one by one.
+///
+/// # Safety
+/// The tile is valid, these are rows of it, its weights are readable.
+#[inline(never)]
+unsafe fn one_row(t: &ConvTile, rows: Range<usize>) {
+    let mut taps = [const { MaybeUninit::<u8>::uninit() }; PIXEL];
+    let mut acc = [const { MaybeUninit::<i32>::uninit() }; SUMS];
+    let (taps, acc): (*mut u8, *mut i32) = (taps.as_mut_ptr().cast(), acc.as_mut_ptr().cast());
+    let all = t.segments.len() * t.quads;
+    // A single tap is read where it lies.
+    let quads = if t.segments.len() == 1 { all } else { all.div_ceil(all.div_ceil(QUADS)) };
+    for i in rows {
+        let pixel = t.input.wrapping_add(t.rows_in[i] as usize);
+        for at in (0..t.oc).step_by(SUMS) {
+            let end = t.oc.min(at + SUMS);
+            for first in (0..all).step_by(quads) {
+                let n = quads.min(all - first);
+                let (mut x, mut to, mut total) = (taps.cast_const(), taps, 0);
+                if let [segment] = t.segments {
+                    x = pixel.wrapping_add(*segment as usize);
+                    // SAFETY: the row's quads.
+                    total = unsafe { sums::total(x, 4 * n) };
+                } else {
+                    runs(t, first, n, |offset, bytes| {
+                        // SAFETY: the row's quads; there is room for them.
+                        total = unsafe { sums::copy(pixel.wrapping_add(offset), to, bytes, total) };
+                        to = to.wrapping_add(bytes);
+                    });
+                }
+                let start = unsigned(total);
+                if first > 0 {
+                    // SAFETY: sums written before.
+                    let acc = unsafe { core::slice::from_raw_parts_mut(acc, end - at) };
+                    acc.iter_mut().for_each(|sum| *sum = sum.wrapping_add(start[0]));
+                }
+                for block in (at..end).step_by(16) {
+                    let weights = t.weights.as_ptr().wrapping_add(4 * block * all + 64 * first).wrapping_sub(256);
+                    let acc = acc.wrapping_add(block - at);
+                    let end = acc.wrapping_add(16.min(end - block).next_multiple_of(4));
+                    let job = sums::Job { x, quads: n, weights, sums: acc, end, start };
+                    // SAFETY: blocks of weights are whole, so up to three outputs more are readable, and have room.
+                    unsafe { if first == 0 { sums::one_pixel(&job) } else { sums::more_of_one_pixel(&job) } };
+                }
+            }
+            // SAFETY: `end <= oc`, and the sums are written.
+            unsafe {
+                if t.real {
+                    (at..end).for_each(|k| real(t, i, k, acc.add(k - at).read()));
+                } else {
+                    finish(t, i, at, end - at, acc);
+                }
+            }
+        }
+    }
 }

@@ -13,6 +13,7 @@ mod change;
 mod conv;
 mod depthwise;
 mod finish;
+mod fours;
 mod sums;
 
 use super::super::scalar;
