@@ -157,17 +157,27 @@ impl Rows {
     // Apart from its caller, whose frame lies below those of the kernels.
     #[inline(never)]
     fn fill(&mut self, p: &Prepared, out: &Tensor, part: Part, first: usize, n: usize) {
-        let (w, origin) = (out.w as usize, out.origin.wrapping_sub(part.output));
-        let (mut y, mut x, mut at) = (part.first + first / w, first % w, 0);
+        let w = out.w as usize;
+        let (mut y, mut x, mut at) = ((part.first + first / w) as u32, first % w, 0);
+        let origin = out.origin.wrapping_sub(part.output);
         while at < n {
-            let piece = at..at + (w - x).min(n - at);
-            at = piece.end;
-            line(&mut self.of_input[piece.clone()], p.corner, [y, x], p.stride);
-            line(&mut self.of_output[piece.clone()], origin, [y, x], [out.line, out.pixel]);
-            if let Some((res, _)) = p.residual {
-                line(&mut self.of_residual[piece], res.origin, [y, x], [res.line, res.pixel]);
+            let end = n.min(at + w - x);
+            let place = |origin: u32, [down, right]: [u32; 2]| {
+                origin.wrapping_add(y.wrapping_mul(down)).wrapping_add((x as u32).wrapping_mul(right))
+            };
+            let (mut from, mut to) = (place(p.corner, p.stride), place(origin, [out.line, out.pixel]));
+            for (a, b) in self.of_input[at..end].iter_mut().zip(&mut self.of_output[at..end]) {
+                (*a, *b) = (from, to);
+                (from, to) = (from.wrapping_add(p.stride[1]), to.wrapping_add(out.pixel));
             }
-            (y, x) = (y + 1, 0);
+            if let Some((res, _)) = p.residual {
+                let mut from = place(res.origin, [res.line, res.pixel]);
+                for at in &mut self.of_residual[at..end] {
+                    *at = from;
+                    from = from.wrapping_add(res.pixel);
+                }
+            }
+            (y, x, at) = (y + 1, 0, end);
         }
     }
 }
@@ -175,13 +185,4 @@ impl Rows {
 /// Taps of a line that are not one with those before them.
 fn columns(conv: &Conv) -> usize {
     if conv.merged != 0 { 1 } else { conv.window.kernel[1] as usize }
-}
-
-/// The bytes of pixels of a line from `(y, x)` on.
-fn line(at: &mut [u32], origin: u32, [y, x]: [usize; 2], [down, right]: [u32; 2]) {
-    let mut next = origin.wrapping_add((y as u32).wrapping_mul(down)).wrapping_add((x as u32).wrapping_mul(right));
-    for at in at {
-        *at = next;
-        next = next.wrapping_add(right);
-    }
 }

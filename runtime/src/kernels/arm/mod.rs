@@ -35,3 +35,13 @@ pub const NAMES: &[&str] = &[
 fn readable(t: &ConvTile, bytes: usize) -> bool {
     t.weights.len() >= bytes && t.weights.as_ptr().cast::<u32>().is_aligned()
 }
+
+/// Four rows from row `i` on; of three that are left the last twice.
+#[inline(always)]
+fn four(rows: &[u32], i: usize) -> [u32; 4] {
+    match rows.get(i..) {
+        Some([a, b, c, d, ..]) => [*a, *b, *c, *d],
+        Some([a, b, c]) => [*a, *b, *c, *c],
+        _ => [0; 4],
+    }
+}

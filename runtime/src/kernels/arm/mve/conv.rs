@@ -7,7 +7,7 @@ use core::ops::Range;
 use super::super::super::scalar;
 use super::finish::{bound, finish, real, through_table};
 use super::fours::{self, BLOCK, PIXEL, Then};
-use super::{readable, sums};
+use super::{four, readable, sums};
 use crate::kernels::ConvTile;
 
 /// Quads of a pixel that are gathered at a time. Loads may end up to 12 bytes behind them.
@@ -97,16 +97,12 @@ impl fours::Job {
     /// To the first outputs of four rows from row `i` on.
     #[inline(always)]
     fn start(&mut self, t: &ConvTile, i: usize) {
-        let last = t.rows_in.len().min(t.rows_out.len()) - 1;
         (self.m, self.b) = (t.m.as_ptr(), t.b.as_ptr());
-        for k in 0..4 {
-            let i = last.min(i + k);
-            self.pixels[k] = t.input.wrapping_add(t.rows_in[i] as usize);
-            self.out[k] = t.output.wrapping_add(t.rows_out[i] as usize);
-            if let Some(res) = &t.residual {
-                self.r = res.r.as_ptr();
-                self.added[k] = res.input.wrapping_add(res.rows[i] as usize);
-            }
+        self.pixels = four(t.rows_in, i).map(|row| t.input.wrapping_add(row as usize));
+        self.out = four(t.rows_out, i).map(|row| t.output.wrapping_add(row as usize));
+        if let Some(res) = &t.residual {
+            self.r = res.r.as_ptr();
+            self.added = four(res.rows, i).map(|row| res.input.wrapping_add(row as usize));
         }
     }
 }
@@ -118,12 +114,18 @@ impl fours::Job {
 #[inline(always)]
 unsafe fn gather(t: &ConvTile, job: &mut fours::Job, first: usize, taps: *mut u8) {
     job.totals = [0; 4];
-    let mut to = taps;
-    runs(t, first, job.quads, |offset, bytes| {
-        // SAFETY: as stated.
-        unsafe { fours::gather(job, offset, to, bytes) };
-        to = to.wrapping_add(bytes);
-    });
+    // SAFETY: as stated.
+    unsafe {
+        if job.quads == t.segments.len() * t.quads {
+            fours::gather(job, t.segments.as_ptr(), t.segments.len(), 4 * t.quads, taps);
+        } else {
+            let mut to = taps;
+            runs(t, first, job.quads, |offset, bytes| {
+                fours::gather(job, &(offset as u32), 1, bytes, to);
+                to = to.wrapping_add(bytes);
+            });
+        }
+    }
     job.start = job.totals.map(unsigned);
 }
 

@@ -359,31 +359,41 @@ four_pixels!(
     ldrd r12, lr, [r11, #192]"
 );
 
-/// Copies `n` bytes `offset` bytes from each pixel's first tap to `to` and [`PIXEL`] bytes on, and adds them to the totals.
+/// Copies `n` bytes at each of `count` offsets from each pixel's first tap to `to` and [`PIXEL`] bytes on, and adds them to the
+/// totals.
 ///
 /// # Safety
-/// The bytes are readable and have their place; `n` is not 0.
+/// The bytes are readable and have their place; neither `count` nor `n` is 0.
 #[unsafe(naked)]
-pub unsafe extern "C" fn gather(job: &mut Job, offset: usize, to: *mut u8, n: usize) {
+pub unsafe extern "C" fn gather(job: &mut Job, offsets: *const u32, count: usize, n: usize, to: *mut u8) {
     naked_asm!(
-        "push {{r4-r8, lr}}
-        movs r7, #4
+        "push {{r4-r11, lr}}
+        ldr r5, [sp, #36]
+        movs r12, #4
         1:
         ldr r6, [r0, #16]
-        ldr r4, [r0], #4
-        mov r5, r2
-        add r4, r1
-        dlstp.8 lr, r3
+        ldr r9, [r0], #4
+        mov r8, r1
+        mov r10, r2
+        mov r11, r5
         2:
+        ldr r4, [r8], #4
+        mov r7, r11
+        add r11, r3
+        add r4, r9
+        dlstp.8 lr, r3
+        3:
         vldrb.u8 q0, [r4], #16
         vaddva.u8 r6, q0
-        vstrb.8 q0, [r5], #16
-        letp lr, 2b
+        vstrb.8 q0, [r7], #16
+        letp lr, 3b
+        subs r10, #1
+        bne 2b
         str r6, [r0, #12]
-        add r2, #{pixel}
-        subs r7, #1
+        add r5, #{pixel}
+        subs r12, #1
         bne 1b
-        pop {{r4-r8, pc}}",
+        pop {{r4-r11, pc}}",
         pixel = const PIXEL,
     )
 }
