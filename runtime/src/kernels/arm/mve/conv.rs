@@ -69,7 +69,7 @@ unsafe fn four_rows(t: &ConvTile, rows: usize) {
         out: [t.output; 4],
         added: [t.input; 4],
         r: t.m.as_ptr(),
-        own: [0; 4],
+        own: [0; 5],
     };
     for i in (0..rows).step_by(4) {
         job.start(t, i);

@@ -91,12 +91,10 @@ unsafe extern "C" fn look_up(x: *mut u8, table: &[u8; 256], n: usize) {
     )
 }
 
-/// Four sums at `$sums` as reals in q0, scaled by `$m`, moved by `$b`.
+/// The sums in q0 as reals, scaled by `$m`, moved by `$b`.
 macro_rules! scale {
-    ($sums:literal, $m:literal, $b:literal) => {
-        concat!(
-            "vldrw.u32 q0, ", $sums, "\n vcvt.f32.s32 q0, q0\n vmul.f32 q0, q0, ", $m, "\n vadd.f32 q0, q0, ", $b, "\n"
-        )
+    ($m:literal, $b:literal) => {
+        concat!("vcvt.f32.s32 q0, q0\n vmul.f32 q0, q0, ", $m, "\n vadd.f32 q0, q0, ", $b, "\n")
     };
 }
 
@@ -136,9 +134,10 @@ macro_rules! codes {
                 ldm r0, {{r5-r7}}
                 dlstp.32 lr, r2
                 2:
+                vldrw.u32 q0, [r1], #16
                 vldrw.u32 q1, [r3], #16
                 vldrw.u32 q2, [r4], #16",
-                scale!("[r1], #16", "q1", "q2"),
+                scale!("q1", "q2"),
                 $added,
                 round!("vmax.u32 q0, q0, q3\n", "q4", "[r5], #4"),
                 "letp lr, 2b

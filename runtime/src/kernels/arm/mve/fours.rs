@@ -8,13 +8,13 @@
 //! |---|---|
 //! | r0, r2 .. r10, r12, lr | sums `[pixel][output]`, which have to be even registers |
 //! | r1, r5 | activations of the first and of the third pixel |
-//! | r3 | passes left through eight repetitions |
+//! | r3 | passes left through nine repetitions |
 //! | r7, r9, r11 | the job, end of the sums, where they go |
 //! | q7 | where the weights of four quads lie, 256 bytes before |
 //! | q2, q3, q6 | steps of q7 from output to output and from quad to quad, 0x80 |
 //!
-//! Where among the repetitions the first, partial pass begins is worked out once; they take 64 bytes each. Quads that make no
-//! whole vector come first, predicated.
+//! Where among the repetitions the first, partial pass begins, and what follows a pass, is worked out once; repetitions take 64
+//! bytes each. Quads that make no whole vector come first, predicated.
 
 use core::arch::naked_asm;
 use core::mem::offset_of;
@@ -24,7 +24,7 @@ use super::finish::{round, scale, second};
 /// Bytes from the activations of a pixel to those of the next: 72 quads and what loads may end behind them.
 pub const PIXEL: usize = 304;
 
-/// Bytes of the sums of a block: `[pixel][16]`.
+/// Bytes of the sums of a block: `[output / 2][pixel][2]`.
 pub const BLOCK: usize = 256;
 
 /// What becomes of the sums.
@@ -44,12 +44,12 @@ pub enum Then {
 /// What the loop reads, and moves along the outputs.
 #[repr(C)]
 pub struct Job {
+    /// What the sums of each pixel start with, twice.
+    pub start: [[i32; 2]; 4],
     /// First taps of the pixels.
     pub pixels: [*const u8; 4],
     /// The sums of their gathered activations.
     pub totals: [u32; 4],
-    /// What their sums start with, twice.
-    pub start: [[i32; 2]; 4],
     /// Gathered activations.
     pub x: *const u8,
     /// Not 0.
@@ -71,11 +71,12 @@ pub struct Job {
     /// The second input and its multipliers.
     pub added: [*const u8; 4],
     pub r: *const f32,
-    /// Of the loop's own: quads of the predicated vector, passes, where they begin, where a pair of outputs begins.
-    pub own: [usize; 4],
+    /// Of the loop's own: quads of the predicated vector, passes, where they begin, where a pair of outputs begins, what follows a pass.
+    pub own: [usize; 5],
 }
 
-// The loop reads neighbouring fields in pairs.
+// The loop reads neighbouring fields in pairs, and the first ones as a whole.
+const _: () = assert!(offset_of!(Job, start) == 0);
 const _: () = assert!(offset_of!(Job, b) == offset_of!(Job, m) + 4 && offset_of!(Job, hi) == offset_of!(Job, lo) + 4);
 const _: () = assert!(offset_of!(Job, w_step) == offset_of!(Job, w) + 4 && offset_of!(Job, sums_step) == offset_of!(Job, sums) + 4);
 
@@ -111,26 +112,10 @@ macro_rules! four_quads {
     };
 }
 
-/// `$pixel`'s sums of a block, more by what they start with.
-macro_rules! raise {
-    ($pixel:literal) => {
-        concat!(
-            "ldr r0, [r7, #{start}+8*", $pixel, "]
-            add r1, r11, #64*", $pixel, "
-            dlstp.32 lr, r3
-            9:
-            vldrw.u32 q0, [r1]
-            vadd.i32 q0, q0, r0
-            vstrw.32 q0, [r1], #16
-            letp lr, 9b\n"
-        )
-    };
-}
-
 /// Four outputs of a pixel: sums at `$sums`, codes to `$out`.
 macro_rules! codes {
     ($lo:expr, $sums:literal, $out:literal $(, $added:literal)?) => {
-        concat!(scale!($sums, "q1", "q4"), $(second!("q2", $added, "q3"),)? round!($lo, "q5", $out))
+        concat!("vldrd.u64 q0, ", $sums, "\n", scale!("q1", "q4"), $(second!("q6", $added, "q3"),)? round!($lo, "q5", $out))
     };
 }
 
@@ -138,10 +123,10 @@ macro_rules! codes {
 macro_rules! codes_of_four {
     ($lo:expr $(, $a:literal, $b:literal, $c:literal, $d:literal)?) => {
         concat!(
-            codes!($lo, "[r11], #16", "[r3], #4" $(, $a)?),
-            codes!($lo, "[r11, #48]", "[r4], #4" $(, $b)?),
-            codes!($lo, "[r11, #112]", "[r5], #4" $(, $c)?),
-            codes!($lo, "[r11, #176]", "[r6], #4" $(, $d)?)
+            codes!($lo, "[q2, #64]!", "[r3], #4" $(, $a)?),
+            codes!($lo, "[q2, #8]", "[r4], #4" $(, $b)?),
+            codes!($lo, "[q2, #16]", "[r5], #4" $(, $c)?),
+            codes!($lo, "[q2, #24]", "[r6], #4" $(, $d)?)
         )
     };
 }
@@ -152,6 +137,11 @@ macro_rules! finish {
         concat!(
             "mov r12, r7
             ldr r11, [r12, #{sums}]
+            movs r0, #0
+            vidup.u32 q2, r0, #8
+            vshl.i32 q2, q2, #1
+            sub r11, #64
+            vadd.i32 q2, q2, r11
             ldrd r8, r9, [r12, #{m}]
             ldrd r3, r4, [r12, #{out}]
             ldrd r5, r6, [r12, #{out}+8]
@@ -212,15 +202,18 @@ pub unsafe extern "C" fn $name(job: &mut Job) {
         ldr r0, [r7, #{quads}]
         ands r1, r0, #3
         lsrs r2, r0, #2
-        sub r3, r2, #1
-        and r4, r3, #7
-        add r4, #1
-        asr r3, r3, #3
-        add r3, #1
-        it eq
-        moveq r4, #0
-        it eq
-        moveq r3, #1
+        add r3, r2, #8
+        mov r4, #9
+        udiv r3, r3, r4
+        adr.w r8, 32f
+        cmp r3, #1
+        bhi 2f
+        movs r3, #1
+        adr.w r8, 33f
+        2:
+        adds r8, #1
+        mls r4, r3, r4, r2
+        add r4, #9
         adr.w r5, 3f
         sub r5, r5, r4, lsl #6
         adds r5, #1
@@ -231,6 +224,7 @@ pub unsafe extern "C" fn $name(job: &mut Job) {
         moveq r6, r5
         strd r1, r3, [r7, #{own}]
         strd r5, r6, [r7, #{own}+8]
+        str r8, [r7, #{own}+16]
         20:
         ldr r0, [r7, #{quads}]
         movs r1, #8
@@ -250,25 +244,26 @@ pub unsafe extern "C" fn $name(job: &mut Job) {
         movhi r3, #16
         add r9, r3, #1
         bic r9, r9, #1
-        add r9, r11, r9, lsl #2",
+        add r9, r11, r9, lsl #4",
         $prepare,
-        "2:
-        ldr r3, [r7, #{own}+4]
+        "ldr r3, [r7, #{own}+4]
+        2:
         ",$start,"
         ldr r1, [r7, #{x}]
         add r5, r1, #2*{pixel}
         ldr pc, [r7, #{own}+12]
         .p2align 2
         4:",
-        four_quads!(), four_quads!(), four_quads!(), four_quads!(), four_quads!(), four_quads!(), four_quads!(), four_quads!(),
+        four_quads!(), four_quads!(), four_quads!(), four_quads!(), four_quads!(), four_quads!(), four_quads!(), four_quads!(), four_quads!(),
         "3:
+        ldr pc, [r7, #{own}+16]
+        32:
         subs r3, #1
         bne.w 4b
+        ldr r3, [r7, #{own}+4]
+        33:
         vadd.i32 q7, q7, q2
-        strd r4, r6, [r11, #64]
-        strd r8, r10, [r11, #128]
-        strd r12, lr, [r11, #192]
-        strd r0, r2, [r11], #8
+        stm r11!, {{r0, r2, r4, r6, r8, r10, r12, lr}}
         cmp r11, r9
         blo.w 2b
         ldr r0, [r7, #{then}]
@@ -277,7 +272,7 @@ pub unsafe extern "C" fn $name(job: &mut Job) {
         beq.w 5f
         cmp r0, #2
         beq.w 6f",
-        // With a second input, which takes q2 and q3.
+        // With a second input.
         finish!(
             "ldrd r0, r1, [r12, #{added}]
             ldrd r2, r7, [r12, #{added}+8]
@@ -305,7 +300,7 @@ pub unsafe extern "C" fn $name(job: &mut Job) {
             ""
         ),
         "7:",
-        next!("1b"),
+        next!("20b"),
         "8:
         ldr r3, [r7, #{own}]
         vctp.32 r3
@@ -328,7 +323,6 @@ pub unsafe extern "C" fn $name(job: &mut Job) {
         w = const offset_of!(Job, w),
         sums = const offset_of!(Job, sums),
         left = const offset_of!(Job, left),
-        start = const offset_of!(Job, start),
         x = const offset_of!(Job, x),
         then = const offset_of!(Job, then),
         m = const offset_of!(Job, m),
@@ -341,22 +335,25 @@ pub unsafe extern "C" fn $name(job: &mut Job) {
     };
 }
 
-four_pixels!(
-    run,
-    "",
-    "ldrd r0, r2, [r7, #{start}]
-    ldrd r4, r6, [r7, #{start}+8]
-    ldrd r8, r10, [r7, #{start}+16]
-    ldrd r12, lr, [r7, #{start}+24]"
-);
-// On top of what the sums are.
+four_pixels!(run, "", "ldm r7, {{r0, r2, r4, r6, r8, r10, r12, lr}}");
+// On top of what the sums are, and of the starts.
 four_pixels!(
     run_more,
-    concat!(raise!("0"), raise!("1"), raise!("2"), raise!("3")),
-    "ldrd r0, r2, [r11]
-    ldrd r4, r6, [r11, #64]
-    ldrd r8, r10, [r11, #128]
-    ldrd r12, lr, [r11, #192]"
+    "vldrw.u32 q0, [r7]
+    vldrw.u32 q1, [r7, #16]
+    sub lr, r9, r11
+    lsr lr, lr, #5
+    mov r0, r11
+    dls lr, lr
+    9:
+    vldrw.u32 q4, [r0]
+    vadd.i32 q4, q4, q0
+    vstrw.32 q4, [r0], #16
+    vldrw.u32 q4, [r0]
+    vadd.i32 q4, q4, q1
+    vstrw.32 q4, [r0], #16
+    le lr, 9b\n",
+    "ldm r11, {{r0, r2, r4, r6, r8, r10, r12, lr}}"
 );
 
 /// Copies `n` bytes at each of `count` offsets from each pixel's first tap to `to` and [`PIXEL`] bytes on, and adds them to the
@@ -371,8 +368,8 @@ pub unsafe extern "C" fn gather(job: &mut Job, offsets: *const u32, count: usize
         ldr r5, [sp, #36]
         movs r12, #4
         1:
-        ldr r6, [r0, #16]
-        ldr r9, [r0], #4
+        ldr r6, [r0, #{totals}]
+        ldr r9, [r0, #{pixels}]
         mov r8, r1
         mov r10, r2
         mov r11, r5
@@ -389,13 +386,14 @@ pub unsafe extern "C" fn gather(job: &mut Job, offsets: *const u32, count: usize
         letp lr, 3b
         subs r10, #1
         bne 2b
-        str r6, [r0, #12]
+        str r6, [r0, #{totals}]
+        adds r0, #4
         add r5, #{pixel}
         subs r12, #1
         bne 1b
         pop {{r4-r11, pc}}",
         pixel = const PIXEL,
+        pixels = const offset_of!(Job, pixels),
+        totals = const offset_of!(Job, totals),
     )
 }
-
-const _: () = assert!(offset_of!(Job, totals) == 16);
