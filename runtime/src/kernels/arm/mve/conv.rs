@@ -8,7 +8,7 @@ use super::super::super::scalar;
 use super::finish::{bound, finish, real, through_table};
 use super::fours::{self, BLOCK, PIXEL, Then};
 use super::{four, readable, sums};
-use crate::kernels::ConvTile;
+use crate::kernels::{ConvTile, Residual};
 
 /// Quads of a pixel that are gathered at a time. Loads may end up to 12 bytes behind them.
 const QUADS: usize = (PIXEL - 16) / 4;
@@ -46,87 +46,86 @@ unsafe fn four_rows(t: &ConvTile, rows: usize) {
     let mut taps = [const { MaybeUninit::<u64>::uninit() }; 4 * PIXEL / 8];
     let mut sums = [const { MaybeUninit::<u64>::uninit() }; OUTPUTS / 16 * BLOCK / 8];
     let all = t.segments.len() * t.quads;
-    let (outputs, sums_step) = if all <= QUADS { (t.oc, 0) } else { (OUTPUTS, BLOCK) };
-    let quads = all.div_ceil(all.div_ceil(QUADS));
     let (lo, hi) = (bound(t.lo) as u32, bound(t.hi) as u32);
+    let (then, added) = match &t.residual {
+        Some(res) => (Then::Added, Residual { ..*res }),
+        None => (if lo > 0 { Then::Between } else { Then::Codes }, Residual { input: t.input, rows: t.rows_in, r: t.m }),
+    };
+    let lists = [t.rows_in, t.rows_out, added.rows];
     let mut job = fours::Job {
         x: taps.as_mut_ptr().cast(),
+        quads: all,
         w_step: 64 * all,
-        sums_step,
+        sums: sums.as_mut_ptr().cast(),
+        sums_step: 0,
+        then,
         lo,
         hi,
-        // The rest is set for each group of rows, outputs and quads.
-        pixels: [t.input; 4],
-        totals: [0; 4],
+        rows: lists.map(|list| list.as_ptr()),
+        base: [t.input, t.output, added.input],
+        // The rest is set for each group of rows.
         start: [[0; 2]; 4],
-        quads,
+        pixels: [(t.input, 0); 4],
         w: t.weights.as_ptr(),
-        sums: sums.as_mut_ptr().cast(),
-        left: 0,
-        then: Then::Sums,
+        left: t.oc,
         m: t.m.as_ptr(),
         b: t.b.as_ptr(),
+        r: added.r.as_ptr(),
         out: [t.output; 4],
         added: [t.input; 4],
-        r: t.m.as_ptr(),
         own: [0; 5],
     };
-    for i in (0..rows).step_by(4) {
-        job.start(t, i);
-        for at in (0..t.oc).step_by(outputs) {
-            for first in (0..all).step_by(quads) {
-                (job.sums, job.left, job.quads) = (sums.as_mut_ptr().cast(), outputs.min(t.oc - at), quads.min(all - first));
-                job.w = t.weights.as_ptr().wrapping_add(4 * at * all + 64 * first).wrapping_sub(256);
-                job.then = match &t.residual {
-                    _ if first + job.quads < all => Then::Sums,
-                    Some(_) => Then::Added,
-                    None if lo > 0 => Then::Between,
-                    None => Then::Codes,
-                };
-                // SAFETY: quads of the rows; they and the sums have room. Blocks of weights follow one another.
-                unsafe {
-                    gather(t, &mut job, first, taps.as_mut_ptr().cast());
-                    if first == 0 { fours::run(&mut job) } else { fours::run_more(&mut job) }
-                }
+    let mut last = None;
+    let mut i = 0;
+    while i < rows {
+        if i + 4 > t.rows_in.len() {
+            let last = last.insert(lists.map(|list| four(list, i)));
+            job.rows = last.each_ref().map(|list| list.as_ptr());
+        }
+        (job.m, job.b, job.r) = (t.m.as_ptr(), t.b.as_ptr(), added.r.as_ptr());
+        // SAFETY: four rows; their quads and the sums have room. Blocks of weights follow one another.
+        unsafe {
+            fours::next(&mut job);
+            if all <= QUADS {
+                (job.w, job.left) = (t.weights.as_ptr().wrapping_sub(256), t.oc);
+                fours::gather(&mut job, t.segments.as_ptr(), t.segments.len(), 4 * t.quads, taps.as_mut_ptr().cast());
+                fours::run(&mut job);
+            } else {
+                in_parts(t, &mut job, taps.as_mut_ptr().cast(), then);
             }
         }
+        i += 4;
     }
 }
 
-impl fours::Job {
-    /// To the first outputs of four rows from row `i` on.
-    #[inline(always)]
-    fn start(&mut self, t: &ConvTile, i: usize) {
-        (self.m, self.b) = (t.m.as_ptr(), t.b.as_ptr());
-        self.pixels = four(t.rows_in, i).map(|row| t.input.wrapping_add(row as usize));
-        self.out = four(t.rows_out, i).map(|row| t.output.wrapping_add(row as usize));
-        if let Some(res) = &t.residual {
-            self.r = res.r.as_ptr();
-            self.added = four(res.rows, i).map(|row| res.input.wrapping_add(row as usize));
-        }
-    }
-}
-
-/// Gathers the job's quads from quad `first` on of the taps of its pixels.
+/// Four rows whose taps do not all have room.
 ///
 /// # Safety
-/// Those quads exist and are readable (validity of the tile); `taps` holds them.
-#[inline(always)]
-unsafe fn gather(t: &ConvTile, job: &mut fours::Job, first: usize, taps: *mut u8) {
-    job.totals = [0; 4];
-    // SAFETY: as stated.
-    unsafe {
-        if job.quads == t.segments.len() * t.quads {
-            fours::gather(job, t.segments.as_ptr(), t.segments.len(), 4 * t.quads, taps);
-        } else {
+/// The job is one of the valid tile, whose weights are readable; `taps` takes [`QUADS`], the job's sums [`OUTPUTS`].
+#[inline(never)]
+unsafe fn in_parts(t: &ConvTile, job: &mut fours::Job, taps: *mut u8, then: Then) {
+    let all = t.segments.len() * t.quads;
+    let quads = all.div_ceil(all.div_ceil(QUADS));
+    let sums = job.sums;
+    job.sums_step = BLOCK;
+    for at in (0..t.oc).step_by(OUTPUTS) {
+        for first in (0..all).step_by(quads) {
+            (job.sums, job.left) = (sums, OUTPUTS.min(t.oc - at));
+            job.pixels.iter_mut().for_each(|(_, total)| *total = 0);
+            job.quads = quads.min(all - first);
+            job.w = t.weights.as_ptr().wrapping_add(4 * at * all + 64 * first).wrapping_sub(256);
+            job.then = if first + job.quads < all { Then::Sums } else { then };
             let mut to = taps;
             runs(t, first, job.quads, |offset, bytes| {
-                fours::gather(job, &(offset as u32), 1, bytes, to);
+                // SAFETY: quads of the rows, with room for them.
+                unsafe { fours::gather(job, &(offset as u32), 1, bytes, to) };
                 to = to.wrapping_add(bytes);
             });
+            // SAFETY: as stated.
+            unsafe { if first == 0 { fours::run(job) } else { fours::run_more(job) } };
         }
     }
-    job.start = job.totals.map(unsigned);
+    job.sums = sums;
 }
 
 /// What sums of unsigned weights start with to come to those of signed ones, twice.

@@ -46,10 +46,8 @@ pub enum Then {
 pub struct Job {
     /// What the sums of each pixel start with, twice.
     pub start: [[i32; 2]; 4],
-    /// First taps of the pixels.
-    pub pixels: [*const u8; 4],
-    /// The sums of their gathered activations.
-    pub totals: [u32; 4],
+    /// First taps of the pixels, and sums of their gathered activations.
+    pub pixels: [(*const u8, u32); 4],
     /// Gathered activations.
     pub x: *const u8,
     /// Not 0.
@@ -71,6 +69,9 @@ pub struct Job {
     /// The second input and its multipliers.
     pub added: [*const u8; 4],
     pub r: *const f32,
+    /// Offsets of the next four rows of the input, the output and the second input, and from where they count.
+    pub rows: [*const u32; 3],
+    pub base: [*const u8; 3],
     /// Of the loop's own: quads of the predicated vector, passes, where they begin, where a pair of outputs begins, what follows a pass.
     pub own: [usize; 5],
 }
@@ -356,8 +357,39 @@ four_pixels!(
     "ldm r11, {{r0, r2, r4, r6, r8, r10, r12, lr}}"
 );
 
-/// Copies `n` bytes at each of `count` offsets from each pixel's first tap to `to` and [`PIXEL`] bytes on, and adds them to the
-/// totals.
+/// To the next four rows, of which nothing is gathered.
+///
+/// # Safety
+/// There are offsets of four rows.
+#[unsafe(naked)]
+pub unsafe extern "C" fn next(job: &mut Job) {
+    naked_asm!(
+        "push {{r4-r6, lr}}
+        add r6, r0, #{rows}
+        ldm r6, {{r1-r3, r4, r5, r12}}
+        vldrw.u32 q0, [r1], #16
+        vldrw.u32 q2, [r2], #16
+        vldrw.u32 q3, [r3], #16
+        vadd.i32 q0, q0, r4
+        vadd.i32 q2, q2, r5
+        vadd.i32 q3, q3, r12
+        vmov.i32 q1, #0
+        stm r6, {{r1-r3}}
+        vstrw.32 q2, [r0, #{out}]
+        vstrw.32 q3, [r0, #{added}]
+        adds r0, #{pixels}
+        vst20.32 {{q0, q1}}, [r0]
+        vst21.32 {{q0, q1}}, [r0]
+        pop {{r4-r6, pc}}",
+        rows = const offset_of!(Job, rows),
+        pixels = const offset_of!(Job, pixels),
+        out = const offset_of!(Job, out),
+        added = const offset_of!(Job, added),
+    )
+}
+
+/// Copies `n` bytes at each of `count` offsets from each pixel's first tap to `to` and [`PIXEL`] bytes on, adds them to the totals,
+/// and says what sums of unsigned weights start with to come to those of signed ones.
 ///
 /// # Safety
 /// The bytes are readable and have their place; neither `count` nor `n` is 0.
@@ -368,8 +400,7 @@ pub unsafe extern "C" fn gather(job: &mut Job, offsets: *const u32, count: usize
         ldr r5, [sp, #36]
         movs r12, #4
         1:
-        ldr r6, [r0, #{totals}]
-        ldr r9, [r0, #{pixels}]
+        ldrd r9, r6, [r0, #{pixels}]
         mov r8, r1
         mov r10, r2
         mov r11, r5
@@ -386,14 +417,15 @@ pub unsafe extern "C" fn gather(job: &mut Job, offsets: *const u32, count: usize
         letp lr, 3b
         subs r10, #1
         bne 2b
-        str r6, [r0, #{totals}]
-        adds r0, #4
+        lsls r4, r6, #7
+        str r6, [r0, #{pixels}+4]
+        negs r4, r4
         add r5, #{pixel}
+        strd r4, r4, [r0], #8
         subs r12, #1
         bne 1b
         pop {{r4-r11, pc}}",
         pixel = const PIXEL,
         pixels = const offset_of!(Job, pixels),
-        totals = const offset_of!(Job, totals),
     )
 }
