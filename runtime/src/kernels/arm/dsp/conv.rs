@@ -7,7 +7,7 @@ use core::ops::Range;
 use super::super::super::scalar;
 use super::finish::{Bounds, finish, through_table};
 use super::fours::{self, QUAD, Then};
-use super::{readable, sums, unsigned};
+use super::{four, readable, sums, unsigned};
 use crate::kernels::ConvTile;
 
 /// Words a group of rows may take of the stack.
@@ -47,93 +47,134 @@ pub unsafe fn conv(t: &ConvTile) {
 #[inline(never)]
 unsafe fn four_rows(t: &ConvTile, rows: usize, bounds: Bounds) {
     let mut room: Room = [const { MaybeUninit::uninit() }; ROOM];
-    let x: *mut u32 = room.as_mut_ptr().cast();
-    let all = t.segments.len() * t.quads;
-    let (outputs, quads) = if all * QUAD <= size_of::<Room>() {
-        (t.oc, all)
-    } else {
-        let outputs = t.oc.min(OUTPUTS);
-        (outputs, (size_of::<Room>() - outputs / 2 * QUAD) / QUAD)
-    };
-    let quads = all.div_ceil(all.div_ceil(quads));
-    let mut job = fours::Job {
-        bounds,
-        x,
-        kept: x.wrapping_byte_add(quads * QUAD).cast(),
-        sums: x.cast(),
-        pixels: [t.input; 4],
-        // The rest is set for each group of rows, outputs and quads.
-        m: t.m.as_ptr(),
-        b: t.b.as_ptr(),
-        w: t.weights.as_ptr(),
-        pairs: 0,
-        out: [t.output; 4],
-        quads,
-        start: ZEROS.as_ptr(),
-        step: 0,
-        then: Then::Sums,
-        r: t.m.as_ptr(),
-        at: 0,
-        added: [t.input; 4],
-    };
-    for i in (0..rows).step_by(4) {
-        job.start(t, i);
-        for at in (0..t.oc).step_by(outputs) {
-            for first in (0..all).step_by(quads) {
-                // SAFETY: quads of the rows; they and the sums of these outputs fit.
-                unsafe { part(t, &mut job, at..t.oc.min(at + outputs), first..all.min(first + quads)) };
+    let mut job = fours::Job::new(t, bounds, room.as_mut_ptr().cast());
+    let mut i = 0;
+    while i < rows {
+        if i + 4 > t.rows_in.len() {
+            job.last(t, i);
+        }
+        // SAFETY: four rows; their quads have room. Blocks of weights follow one another.
+        unsafe {
+            fours::next(&mut job);
+            job.first(t);
+            if t.segments.len() * t.quads * QUAD <= size_of::<Room>() {
+                fours::widen(&job, t.segments.as_ptr(), t.segments.len(), t.quads, job.x.cast_mut());
+                job.outputs(t.weights.as_ptr(), t.oc / 2);
+                fours::run(&mut job);
+            } else {
+                in_parts(t, &mut job);
             }
         }
+        i += 4;
     }
 }
 
 /// What sums start with.
 static ZEROS: [i32; 8] = [0; 8];
 
-/// Some outputs of the job's rows over some quads of their taps.
-///
-/// # Safety
-/// The job is one of the valid tile, whose weights are readable; `x` takes the quads and `sums` the outputs.
-#[inline(never)]
-unsafe fn part(t: &ConvTile, job: &mut fours::Job, outputs: Range<usize>, quads: Range<usize>) {
-    let all = t.segments.len() * t.quads;
-    let mut to = job.x.cast_mut();
-    job.quads = quads.len();
-    job.then = match &t.residual {
-        _ if quads.end < all => Then::Sums,
-        None if job.bounds.whole() => Then::Whole,
-        None => Then::Codes,
-        Some(_) => Then::Added,
-    };
-    (job.start, job.step) = if quads.start == 0 { (ZEROS.as_ptr(), 0) } else { (job.kept.cast_const(), QUAD) };
-    job.sums = job.kept;
-    // SAFETY: as stated. Blocks of weights follow one another.
-    unsafe {
-        runs(t, quads.start, quads.len(), |offset, run| to = fours::widen(&job.pixels, offset, to, run));
-        for block in outputs.clone().step_by(16) {
-            job.w = t.weights.as_ptr().add(4 * block * all + 64 * quads.start);
-            job.pairs = 16.min(outputs.end - block) / 2;
-            fours::run(job);
+impl fours::Job {
+    // Apart from its caller, whose frame lies below those of the loops, as all that follows.
+    #[inline(never)]
+    fn new(t: &ConvTile, bounds: Bounds, x: *mut u32) -> Self {
+        let all = t.segments.len() * t.quads;
+        let (input, list) = t.residual.as_ref().map_or((t.input, t.rows_in), |res| (res.input, res.rows));
+        Self {
+            skip: (64 * all).wrapping_sub(64),
+            bounds,
+            x,
+            quads: all,
+            start: ZEROS.as_ptr(),
+            step: 0,
+            then: Self::then(t, &bounds),
+            rows: [t.rows_in, t.rows_out, list].map(|list| list.as_ptr()),
+            base: [t.input, t.output, input],
+            // The rest is set for each group of rows.
+            sums: x.cast(),
+            m: t.m.as_ptr(),
+            b: t.b.as_ptr(),
+            w: t.weights.as_ptr(),
+            pairs: 0,
+            left: 0,
+            r: t.m.as_ptr(),
+            at: 0,
+            out: [t.output; 4],
+            added: [t.input; 4],
+            pixels: [t.input; 4],
+        }
+    }
+
+    fn then(t: &ConvTile, bounds: &Bounds) -> Then {
+        match &t.residual {
+            Some(_) => Then::Added,
+            None if bounds.whole() => Then::Whole,
+            None => Then::Codes,
+        }
+    }
+
+    /// Takes the rows from `i` on next, of which there are three.
+    #[inline(never)]
+    fn last(&mut self, t: &ConvTile, i: usize) {
+        let list = t.residual.as_ref().map_or(t.rows_in, |res| res.rows);
+        for ((from, to), rows) in [t.rows_in, t.rows_out, list].into_iter().zip(0..).zip(&mut self.rows) {
+            let to = self.x.cast_mut().cast::<[u32; 4]>().wrapping_add(to);
+            // SAFETY: the room, which holds no activations yet.
+            unsafe { *to = four(from, i) };
+            *rows = to.cast();
+        }
+    }
+
+    /// To the first outputs.
+    #[inline(always)]
+    fn first(&mut self, t: &ConvTile) {
+        (self.m, self.b, self.at) = (t.m.as_ptr(), t.b.as_ptr(), 0);
+        if let Some(res) = &t.residual {
+            self.r = res.r.as_ptr();
         }
     }
 }
 
-impl fours::Job {
-    /// To the first outputs of four rows from row `i` on.
-    #[inline(never)]
-    fn start(&mut self, t: &ConvTile, i: usize) {
-        let last = t.rows_in.len().min(t.rows_out.len()) - 1;
-        (self.m, self.b, self.at) = (t.m.as_ptr(), t.b.as_ptr(), 0);
-        for k in 0..4 {
-            let i = last.min(i + k);
-            self.pixels[k] = t.input.wrapping_add(t.rows_in[i] as usize);
-            self.out[k] = t.output.wrapping_add(t.rows_out[i] as usize);
-            if let Some(res) = &t.residual {
-                self.r = res.r.as_ptr();
-                self.added[k] = res.input.wrapping_add(res.rows[i] as usize);
+/// Four rows whose taps do not all have room: some outputs over some quads at a time.
+///
+/// # Safety
+/// The job is one of the valid tile, whose weights are readable; its `x` is a whole [`Room`].
+#[inline(never)]
+unsafe fn in_parts(t: &ConvTile, job: &mut fours::Job) {
+    let all = t.segments.len() * t.quads;
+    let outputs = t.oc.min(OUTPUTS);
+    let quads = all.div_ceil(all.div_ceil((size_of::<Room>() - outputs / 2 * QUAD) / QUAD));
+    let mut at = 0;
+    while at < t.oc {
+        (job.start, job.step) = (ZEROS.as_ptr(), 0);
+        let mut first = 0;
+        while first < all {
+            job.quads = quads.min(all - first);
+            job.then = if first + job.quads < all { Then::Sums } else { fours::Job::then(t, &job.bounds) };
+            job.outputs(t.weights.as_ptr().wrapping_add(4 * at * all + 64 * first), outputs.min(t.oc - at) / 2);
+            // SAFETY: quads of the rows, with room for them and behind them for the sums of these outputs.
+            unsafe {
+                gather(t, job, first);
+                let sums = job.x.cast_mut().wrapping_byte_add(quads * QUAD).cast();
+                job.sums = sums;
+                fours::run(job);
+                (job.start, job.step) = (sums, QUAD);
             }
+            first += job.quads;
         }
+        at += outputs;
     }
+}
+
+/// Widens the job's quads from quad `first` on of the taps of its pixels.
+///
+/// # Safety
+/// Those quads exist and are readable (validity of the tile); `x` takes them.
+#[inline(never)]
+unsafe fn gather(t: &ConvTile, job: &fours::Job, first: usize) {
+    let mut to = job.x.cast_mut();
+    runs(t, first, job.quads, |offset, run| {
+        // SAFETY: as stated.
+        to = unsafe { fours::widen(job, &(offset as u32), 1, run, to) };
+    });
 }
 
 /// Calls `f` with runs of quads, `n` from quad `first` on of the taps of a pixel: how far they lie from its first tap, how many.

@@ -1,4 +1,4 @@
-//! The inner loop of a convolution: four pixels, two outputs at a time, and the way from their sums to codes.
+//! The inner loop of a convolution: four pixels, two outputs at a time, block after block of 16, and the way from their sums to codes.
 //!
 //! Activations come widened, quad by quad: bytes 0 and 2 of each of the four pixels, then bytes 1 and 3. Weights are widened in
 //! registers, bytes 0 and 2 of both outputs first, then, loaded again, bytes 1 and 3: 26 instructions for 32 products.
@@ -41,9 +41,16 @@ pub struct Job {
     pub m: *const f32,
     pub b: *const f32,
     pub w: *const i8,
-    /// Pairs of outputs left.
+    /// Pairs of outputs left of a block.
     pub pairs: usize,
     pub out: [*mut u8; 4],
+    /// The second input: its rows, its multipliers, its channel.
+    pub added: [*const u8; 4],
+    pub r: *const f32,
+    pub at: usize,
+    /// Pairs of outputs of the blocks behind, and bytes from the end of a whole block's first quad to the next block.
+    pub left: usize,
+    pub skip: usize,
     pub bounds: Bounds,
     pub x: *const u32,
     pub quads: usize,
@@ -53,18 +60,26 @@ pub struct Job {
     /// Where they are kept.
     pub sums: *mut i32,
     pub then: Then,
-    /// The second input: its multipliers, its channel, its rows.
-    pub r: *const f32,
-    pub at: usize,
-    pub added: [*const u8; 4],
-    /// The pixels' first taps, and where all sums are kept: not read by the loop.
+    /// First taps of the pixels.
     pub pixels: [*const u8; 4],
-    pub kept: *mut i32,
+    /// Offsets of the next four rows of the input, the output and the second input, and from where they count.
+    pub rows: [*const u32; 3],
+    pub base: [*const u8; 3],
 }
 
 // The loop reads neighbouring fields at once.
 const _: () = assert!(offset_of!(Job, out) == 16 && offset_of!(Job, quads) == offset_of!(Job, x) + 4);
 const _: () = assert!(offset_of!(Job, step) == offset_of!(Job, start) + 4 && offset_of!(Job, at) == offset_of!(Job, r) + 4);
+const _: () = assert!(offset_of!(Job, skip) == offset_of!(Job, left) + 4 && offset_of!(Job, base) == offset_of!(Job, rows) + 12);
+
+impl Job {
+    /// To the first of `pairs` pairs of outputs, whose weights are at `w`.
+    #[inline(always)]
+    pub fn outputs(&mut self, w: *const i8, pairs: usize) {
+        (self.w, self.pairs) = (w, pairs.min(8));
+        self.left = pairs - self.pairs;
+    }
+}
 
 /// Half the products of a quad: weights at `$w`, turned by `$turn`.
 macro_rules! half {
@@ -209,8 +224,8 @@ macro_rules! next {
 /// Sums of four pixels, two outputs at a time, and what becomes of them.
 ///
 /// # Safety
-/// The job's pointers reach its `quads` and `pairs`, neither 0: `x` that many [`QUAD`]s, `w` packed weights (aligned) that have
-/// `pairs` pairs of outputs from there, `start` and `sums` eight sums a pair, the rest two channels a pair.
+/// The job's pointers reach its `quads` and pairs, neither 0: `x` that many [`QUAD`]s, `w` packed weights (aligned) that have
+/// these pairs of outputs from there, `start` and `sums` eight sums a pair, the rest two channels a pair.
 #[unsafe(naked)]
 pub unsafe extern "C" fn run(job: &mut Job) {
     naked_asm!(
@@ -301,9 +316,23 @@ pub unsafe extern "C" fn run(job: &mut Job) {
         between!("r8", "r9"),
         next!(),
         "9:
+        ldrd r2, r3, [r0, #{left}]
+        cbz r2, 8f
+        ldr r1, [r0, #{w}]
+        add r1, r3
+        movs r4, #8
+        cmp r2, r4
+        it lo
+        movlo r4, r2
+        subs r2, r4
+        strd r1, r4, [r0, #{w}]
+        str r2, [r0, #{left}]
+        b 1b
+        8:
         add sp, #16
         vpop {{s16-s17}}
         pop {{r4-r11, pc}}",
+        left = const offset_of!(Job, left),
         x = const offset_of!(Job, x),
         w = const offset_of!(Job, w),
         then = const offset_of!(Job, then),
@@ -315,22 +344,62 @@ pub unsafe extern "C" fn run(job: &mut Job) {
     )
 }
 
-/// Widens `n` quads of four pixels, which move on, to `to`; returns where they end there.
+/// Four offsets at `$list`, which moves on, from `$base` on, to r12.
+macro_rules! place {
+    ($list:literal, $base:literal) => {
+        concat!(
+            "ldm ", $list, "!, {{r7-r10}}
+            add r7, ", $base, "\n add r8, ", $base, "\n add r9, ", $base, "\n add r10, ", $base, "
+            stm r12, {{r7-r10}}\n"
+        )
+    };
+}
+
+/// To the next four rows.
 ///
 /// # Safety
-/// The quads are readable, `to` takes as many [`QUAD`]s; `n` is not 0.
+/// There are offsets of four rows.
 #[unsafe(naked)]
-pub unsafe extern "C" fn widen(pixels: &[*const u8; 4], offset: usize, to: *mut u32, n: usize) -> *mut u32 {
+pub unsafe extern "C" fn next(job: &mut Job) {
     naked_asm!(
-        "push {{r4-r11, lr}}
-        mov lr, r2
-        mov r12, r3
-        mov r4, r1
-        ldm r0, {{r0-r3}}
-        add r0, r4
-        add r1, r4
-        add r2, r4
-        add r3, r4
+        "push {{r4-r10, lr}}
+        add r12, r0, #{rows}
+        ldm r12, {{r1-r6}}
+        add r12, r0, #{pixels}",
+        place!("r1", "r4"),
+        "add r12, r0, #{out}",
+        place!("r2", "r5"),
+        "add r12, r0, #{added}",
+        place!("r3", "r6"),
+        "add r12, r0, #{rows}
+        stm r12, {{r1-r3}}
+        pop {{r4-r10, pc}}",
+        rows = const offset_of!(Job, rows),
+        pixels = const offset_of!(Job, pixels),
+        out = const offset_of!(Job, out),
+        added = const offset_of!(Job, added),
+    )
+}
+
+/// Widens `n` quads at each of `count` offsets from each pixel's first tap to `to`; returns where they end there.
+///
+/// # Safety
+/// The quads are readable, `to` takes as many [`QUAD`]s; neither `count` nor `n` is 0.
+#[unsafe(naked)]
+pub unsafe extern "C" fn widen(job: &Job, offsets: *const u32, count: usize, n: usize, to: *mut u32) -> *mut u32 {
+    naked_asm!(
+        "push {{r0-r11, lr}}
+        ldr lr, [sp, #52]
+        1:
+        ldr r12, [sp, #12]
+        ldr r5, [r1], #4
+        str r1, [sp, #4]
+        add r4, r0, #{pixels}
+        ldm r4, {{r0-r3}}
+        add r0, r5
+        add r1, r5
+        add r2, r5
+        add r3, r5
         tst r12, #1
         beq 2f
         add r12, #1
@@ -341,7 +410,13 @@ pub unsafe extern "C" fn widen(pixels: &[*const u8; 4], offset: usize, to: *mut 
         widen!(),
         "subs r12, #2
         bne 2b
+        ldm sp, {{r0-r2}}
+        subs r2, #1
+        str r2, [sp, #8]
+        bne 1b
         mov r0, lr
+        add sp, #16
         pop {{r4-r11, pc}}",
+        pixels = const offset_of!(Job, pixels),
     )
 }

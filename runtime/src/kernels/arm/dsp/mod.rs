@@ -12,7 +12,7 @@ mod fours;
 mod sums;
 
 use super::super::scalar;
-use super::readable;
+use super::{four, readable};
 use crate::kernels::Kernels;
 
 /// The scalar set with these entries.
