@@ -99,23 +99,7 @@ impl<'a> Engine<'a> {
     }
 
     fn convolve(&self, p: &Prepared, rows_in: &[u32], rows_res: &[u32], target: &Target) {
-        let tile = ConvTile {
-            input: self.arena.start(),
-            rows_in,
-            segments: p.segments,
-            quads: p.quads,
-            weights: p.weights,
-            oc: p.oc,
-            m: p.m,
-            b: p.b,
-            residual: p.residual.map(|(_, r)| Residual { input: self.arena.start().cast_const(), rows: rows_res, r }),
-            lo: p.lo,
-            hi: p.hi,
-            table: p.table,
-            output: target.start,
-            rows_out: target.rows,
-            real: p.real,
-        };
+        let tile = p.tile(self.arena.start(), rows_in, rows_res, target);
         let kernel = if p.depthwise { self.kernels.depthwise } else { self.kernels.conv };
         // SAFETY: the check proves the tile valid for every pixel of the output; the CPU has the set's features.
         unsafe { kernel(&tile) };
@@ -145,6 +129,30 @@ impl<'a> Engine<'a> {
     }
 }
 
+impl Prepared<'_> {
+    // Apart from its caller, whose frame lies below those of the kernels, as `Rows::fill`.
+    #[inline(never)]
+    fn tile<'t>(&'t self, input: *const u8, rows_in: &'t [u32], rows_res: &'t [u32], target: &Target<'t>) -> ConvTile<'t> {
+        ConvTile {
+            input,
+            rows_in,
+            segments: self.segments,
+            quads: self.quads,
+            weights: self.weights,
+            oc: self.oc,
+            m: self.m,
+            b: self.b,
+            residual: self.residual.map(|(_, r)| Residual { input, rows: rows_res, r }),
+            lo: self.lo,
+            hi: self.hi,
+            table: self.table,
+            output: target.start,
+            rows_out: target.rows,
+            real: self.real,
+        }
+    }
+}
+
 /// Where the rows of a tile lie.
 struct Rows {
     of_input: [u32; DENSE],
@@ -154,7 +162,6 @@ struct Rows {
 
 impl Rows {
     /// `n` pixels of a part of `out`, from its pixel `first` on.
-    // Apart from its caller, whose frame lies below those of the kernels.
     #[inline(never)]
     fn fill(&mut self, p: &Prepared, out: &Tensor, part: Part, first: usize, n: usize) {
         let w = out.w as usize;

@@ -20,7 +20,7 @@ pub(super) const AT_ONCE: usize = room(8, 1);
 pub(super) const PARTS: usize = room(128, 1);
 
 /// Rows of a dense convolution: kernels read weights, and put them in order, once for all.
-pub(super) const DENSE: usize = room(256, 16);
+pub(super) const DENSE: usize = room(256, 12);
 
 /// Bytes of the pieces in which pixels with gaps between them are worked on.
 pub(super) const PIECE: usize = room(1024, 128);

@@ -30,22 +30,25 @@ pub unsafe fn conv(t: &ConvTile) {
     let in_fours = if t.real || !t.oc.is_multiple_of(2) { 0 } else { (rows + 1) / 4 * 4 };
     // SAFETY: rows of a valid tile, its weights readable.
     unsafe {
-        if in_fours > 0 {
-            four_rows(t, in_fours, bounds);
-        }
         if in_fours < rows {
-            one_row(t, in_fours..rows, &bounds);
+            one_row(t, in_fours..rows, bounds);
         }
-        through_table(t);
+        // Last, so that this function's frame is gone.
+        match in_fours {
+            0 => through_table(t),
+            _ if all * QUAD <= size_of::<Room>() => four_rows::<true>(t, in_fours, bounds),
+            _ => four_rows::<false>(t, in_fours, bounds),
+        }
     }
 }
 
 /// Rows up to `rows`, a multiple of four, of a tile whose results are an even number of codes; past its end its last one again.
+/// Then all rows through the table. `AT_ONCE`: there is room for all taps.
 ///
 /// # Safety
 /// The tile is valid, its weights are readable.
 #[inline(never)]
-unsafe fn four_rows(t: &ConvTile, rows: usize, bounds: Bounds) {
+unsafe fn four_rows<const AT_ONCE: bool>(t: &ConvTile, rows: usize, bounds: Bounds) {
     let mut room: Room = [const { MaybeUninit::uninit() }; ROOM];
     let mut job = fours::Job::new(t, bounds, room.as_mut_ptr().cast());
     let mut i = 0;
@@ -57,7 +60,7 @@ unsafe fn four_rows(t: &ConvTile, rows: usize, bounds: Bounds) {
         unsafe {
             fours::next(&mut job);
             job.first(t);
-            if t.segments.len() * t.quads * QUAD <= size_of::<Room>() {
+            if AT_ONCE {
                 fours::widen(&job, t.segments.as_ptr(), t.segments.len(), t.quads, job.x.cast_mut());
                 job.outputs(t.weights.as_ptr(), t.oc / 2);
                 fours::run(&mut job);
@@ -67,6 +70,8 @@ unsafe fn four_rows(t: &ConvTile, rows: usize, bounds: Bounds) {
         }
         i += 4;
     }
+    // SAFETY: all rows are written.
+    unsafe { through_table(t) };
 }
 
 /// What sums start with.
@@ -137,7 +142,7 @@ impl fours::Job {
 ///
 /// # Safety
 /// The job is one of the valid tile, whose weights are readable; its `x` is a whole [`Room`].
-#[inline(never)]
+#[inline(always)]
 unsafe fn in_parts(t: &ConvTile, job: &mut fours::Job) {
     let all = t.segments.len() * t.quads;
     let outputs = t.oc.min(OUTPUTS);
@@ -168,7 +173,7 @@ unsafe fn in_parts(t: &ConvTile, job: &mut fours::Job) {
 ///
 /// # Safety
 /// Those quads exist and are readable (validity of the tile); `x` takes them.
-#[inline(never)]
+#[inline(always)]
 unsafe fn gather(t: &ConvTile, job: &fours::Job, first: usize) {
     let mut to = job.x.cast_mut();
     runs(t, first, job.quads, |offset, run| {
@@ -189,7 +194,7 @@ fn runs(t: &ConvTile, first: usize, mut n: usize, mut f: impl FnMut(usize, usize
 }
 
 /// Quads of one pixel that are widened at a time.
-const QUADS: usize = 96;
+const QUADS: usize = 72;
 
 /// Outputs of one pixel whose sums are kept; a multiple of 16.
 const SUMS: usize = 64;
@@ -199,7 +204,7 @@ const SUMS: usize = 64;
 /// # Safety
 /// The tile is valid, these are rows of it, its weights are readable.
 #[inline(never)]
-unsafe fn one_row(t: &ConvTile, rows: Range<usize>, bounds: &Bounds) {
+unsafe fn one_row(t: &ConvTile, rows: Range<usize>, bounds: Bounds) {
     let mut wide = [const { MaybeUninit::<[u32; 2]>::uninit() }; QUADS];
     let mut sums = [0i32; SUMS];
     let x: *mut [u32; 2] = wide.as_mut_ptr().cast();
@@ -233,7 +238,7 @@ unsafe fn one_row(t: &ConvTile, rows: Range<usize>, bounds: &Bounds) {
                 }
             }
             // SAFETY: `end <= oc`, and the sums are written.
-            unsafe { finish(t, i, at, end - at, sums.as_ptr(), bounds) };
+            unsafe { finish(t, i, at, end - at, sums.as_ptr(), &bounds) };
         }
     }
 }
