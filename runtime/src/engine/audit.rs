@@ -86,7 +86,7 @@ impl Engine<'_> {
         let staging = unsafe { self.arena.bytes_mut(self.layout.staging, tile_rows * bytes) };
         let rows_out = Offsets::packed(bytes);
         let pending = self.pending(step.output as usize);
-        self.with_conv(step, part.input, &mut |conv| {
+        self.with_conv(step, part.input, |conv| {
             let (mut cursor, mut tile) = (Cursor::new(grid(out), part.first, part.end), Tile::of(tile_rows));
             while cursor.next(None, &mut tile) {
                 let start = staging.as_mut_ptr();

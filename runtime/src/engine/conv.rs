@@ -32,7 +32,8 @@ pub(super) struct Prepared<'a> {
 impl<'a> Engine<'a> {
     /// Calls `f` with what is the same for all tiles of a step if it is a convolution of codes, its input `shift` bytes before its
     /// place. Taps are kept on the stack, with room for not many more than there are.
-    pub(super) fn with_conv(&self, step: &Step, shift: u32, f: &mut dyn FnMut(Option<&Prepared>)) {
+    #[inline(always)]
+    pub(super) fn with_conv(&self, step: &Step, shift: u32, mut f: impl FnMut(Option<&Prepared>)) {
         let conv = match Op::new(step.op) {
             Some(Op::Conv | Op::Depthwise) => self.model.record::<Conv>(step.param),
             _ => None,
@@ -46,11 +47,12 @@ impl<'a> Engine<'a> {
     }
 
     #[inline(never)]
-    fn prepared<const TAPS: usize>(&self, step: &Step, conv: &Conv, shift: u32, f: &mut dyn FnMut(Option<&Prepared>)) {
+    fn prepared<const TAPS: usize>(&self, step: &Step, conv: &Conv, shift: u32, mut f: impl FnMut(Option<&Prepared>)) {
         let mut segments = [0u32; TAPS];
         f(self.prepare_conv(step, conv, shift, &mut segments).as_ref());
     }
 
+    #[inline(never)]
     fn prepare_conv<'p>(&self, step: &Step, conv: &Conv, shift: u32, room: &'p mut [u32]) -> Option<Prepared<'p>>
     where
         'a: 'p,
@@ -116,21 +118,29 @@ impl<'a> Engine<'a> {
     }
 
     /// All output pixels of a part.
-    #[inline(never)]
     pub(super) fn dense_conv(&self, p: &Prepared, out: &Tensor, part: Part) {
-        let mut list = Rows { of_input: [0; DENSE], of_residual: [0; DENSE], of_output: [0; DENSE] };
+        if p.residual.is_some() { self.dense_rows::<DENSE>(p, out, part) } else { self.dense_rows::<0>(p, out, part) }
+    }
+
+    /// The same, with room for as many rows of a second input.
+    #[inline(never)]
+    fn dense_rows<const SECOND: usize>(&self, p: &Prepared, out: &Tensor, part: Part) {
+        let (mut of_input, mut of_output, mut of_second) = ([0; DENSE], [0; DENSE], [0; SECOND]);
         let rows = (part.end - part.first) * out.w as usize;
-        for first in (0..rows).step_by(DENSE) {
+        let mut first = 0;
+        while first < rows {
             let n = DENSE.min(rows - first);
-            list.fill(p, out, part, first, n);
-            let target = Target { start: self.arena.start(), rows: &list.of_output[..n], input: part.input };
-            self.convolve(p, &list.of_input[..n], &list.of_residual[..n], &target);
+            let second = n.min(SECOND);
+            list(p, out, part, first, [&mut of_input[..n], &mut of_output[..n], &mut of_second[..second]]);
+            let target = Target { start: self.arena.start(), rows: &of_output[..n], input: part.input };
+            self.convolve(p, &of_input[..n], &of_second[..second], &target);
+            first += DENSE;
         }
     }
 }
 
 impl Prepared<'_> {
-    // Apart from its caller, whose frame lies below those of the kernels, as `Rows::fill`.
+    // Apart from its caller, whose frame lies below those of the kernels, as `list`.
     #[inline(never)]
     fn tile<'t>(&'t self, input: *const u8, rows_in: &'t [u32], rows_res: &'t [u32], target: &Target<'t>) -> ConvTile<'t> {
         ConvTile {
@@ -153,39 +163,31 @@ impl Prepared<'_> {
     }
 }
 
-/// Where the rows of a tile lie.
-struct Rows {
-    of_input: [u32; DENSE],
-    of_residual: [u32; DENSE],
-    of_output: [u32; DENSE],
-}
-
-impl Rows {
-    /// `n` pixels of a part of `out`, from its pixel `first` on.
-    #[inline(never)]
-    fn fill(&mut self, p: &Prepared, out: &Tensor, part: Part, first: usize, n: usize) {
-        let w = out.w as usize;
-        let (mut y, mut x, mut at) = ((part.first + first / w) as u32, first % w, 0);
-        let origin = out.origin.wrapping_sub(part.output);
-        while at < n {
-            let end = n.min(at + w - x);
-            let place = |origin: u32, [down, right]: [u32; 2]| {
-                origin.wrapping_add(y.wrapping_mul(down)).wrapping_add((x as u32).wrapping_mul(right))
-            };
-            let (mut from, mut to) = (place(p.corner, p.stride), place(origin, [out.line, out.pixel]));
-            for (a, b) in self.of_input[at..end].iter_mut().zip(&mut self.of_output[at..end]) {
-                (*a, *b) = (from, to);
-                (from, to) = (from.wrapping_add(p.stride[1]), to.wrapping_add(out.pixel));
-            }
-            if let Some((res, _)) = p.residual {
-                let mut from = place(res.origin, [res.line, res.pixel]);
-                for at in &mut self.of_residual[at..end] {
-                    *at = from;
-                    from = from.wrapping_add(res.pixel);
-                }
-            }
-            (y, x, at) = (y + 1, 0, end);
+/// Where pixels of a part of `out` lie, from its pixel `first` on: the first taps, the results, what is added, where there is room for that.
+// Apart from its caller, as `Prepared::tile`.
+#[inline(never)]
+fn list(p: &Prepared, out: &Tensor, part: Part, first: usize, [of_input, of_output, of_second]: [&mut [u32]; 3]) {
+    let w = out.w as usize;
+    let (mut y, mut x, mut at) = ((part.first + first / w) as u32, first % w, 0);
+    let origin = out.origin.wrapping_sub(part.output);
+    while at < of_input.len() {
+        let end = of_input.len().min(at + w - x);
+        let place = |origin: u32, [down, right]: [u32; 2]| {
+            origin.wrapping_add(y.wrapping_mul(down)).wrapping_add((x as u32).wrapping_mul(right))
+        };
+        let (mut from, mut to) = (place(p.corner, p.stride), place(origin, [out.line, out.pixel]));
+        for (a, b) in of_input[at..end].iter_mut().zip(&mut of_output[at..end]) {
+            (*a, *b) = (from, to);
+            (from, to) = (from.wrapping_add(p.stride[1]), to.wrapping_add(out.pixel));
         }
+        if let (Some((res, _)), Some(of_second)) = (p.residual, of_second.get_mut(at..end)) {
+            let mut from = place(res.origin, [res.line, res.pixel]);
+            for at in of_second {
+                *at = from;
+                from = from.wrapping_add(res.pixel);
+            }
+        }
+        (y, x, at) = (y + 1, 0, end);
     }
 }
 

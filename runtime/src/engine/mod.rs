@@ -250,17 +250,27 @@ impl<'a> Engine<'a> {
         let whole = self.paused() || self.refresh_due() || !self.detect(&frame);
         if whole {
             // First frame, dense mode, scene cut, refresh, pause.
-            self.input().take_all(&frame);
-            self.done(Work::Input);
+            self.hold(&frame, true);
             self.run_dense(0);
         } else {
-            self.input().take(&frame, self.mask(self.input_index()), self.input_grid());
-            self.done(Work::Input);
+            self.hold(&frame, false);
             self.run_segments();
         }
         self.settle(whole);
         self.stats.end();
         Ok(self.outputs())
+    }
+
+    /// Takes the frame over, `whole` or its marked pixels.
+    // Apart from its caller, whose frame lies below everything that runs.
+    #[inline(never)]
+    fn hold(&self, frame: &Frame, whole: bool) {
+        if whole {
+            self.input().take_all(frame);
+        } else {
+            self.input().take(frame, self.mask(self.input_index()), self.input_grid());
+        }
+        self.done(Work::Input);
     }
 
     /// Everything the marked pixels reach.

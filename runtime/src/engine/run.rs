@@ -107,7 +107,7 @@ impl<'a> Engine<'a> {
         // A single line is done, and cut, by columns.
         let end = if elementwise && out.h == 1 { out.w as usize } else { part.end };
         let part = Part { end, ..part };
-        self.with_conv(step, part.input, &mut |conv| {
+        self.with_conv(step, part.input, |conv| {
             let cuts = self.cuts(step, mask, part, usize::MAX);
             // SAFETY: rows of the output's lines are written, rows of inputs and the mask read.
             unsafe {
@@ -140,7 +140,7 @@ impl<'a> Engine<'a> {
 
     /// Runs the marked rows of a part into the staging area, lets the gate judge each, and leaves those marked that it passed on.
     pub(super) fn run_judged(&self, step: &Step, part: Part) {
-        self.with_conv(step, part.input, &mut |conv| {
+        self.with_conv(step, part.input, |conv| {
             let cuts = self.cuts(step, Some(self.mask(step.output as usize)), part, TILE);
             // SAFETY: rows of the output's lines, their words of the mask and a seat's share of the staging area are written, rows of inputs
             // read.

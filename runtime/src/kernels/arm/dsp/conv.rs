@@ -10,13 +10,12 @@ use super::fours::{self, QUAD, Then};
 use super::{four, readable, sums, unsigned};
 use crate::kernels::ConvTile;
 
-/// Words a group of rows may take of the stack.
-const ROOM: usize = 256;
+/// Words of the stack that four rows take, with all their taps or with parts of them and sums, when more goes on.
+const AT_ONCE: usize = 256;
+const IN_PARTS: usize = 224;
 
 /// Outputs whose sums are kept where not all taps are widened at once; a multiple of 16.
 const OUTPUTS: usize = 32;
-
-type Room = [MaybeUninit<u32>; ROOM];
 
 pub unsafe fn conv(t: &ConvTile) {
     let all = t.segments.len() * t.quads;
@@ -36,20 +35,20 @@ pub unsafe fn conv(t: &ConvTile) {
         // Last, so that this function's frame is gone.
         match in_fours {
             0 => through_table(t),
-            _ if all * QUAD <= size_of::<Room>() => four_rows::<true>(t, in_fours, bounds),
-            _ => four_rows::<false>(t, in_fours, bounds),
+            _ if all * QUAD <= 4 * AT_ONCE => four_rows::<AT_ONCE>(t, in_fours, bounds),
+            _ => four_rows::<IN_PARTS>(t, in_fours, bounds),
         }
     }
 }
 
 /// Rows up to `rows`, a multiple of four, of a tile whose results are an even number of codes; past its end its last one again.
-/// Then all rows through the table. `AT_ONCE`: there is room for all taps.
+/// Then all rows through the table.
 ///
 /// # Safety
 /// The tile is valid, its weights are readable.
 #[inline(never)]
-unsafe fn four_rows<const AT_ONCE: bool>(t: &ConvTile, rows: usize, bounds: Bounds) {
-    let mut room: Room = [const { MaybeUninit::uninit() }; ROOM];
+unsafe fn four_rows<const ROOM: usize>(t: &ConvTile, rows: usize, bounds: Bounds) {
+    let mut room = [const { MaybeUninit::<u32>::uninit() }; ROOM];
     let mut job = fours::Job::new(t, bounds, room.as_mut_ptr().cast());
     let mut i = 0;
     while i < rows {
@@ -60,7 +59,7 @@ unsafe fn four_rows<const AT_ONCE: bool>(t: &ConvTile, rows: usize, bounds: Boun
         unsafe {
             fours::next(&mut job);
             job.first(t);
-            if AT_ONCE {
+            if ROOM == AT_ONCE {
                 fours::widen(&job, t.segments.as_ptr(), t.segments.len(), t.quads, job.x.cast_mut());
                 job.outputs(t.weights.as_ptr(), t.oc / 2);
                 fours::run(&mut job);
@@ -141,12 +140,12 @@ impl fours::Job {
 /// Four rows whose taps do not all have room: some outputs over some quads at a time.
 ///
 /// # Safety
-/// The job is one of the valid tile, whose weights are readable; its `x` is a whole [`Room`].
+/// The job is one of the valid tile, whose weights are readable; its `x` is [`IN_PARTS`] words.
 #[inline(always)]
 unsafe fn in_parts(t: &ConvTile, job: &mut fours::Job) {
     let all = t.segments.len() * t.quads;
     let outputs = t.oc.min(OUTPUTS);
-    let quads = all.div_ceil(all.div_ceil((size_of::<Room>() - outputs / 2 * QUAD) / QUAD));
+    let quads = all.div_ceil(all.div_ceil((4 * IN_PARTS - outputs / 2 * QUAD) / QUAD));
     let mut at = 0;
     while at < t.oc {
         (job.start, job.step) = (ZEROS.as_ptr(), 0);
