@@ -35,7 +35,8 @@ pub unsafe fn conv(t: &ConvTile) {
         // Last, so that this function's frame is gone.
         match in_fours {
             0 => through_table(t),
-            _ if all * QUAD <= 4 * AT_ONCE => four_rows::<AT_ONCE>(t, in_fours, bounds),
+            // Offsets of a second input have taken room already.
+            _ if all * QUAD <= 4 * AT_ONCE && t.residual.is_none() => four_rows::<AT_ONCE>(t, in_fours, bounds),
             _ => four_rows::<IN_PARTS>(t, in_fours, bounds),
         }
     }
