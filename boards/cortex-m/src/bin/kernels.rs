@@ -97,7 +97,8 @@ fn case(set: &Kernels, seed: u64) -> bool {
     let depthwise = seed % 2 == 1;
     let (oc, rows) = (1 + random.below(CHANNELS), 1 + random.below(ROWS));
     let [extreme, wild, real, added, tabled] = [0; 5].map(|_| random.below(4) == 0);
-    let segments = 1 + random.below(if depthwise { 30 } else { 9 });
+    let window = depthwise && random.coin();
+    let segments = if window { 9 } else { 1 + random.below(if depthwise { 30 } else { 9 }) };
     let most = [3, 70, 300][random.below(3)];
     let quads = if depthwise { segments.div_ceil(4) } else { 1 + random.below(most / segments + 1) };
     let blocks = oc.div_ceil(16);
@@ -115,6 +116,11 @@ fn case(set: &Kernels, seed: u64) -> bool {
     for (k, offsets) in offsets.iter_mut().enumerate() {
         let room = if k == 1 { 4096 - CHANNELS } else { (4096 - line) / 2 };
         offsets.iter_mut().for_each(|at| *at = random.below(room) as u32);
+    }
+    if window {
+        // Three lines of three taps.
+        let (right, down) = (random.below(200), random.below(400));
+        offsets[1][..9].iter_mut().enumerate().for_each(|(k, at)| *at = (k % 3 * right + k / 3 * down) as u32);
     }
     let size = oc * if real { 4 } else { 1 };
     let mut end = 0;

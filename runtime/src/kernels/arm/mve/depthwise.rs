@@ -3,6 +3,9 @@
 //! Activations and weights are widened to 16 bits as they are loaded, and multiplied to 32 bits: even channels, then odd
 //! ones. Weights are put in order once for all rows: of each tap those of 16 channels, which is what a load that
 //! separates every fourth byte makes of a quad. Results are joined again as pairs of bytes.
+//!
+//! Windows of 3 x 3 with codes from 0 on, the usual ones, have loops of their own, without a list of taps: 16 channels of a row, or up to
+//! 8 of two rows, which share their weights.
 
 use core::arch::naked_asm;
 use core::mem::{MaybeUninit, offset_of};
@@ -32,6 +35,39 @@ struct Job {
     lo: i32,
     hi: i32,
     channels: usize,
+    /// Of a window of 3 x 3: bytes from tap to tap, and from the last of a line to the first of the next.
+    steps: [u32; 2],
+}
+
+impl Job {
+    /// All rows by two, the last two again if there is one too many.
+    ///
+    /// # Safety
+    /// As for [`two_rows_of_8`], with two rows or more.
+    unsafe fn twos(&mut self) {
+        let Self { rows_in, rows_end, rows_out, .. } = *self;
+        // SAFETY: pointers into the list of rows.
+        let rows = unsafe { rows_end.offset_from(rows_in) } as usize;
+        self.rows_end = rows_in.wrapping_add(rows / 2 * 2);
+        // SAFETY: an even number of rows.
+        unsafe { two_rows_of_8(self) };
+        if !rows.is_multiple_of(2) {
+            self.rows_end = rows_end;
+            (self.rows_in, self.rows_out) = (rows_in.wrapping_add(rows - 2), rows_out.wrapping_add(rows - 2));
+            // SAFETY: two rows.
+            unsafe { two_rows_of_8(self) };
+        }
+        (self.rows_in, self.rows_end, self.rows_out) = (rows_in, rows_end, rows_out);
+    }
+}
+
+/// The steps between nine taps, if there are but two of them, three taps a line.
+fn steps(taps: &[u32]) -> Option<[u32; 2]> {
+    let [a, b, _, d, ..] = *taps else { return None };
+    let [right, down] = [b.wrapping_sub(a), d.wrapping_sub(b).wrapping_sub(b.wrapping_sub(a))];
+    let even = |k: usize| if k % 3 == 2 { down } else { right };
+    let regular = taps.windows(2).enumerate().all(|(k, pair)| pair[1].wrapping_sub(pair[0]) == even(k));
+    (taps.len() == 9 && regular).then_some([right, down])
 }
 
 pub unsafe fn depthwise(t: &DepthwiseTile) {
@@ -56,7 +92,12 @@ pub unsafe fn depthwise(t: &DepthwiseTile) {
         lo: bound(t.lo),
         hi: bound(t.hi),
         channels: 8,
+        steps: [0; 2],
     };
+    let window = if job.lo == 0 && t.rows_in.len() > 1 { steps(t.segments) } else { None };
+    if let Some(steps) = window {
+        (job.steps, job.input) = (steps, job.input.wrapping_add(t.segments[0] as usize));
+    }
     for at in (0..t.oc).step_by(8) {
         // SAFETY: a block of weights, channels of the tile's arrays and rows. Loads end less than 16 bytes behind a pixel.
         unsafe {
@@ -66,9 +107,9 @@ pub unsafe fn depthwise(t: &DepthwiseTile) {
             job.weights = weights.as_ptr().cast::<i8>().add(at % 16);
             job.channels = t.oc - at;
             if at % 16 == 0 && job.channels >= 16 {
-                if job.taps == 9 { rows_of_16_nine(&job) } else { rows_of_16(&job) }
+                if window.is_some() { rows_of_16_nine(&job) } else { rows_of_16(&job) }
             } else if at % 16 == 0 || t.oc - (at - 8) < 16 {
-                rows_of_8(&job);
+                if window.is_some() { job.twos() } else { rows_of_8(&job) }
             }
         }
         job.input = job.input.wrapping_add(8);
@@ -102,94 +143,89 @@ unsafe extern "C" fn put_in_order(from: *const i8, to: *mut i8, quads: usize) {
     )
 }
 
-/// Sums of eight channels into `$even` and `$odd`: activations at `$x` bytes from r1, weights at `$w` from r2, which moves `$step`.
+/// Sums of eight channels into `$even` and `$odd`: activations at `$x`, weights in `$w`, whose register is free then if it is q5.
 macro_rules! tap {
-    ($even:literal, $odd:literal, $x:literal, $w:literal) => {
+    ($even:literal, $odd:literal, $x:literal, $w:expr) => {
         concat!(
-            "vldrb.u16 q4, [r1, #",
-            $x,
-            "]\n vldrb.s16 q5, ",
-            $w,
-            "\n",
-            "vmullb.s16 q6, q4, q5\n vmullt.s16 q5, q4, q5\n",
-            "vadd.i32 ",
-            $even,
-            ", ",
-            $even,
-            ", q6\n vadd.i32 ",
-            $odd,
-            ", ",
-            $odd,
-            ", q5\n"
+            "vldrb.u16 q4, [", $x, "]\n", $w,
+            "vmullb.s16 q6, q4, q5\n vmullt.s16 q4, q4, q5\n",
+            "vadd.i32 ", $even, ", ", $even, ", q6\n vadd.i32 ", $odd, ", ", $odd, ", q4\n"
         )
     };
 }
 
-/// Eight channels' sums to codes; multipliers and offsets at r3 and r4, which move on, bounds in q6 and q7.
-macro_rules! codes {
+/// The first tap: there are no sums yet.
+macro_rules! first_tap {
+    ($even:literal, $odd:literal, $x:literal, $w:expr) => {
+        concat!("vldrb.u16 q4, [", $x, "]\n", $w, "vmullb.s16 ", $even, ", q4, q5\n vmullt.s16 ", $odd, ", q4, q5\n")
+    };
+}
+
+/// The next weights of eight channels.
+macro_rules! weights {
+    ($step:literal) => {
+        concat!("vldrb.s16 q5, [r2], #", $step, "\n")
+    };
+}
+
+/// Steps through nine taps: `$right` and `$down` move on, `$tap` does the tap.
+macro_rules! window {
+    ($first:expr, $tap:expr, $right:expr, $down:expr) => {
+        concat!(
+            $first, $right, $tap, $right, $tap, $down, $tap, $right, $tap, $right, $tap, $down, $tap, $right, $tap, $right, $tap
+        )
+    };
+}
+
+/// `$op $even, $even, $a` and the same of `$odd` and `$b`.
+macro_rules! both {
+    ($op:literal, $even:literal, $odd:literal, $a:literal, $b:literal) => {
+        concat!($op, " ", $even, ", ", $even, ", ", $a, "\n", $op, " ", $odd, ", ", $odd, ", ", $b, "\n")
+    };
+    ($op:literal, $even:literal, $odd:literal) => {
+        concat!($op, " ", $even, ", ", $even, "\n", $op, " ", $odd, ", ", $odd, "\n")
+    };
+}
+
+/// Reals of eight channels at `$from`, which moves on, even ones in q4, odd ones in q5.
+macro_rules! eight {
+    ($from:literal) => {
+        concat!("vld20.32 {{q4, q5}}, [", $from, "]\n vld21.32 {{q4, q5}}, [", $from, "]!\n")
+    };
+}
+
+/// Eight channels' sums to reals; multipliers and offsets at r3 and r4, which move on.
+macro_rules! reals {
     ($even:literal, $odd:literal) => {
         concat!(
-            "vcvt.f32.s32 ",
-            $even,
-            ", ",
-            $even,
-            "\n vcvt.f32.s32 ",
-            $odd,
-            ", ",
-            $odd,
-            "\n",
-            "vld20.32 {{q4, q5}}, [r3]\n vld21.32 {{q4, q5}}, [r3]!\n",
-            "vmul.f32 ",
-            $even,
-            ", ",
-            $even,
-            ", q4\n vmul.f32 ",
-            $odd,
-            ", ",
-            $odd,
-            ", q5\n",
-            "vld20.32 {{q4, q5}}, [r4]\n vld21.32 {{q4, q5}}, [r4]!\n",
-            "vadd.f32 ",
-            $even,
-            ", ",
-            $even,
-            ", q4\n vadd.f32 ",
-            $odd,
-            ", ",
-            $odd,
-            ", q5\n",
-            "vcvtn.s32.f32 ",
-            $even,
-            ", ",
-            $even,
-            "\n vcvtn.s32.f32 ",
-            $odd,
-            ", ",
-            $odd,
-            "\n",
-            "vmax.s32 ",
-            $even,
-            ", ",
-            $even,
-            ", q6\n vmax.s32 ",
-            $odd,
-            ", ",
-            $odd,
-            ", q6\n",
-            "vmin.s32 ",
-            $even,
-            ", ",
-            $even,
-            ", q7\n vmin.s32 ",
-            $odd,
-            ", ",
-            $odd,
-            ", q7\n",
-            "vsli.32 ",
-            $even,
-            ", ",
-            $odd,
-            ", #16\n"
+            both!("vcvt.f32.s32", $even, $odd),
+            eight!("r3"),
+            both!("vmul.f32", $even, $odd, "q4", "q5"),
+            eight!("r4"),
+            both!("vadd.f32", $even, $odd, "q4", "q5")
+        )
+    };
+}
+
+/// Eight channels' reals to codes, with bounds in q6 and q7.
+macro_rules! between {
+    ($even:literal, $odd:literal) => {
+        concat!(
+            both!("vcvtn.s32.f32", $even, $odd),
+            both!("vmax.s32", $even, $odd, "q6", "q6"),
+            both!("vmin.s32", $even, $odd, "q7", "q7"),
+            "vsli.32 ", $even, ", ", $odd, ", #16\n"
+        )
+    };
+}
+
+/// The same with 0 for the lower bound.
+macro_rules! below {
+    ($even:literal, $odd:literal) => {
+        concat!(
+            both!("vcvtn.u32.f32", $even, $odd),
+            both!("vmin.u32", $even, $odd, "q7", "q7"),
+            "vsli.32 ", $even, ", ", $odd, ", #16\n"
         )
     };
 }
@@ -246,68 +282,134 @@ macro_rules! taps {
     };
 }
 
-/// The first tap of eight channels, as [`tap`]: there are no sums yet.
-macro_rules! first_tap {
-    ($even:literal, $odd:literal, $x:literal) => {
-        concat!(
-            "vldrb.u16 q4, [r1, #",
-            $x,
-            "]\n vldrb.s16 q5, [r2], #8\n",
-            "vmullb.s16 ",
-            $even,
-            ", q4, q5\n vmullt.s16 ",
-            $odd,
-            ", q4, q5\n"
-        )
-    };
-}
-
-/// One tap of 16 channels.
+/// One tap of 16 channels at r1.
 macro_rules! tap_of_16 {
     () => {
-        concat!(tap!("q0", "q1", "0", "[r2], #8"), tap!("q2", "q3", "8", "[r2], #8"))
+        concat!(tap!("q0", "q1", "r1", weights!("8")), tap!("q2", "q3", "r1, #8", weights!("8")))
     };
 }
 
-/// Two taps of 16 channels.
-macro_rules! two_taps_of_16 {
-    () => {
-        concat!("ldrd r1, r3, [r11], #8\n add r1, r10\n", tap_of_16!(), "add r1, r3, r10\n", tap_of_16!())
-    };
-}
-
-/// Nine taps of 16 channels.
-macro_rules! nine_taps_of_16 {
-    () => {
-        concat!(
-            "ldr r1, [r11], #4\n add r1, r10\n",
-            first_tap!("q0", "q1", "0"),
-            first_tap!("q2", "q3", "8"),
-            two_taps_of_16!(),
-            two_taps_of_16!(),
-            two_taps_of_16!(),
-            two_taps_of_16!()
-        )
-    };
-}
-
-macro_rules! finish_16 {
-    () => {
-        concat!(codes!("q0", "q1"), "vstrb.16 q0, [r1], #8\n", codes!("q2", "q3"), "vstrb.16 q2, [r1]")
-    };
-}
-
-rows_of!(rows_of_16_nine, nine_taps_of_16!(), finish_16!());
 rows_of!(
     rows_of_16,
     taps!("vmov.i32 q0, #0\n vmov.i32 q1, #0\n vmov.i32 q2, #0\n vmov.i32 q3, #0\n", tap_of_16!()),
-    finish_16!()
+    concat!(
+        reals!("q0", "q1"), between!("q0", "q1"), "vstrb.16 q0, [r1], #8\n",
+        reals!("q2", "q3"), between!("q2", "q3"), "vstrb.16 q2, [r1]"
+    )
 );
 rows_of!(
     rows_of_8,
-    taps!("vmov.i32 q0, #0\n vmov.i32 q1, #0\n", tap!("q0", "q1", "0", "[r2], #16")),
-    concat!(codes!("q0", "q1"), "ldr r3, [r0, #48]\n vctp.16 r3\n vpst\n vstrbt.16 q0, [r1]")
+    taps!("vmov.i32 q0, #0\n vmov.i32 q1, #0\n", tap!("q0", "q1", "r1", weights!("16"))),
+    concat!(reals!("q0", "q1"), between!("q0", "q1"), "ldr r3, [r0, #48]\n vctp.16 r3\n vpst\n vstrbt.16 q0, [r1]")
 );
+
+/// The job's 16 channels in all rows, windows of 3 x 3, codes from 0 on.
+///
+/// # Safety
+/// The job's pointers reach what it says; it has rows.
+#[unsafe(naked)]
+unsafe extern "C" fn rows_of_16_nine(job: &Job) {
+    naked_asm!(
+        "push {{r4-r11, lr}}
+        vpush {{d8-d15}}
+        ldrd r5, r6, [r0, #{rows_in}]
+        ldr r7, [r0, #{rows_out}]
+        ldrd r8, r9, [r0, #{input}]
+        ldrd r11, r12, [r0, #{steps}]
+        ldr r3, [r0, #{hi}]
+        vdup.32 q7, r3
+        1:
+        ldr r1, [r5], #4
+        ldr r2, [r0, #{weights}]
+        add r1, r8",
+        window!(
+            concat!(first_tap!("q0", "q1", "r1", weights!("8")), first_tap!("q2", "q3", "r1, #8", weights!("8"))),
+            tap_of_16!(),
+            "add r1, r11\n",
+            "add r1, r12\n"
+        ),
+        "ldrd r3, r4, [r0, #{m}]
+        ldr r1, [r7], #4
+        add r1, r9",
+        reals!("q0", "q1"),
+        below!("q0", "q1"),
+        "vstrb.16 q0, [r1], #8",
+        reals!("q2", "q3"),
+        below!("q2", "q3"),
+        "vstrb.16 q2, [r1]
+        cmp r5, r6
+        bne.w 1b
+        vpop {{d8-d15}}
+        pop {{r4-r11, pc}}",
+        rows_in = const offset_of!(Job, rows_in),
+        rows_out = const offset_of!(Job, rows_out),
+        input = const offset_of!(Job, input),
+        steps = const offset_of!(Job, steps),
+        weights = const offset_of!(Job, weights),
+        m = const offset_of!(Job, m),
+        hi = const offset_of!(Job, hi),
+    )
+}
+
+/// The job's up to 8 channels in all rows, two at a time, windows of 3 x 3, codes from 0 on.
+///
+/// # Safety
+/// The job's pointers reach what it says; its rows are an even number, not 0.
+#[unsafe(naked)]
+unsafe extern "C" fn two_rows_of_8(job: &Job) {
+    naked_asm!(
+        "push {{r4-r11, lr}}
+        vpush {{d8-d15}}
+        ldrd r5, r6, [r0, #{rows_in}]
+        ldr r7, [r0, #{rows_out}]
+        ldrd r8, r9, [r0, #{input}]
+        ldrd r11, r12, [r0, #{steps}]
+        ldr r3, [r0, #{hi}]
+        vdup.32 q7, r3
+        ldr r10, [r0, #{channels}]
+        1:
+        ldrd r1, r3, [r5], #8
+        ldr r2, [r0, #{weights}]
+        add r1, r8
+        add r3, r8",
+        window!(
+            concat!(first_tap!("q0", "q1", "r1", weights!("16")), first_tap!("q2", "q3", "r3", "")),
+            concat!(tap!("q0", "q1", "r1", weights!("16")), tap!("q2", "q3", "r3", "")),
+            "add r1, r11\n add r3, r11\n",
+            "add r1, r12\n add r3, r12\n"
+        ),
+        "ldrd r3, r4, [r0, #{m}]",
+        both!("vcvt.f32.s32", "q0", "q1"),
+        both!("vcvt.f32.s32", "q2", "q3"),
+        eight!("r3"),
+        both!("vmul.f32", "q0", "q1", "q4", "q5"),
+        both!("vmul.f32", "q2", "q3", "q4", "q5"),
+        eight!("r4"),
+        both!("vadd.f32", "q0", "q1", "q4", "q5"),
+        both!("vadd.f32", "q2", "q3", "q4", "q5"),
+        below!("q0", "q1"),
+        below!("q2", "q3"),
+        "ldrd r1, r3, [r7], #8
+        add r1, r9
+        add r3, r9
+        vctp.16 r10
+        vpstt
+        vstrbt.16 q0, [r1]
+        vstrbt.16 q2, [r3]
+        cmp r5, r6
+        bne.w 1b
+        vpop {{d8-d15}}
+        pop {{r4-r11, pc}}",
+        rows_in = const offset_of!(Job, rows_in),
+        rows_out = const offset_of!(Job, rows_out),
+        input = const offset_of!(Job, input),
+        steps = const offset_of!(Job, steps),
+        weights = const offset_of!(Job, weights),
+        m = const offset_of!(Job, m),
+        hi = const offset_of!(Job, hi),
+        channels = const offset_of!(Job, channels),
+    )
+}
 
 // The loops read neighbouring fields in pairs, and the last by number.
 const _: () = assert!(offset_of!(Job, taps) == offset_of!(Job, segments) + 4);
