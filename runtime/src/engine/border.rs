@@ -47,9 +47,27 @@ impl Engine<'_> {
         unsafe {
             match fill.first() {
                 Some(first) if fill.iter().any(|code| code != first) => copy_pieces(fill.as_ptr(), 0, to, step, size, n),
-                first if step == size => to.write_bytes(first.copied().unwrap_or(0), n * size),
-                first => (0..n).for_each(|i| to.add(i * step).write_bytes(first.copied().unwrap_or(0), size)),
+                first => {
+                    let (code, [size, n]) = (first.copied().unwrap_or(0), if step == size { [n * size, 1] } else { [size, n] });
+                    (0..n).for_each(|i| same(to.add(i * step), code, size));
+                }
             }
+        }
+    }
+}
+
+/// Writes `n` bytes `code`: mostly few, and mostly whole words.
+///
+/// # Safety
+/// They are writable.
+#[inline(always)]
+unsafe fn same(to: *mut u8, code: u8, n: usize) {
+    // SAFETY: the caller's.
+    unsafe {
+        if n.is_multiple_of(4) && n <= 512 {
+            (0..n).step_by(4).for_each(|k| to.add(k).cast::<[u8; 4]>().write([code; 4]));
+        } else {
+            to.write_bytes(code, n);
         }
     }
 }

@@ -63,11 +63,11 @@ impl Job {
 
 /// The steps between nine taps, if there are but two of them, three taps a line.
 fn steps(taps: &[u32]) -> Option<[u32; 2]> {
-    let [a, b, _, d, ..] = *taps else { return None };
-    let [right, down] = [b.wrapping_sub(a), d.wrapping_sub(b).wrapping_sub(b.wrapping_sub(a))];
-    let even = |k: usize| if k % 3 == 2 { down } else { right };
-    let regular = taps.windows(2).enumerate().all(|(k, pair)| pair[1].wrapping_sub(pair[0]) == even(k));
-    (taps.len() == 9 && regular).then_some([right, down])
+    let [a, b, c, d, e, f, g, h, i] = *taps else { return None };
+    let step = |from: u32, to: u32| to.wrapping_sub(from);
+    let [right, down] = [step(a, b), step(c, d)];
+    let lines = [step(b, c), step(d, e), step(e, f), step(g, h), step(h, i)];
+    (lines == [right; 5] && step(f, g) == down).then_some([right, down])
 }
 
 pub unsafe fn depthwise(t: &DepthwiseTile) {
