@@ -53,22 +53,15 @@ pub(super) unsafe fn channels<V: Vector, const ROWS: usize, const FULL: bool>(
             }
         }
         let mut kept = [const { MaybeUninit::<[V::Right; 4]>::uninit() }; KEPT];
-        let mut start = [V::zero(); 4];
-        for q in 0..t.quads {
-            let w = weights::<V, ROWS>(t, at, q);
-            for j in 0..4 {
-                start[j] = start[j].owe(w[j]);
-            }
-            if let Some(kept) = kept.get_mut(q) {
-                kept.write(w);
-            }
+        for (q, kept) in kept.iter_mut().enumerate().take(t.quads) {
+            kept.write(weights::<V, ROWS>(t, at, q));
         }
 
         let mut row = 0;
         while row < rows {
             let count = ROWS.min(rows - row);
             let x = rows_of::<ROWS>(t.input, t.rows_in, row, at);
-            let mut acc = start;
+            let mut acc = [V::zero(); 4];
             // Macros, because a closure would be compiled without the features of the set.
             macro_rules! load {
                 ($tap:expr) => {
@@ -186,14 +179,12 @@ pub(super) unsafe fn runs<V: Vector>(t: &DepthwiseTile) {
                 m[j] = repeated::<V>(&groups, t.m.as_ptr().cast(), 64, j).reals();
                 b[j] = repeated::<V>(&groups, t.b.as_ptr().cast(), 64, j).reals();
             }
-            let mut start = [V::zero(); 4];
             let mut kept = [const { MaybeUninit::<[V::Right; 4]>::uninit() }; KEPT];
             for (q, kept) in kept.iter_mut().enumerate().take(t.quads) {
                 let p = t.weights.as_ptr().cast::<u8>().add(64 * q);
                 let mut w = [V::zero().right(); 4];
                 for (j, w) in w.iter_mut().enumerate() {
                     *w = repeated::<V>(&groups, p, 64 * t.quads, j).right();
-                    start[j] = start[j].owe(*w);
                 }
                 kept.write(w);
             }
@@ -207,9 +198,9 @@ pub(super) unsafe fn runs<V: Vector>(t: &DepthwiseTile) {
                 while at < len {
                     let n = V::BYTES.min(len - at);
                     let y = if n == V::BYTES {
-                        string::<V, true>(t, input.add(at), n, &start, &kept, [m, b], [lo, hi])
+                        string::<V, true>(t, input.add(at), n, &kept, [m, b], [lo, hi])
                     } else {
-                        string::<V, false>(t, input.add(at), n, &start, &kept, [m, b], [lo, hi])
+                        string::<V, false>(t, input.add(at), n, &kept, [m, b], [lo, hi])
                     };
                     y.store_part(output.add(at), n);
                     at += period;
@@ -239,7 +230,6 @@ unsafe fn string<V: Vector, const FULL: bool>(
     t: &DepthwiseTile,
     p: *const u8,
     n: usize,
-    start: &[V; 4],
     kept: &Kept<V>,
     [m, b]: [[V::Real; 4]; 2],
     [lo, hi]: [V::Real; 2],
@@ -247,7 +237,7 @@ unsafe fn string<V: Vector, const FULL: bool>(
     let (quads, rest) = t.segments.as_chunks::<4>();
     // SAFETY: `n` bytes of every tap are readable; the weights of all quads are arranged (the caller).
     unsafe {
-        let mut acc = *start;
+        let mut acc = [V::zero(); 4];
         macro_rules! load {
             ($tap:expr) => {
                 if FULL { V::load(p.add($tap as usize)) } else { V::load_part(p.add($tap as usize), n) }

@@ -72,14 +72,8 @@ pub(super) unsafe trait Vector: Copy {
         // SAFETY: the caller's.
         unsafe { Self::load(p).right() }
     }
-    /// `acc[i] + sum over j < 4 of x[4i + j] * w[4i + j]`, wrapping; without what is owed of `w`.
+    /// `acc[i] + sum over j < 4 of x[4i + j] * w[4i + j]`, wrapping.
     unsafe fn dot(self, x: Self::Left, w: Self::Right) -> Self;
-    /// Adds what a dot step with these weights leaves out, the same whatever `x`.
-    #[inline(always)]
-    unsafe fn owe(self, _w: Self::Right) -> Self {
-        self
-    }
-
     /// Scales, rounds and stores the sums of rows `row..row + count` and outputs from `at` on; those of further rows repeat the last one's.
     #[inline(always)]
     unsafe fn finish<const R: usize, const N: usize>(t: &ConvTile, row: usize, count: usize, at: usize, sums: &[[Self; N]; R]) {

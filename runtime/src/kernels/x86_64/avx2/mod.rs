@@ -5,7 +5,7 @@ use super::detect::Avx2;
 use super::ymm::dot::{Folding, Folds, Widening};
 use super::ymm::vector::Ymm;
 
-super::ymm::set!("avx2", "avx2", Ymm<Folding>);
+super::ymm::set!("avx2", "avx2", Ymm<Widening>);
 
 /// The set.
 pub(super) fn kernels(_: Avx2) -> &'static Kernels {
@@ -27,19 +27,23 @@ super::entries! { "avx2";
     }
 
     /// One vector of outputs: its weights take two registers, and a row is loaded in the shadow of its four instructions.
-    fn many_rows(t: &ConvTile, first: usize, folds: &mut Folds) {
+    #[inline(never)]
+    fn many_rows(t: &ConvTile) {
         let rows = t.rows_in.len();
-        // SAFETY: the tile is valid (the caller); `row + count <= rows`.
-        unsafe {
-            let panel = folds.panel(t, first);
-            let mut row = 0;
-            while row < rows {
-                let left = rows - row;
-                row += match left {
-                    5.. => { many::<8>(t, row, left.min(8), &panel); left.min(8) }
-                    3.. => { many::<4>(t, row, left, &panel); left }
-                    _ => { many::<2>(t, row, left, &panel); left }
-                };
+        let mut folds = Folds::new();
+        for first in 0..t.oc.div_ceil(8) {
+            // SAFETY: the tile is valid and its quads have room (the caller); `row + count <= rows`.
+            unsafe {
+                let panel = folds.panel(t, first);
+                let mut row = 0;
+                while row < rows {
+                    let left = rows - row;
+                    row += match left {
+                        5.. => { many::<8>(t, row, left.min(8), &panel); left.min(8) }
+                        3.. => { many::<4>(t, row, left, &panel); left }
+                        _ => { many::<2>(t, row, left, &panel); left }
+                    };
+                }
             }
         }
     }
@@ -63,19 +67,20 @@ super::entries! { "avx2";
     fn conv(t: &ConvTile) {
         let vectors = t.oc.div_ceil(8);
         let many = t.rows_in.len() >= MANY && t.segments.len() * t.quads <= Folds::QUADS;
-        let mut folds = Folds::new();
         let mut first = 0;
-        while first < vectors {
-            // SAFETY: the tile is valid (the caller); vectors below `vectors` are in its blocks.
-            unsafe {
+        // SAFETY: the tile is valid (the caller); vectors below `vectors` are in its blocks.
+        unsafe {
+            if many {
+                many_rows(t);
+                first = vectors;
+            }
+            while first < vectors {
                 first += match vectors - first {
-                    _ if many => { many_rows(t, first, &mut folds); 1 }
                     2.. => { few_rows::<2>(t, first); 2 }
                     _ => { few_rows::<1>(t, first); 1 }
                 };
             }
+            ymm::table::apply(t);
         }
-        // SAFETY: the rows are written.
-        unsafe { ymm::table::apply(t) }
     }
 }

@@ -18,11 +18,11 @@ use super::super::conv::Panel;
 use super::vector::{Dot, Ymm, of};
 use crate::kernels::ConvTile;
 
-/// AVX2, for a few rows.
+/// AVX2, for a few rows and depthwise tiles.
 #[derive(Clone, Copy)]
 pub(in super::super) struct Widening;
 
-/// AVX2, for many rows.
+/// AVX2, for many rows; sums start with what is owed.
 #[derive(Clone, Copy)]
 pub(in super::super) struct Folding;
 
@@ -109,14 +109,6 @@ unsafe impl Dot for Folding {
     unsafe fn right_at(p: *const u8) -> Folded {
         // SAFETY: two vectors (the caller).
         unsafe { Folded { size: _mm256_loadu_si256(p.cast()), fold: _mm256_loadu_si256(p.add(32).cast()) } }
-    }
-    #[inline]
-    #[target_feature(enable = "avx2")]
-    unsafe fn owe(sum: __m256i, w: Folded) -> __m256i {
-        let negative = _mm256_cmpgt_epi8(w.fold, _mm256_setzero_si256());
-        // |w| with the sign of w: -128, which has no other sign, keeps its own.
-        let signed = _mm256_sub_epi8(_mm256_xor_si256(w.size, negative), negative);
-        owe(sum, w.fold, signed)
     }
 }
 

@@ -1,13 +1,13 @@
 //! The end of a convolution tile: sums to codes.
 //!
-//! Four vectors of sums are packed together, of two rows where outputs come in pairs of vectors, else of four rows, for little more than packing one
+//! Four vectors of sums are packed together, of one row, or of two where outputs come in pairs of vectors, else of four, for little more than packing one
 //! alone. The lower bound is taken last, of bytes: NaN and what is too small for an integer became the least integer, and 0 of that.
 
 use core::arch::x86_64::*;
 
-use super::super::conv::{affine, residual};
+use super::super::conv::{affine, finish_codes, residual};
 use super::super::vector::Vector;
-use super::vector::{Dot, Ymm, store_lane};
+use super::vector::{Dot, Ymm, of, store_lane};
 use crate::kernels::ConvTile;
 
 /// See [`Vector::finish`]. Rows that repeat the last one are stored again.
@@ -19,8 +19,16 @@ use crate::kernels::ConvTile;
 pub(super) unsafe fn codes<D: Dot, const R: usize, const N: usize>(
     t: &ConvTile, row: usize, count: usize, at: usize, sums: &[[Ymm<D>; N]; R],
 ) {
+    if R * N < 4 {
+        // SAFETY: the caller's.
+        return unsafe { finish_codes(t, row, count, at, sums) };
+    }
     // Vectors of a row and rows.
-    let (across, down) = if N.is_multiple_of(2) { (2, 2) } else { (1, 4) };
+    let (across, down) = match (R, N) {
+        (1, 4 | 8) => (4, 1),
+        _ if N.is_multiple_of(2) => (2, 2),
+        _ => (1, 4),
+    };
     let words = Ymm::<D>::WORDS;
     let (lo, hi) = (_mm256_set1_ps(t.lo), _mm256_set1_ps(t.hi));
     let lo = _mm256_cvtps_epi32(lo);
@@ -48,7 +56,9 @@ pub(super) unsafe fn codes<D: Dot, const R: usize, const N: usize>(
                 let y = _mm256_packus_epi16(_mm256_packus_epi32(y[0], y[1]), _mm256_packus_epi32(y[2], y[3]));
                 let y = _mm256_permutevar8x32_epi32(_mm256_max_epu8(y, lo), _mm256_setr_epi32(0, 4, 1, 5, 2, 6, 3, 7));
                 let (first, last) = (_mm256_castsi256_si128(y), _mm256_extracti128_si256::<1>(y));
-                if across == 2 {
+                if across == 4 {
+                    of::<D>(y).store_part(out[0], left);
+                } else if across == 2 {
                     store_lane(first, out[0], left);
                     store_lane(last, out[1], left);
                 } else if left == 8 {

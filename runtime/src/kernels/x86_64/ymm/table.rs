@@ -55,12 +55,42 @@ impl Table {
     }
 }
 
+/// Bytes that are worth the making of differences.
+const LONG: usize = 512;
+
+/// Without differences: with `t = x - 16 i`, exactly the codes of `T[i]` have `t < 16`; adding 0x70 with saturation keeps their low bits and sets the
+/// highest bit of all others.
+///
+/// # Safety
+/// As [`look_up`].
+#[target_feature(enable = "avx2")]
+unsafe fn look_up_short(x: *const u8, out: *mut u8, n: usize, table: &[u8; 256]) {
+    for at in (0..n).step_by(Bytes::BYTES) {
+        let part = Bytes::BYTES.min(n - at);
+        // SAFETY: `at + part <= n`; 16 bytes of the table.
+        unsafe {
+            let (mut codes, mut y) = (Bytes::load_part(x.add(at), part).0, _mm256_setzero_si256());
+            for entries in table.as_chunks::<16>().0 {
+                let entries = _mm256_broadcastsi128_si256(_mm_loadu_si128(entries.as_ptr().cast()));
+                let index = _mm256_adds_epu8(codes, _mm256_set1_epi8(0x70));
+                y = _mm256_or_si256(y, _mm256_shuffle_epi8(entries, index));
+                codes = _mm256_sub_epi8(codes, _mm256_set1_epi8(16));
+            }
+            of::<Widening>(y).store_part(out.add(at), part);
+        }
+    }
+}
+
 /// `out[i] = table[x[i]]` for `n` bytes.
 ///
 /// # Safety
 /// `x` is readable, `out` writable; they are equal or do not overlap.
 #[target_feature(enable = "avx2")]
 pub(in super::super) unsafe fn look_up(x: *const u8, out: *mut u8, n: usize, table: &[u8; 256]) {
+    if n < LONG {
+        // SAFETY: the caller's.
+        return unsafe { look_up_short(x, out, n, table) };
+    }
     let table = Table::new(table);
     let mut at = 0;
     while at + 2 * Bytes::BYTES <= n {

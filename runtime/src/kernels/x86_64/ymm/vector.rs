@@ -29,11 +29,6 @@ pub(in super::super) unsafe trait Dot: Copy {
     }
     /// See [`Vector::dot`].
     unsafe fn dot(sum: __m256i, x: Self::Left, w: Self::Right) -> __m256i;
-    /// See [`Vector::owe`].
-    #[inline(always)]
-    unsafe fn owe(sum: __m256i, _: Self::Right) -> __m256i {
-        sum
-    }
 }
 
 /// A 256-bit register whose dot step is `D`.
@@ -285,10 +280,6 @@ unsafe impl<D: Dot> Vector for Ymm<D> {
         fn dot(self, x: D::Left, w: D::Right) -> Self {
             // SAFETY: as above.
             of(unsafe { D::dot(self.0, x, w) })
-        }
-        fn owe(self, w: D::Right) -> Self {
-            // SAFETY: as above.
-            of(unsafe { D::owe(self.0, w) })
         }
 
         fn finish<const R: usize, const N: usize>(t: &ConvTile, row: usize, count: usize, at: usize, sums: &[[Self; N]; R]) {
