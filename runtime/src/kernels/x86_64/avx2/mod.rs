@@ -16,11 +16,14 @@ pub(super) fn kernels(_: Avx2) -> &'static Kernels {
 const MANY: usize = 8;
 
 super::entries! { "avx2";
+    /// Compiled by itself, as [`many`]: registers then are its own.
+    #[inline(never)]
     fn few<const R: usize, const N: usize>(t: &ConvTile, row: usize, first: usize) {
         // SAFETY: the caller's; the features are this function's.
         unsafe { convolution::tile::<Ymm<Widening>, R, N>(t, row, R, &Panel::packed(t, first)) }
     }
 
+    #[inline(never)]
     fn many<const R: usize>(t: &ConvTile, row: usize, count: usize, panel: &Panel<Ymm<Folding>, 1>) {
         // SAFETY: as above.
         unsafe { convolution::tile::<Ymm<Folding>, R, 1>(t, row, count, panel) }

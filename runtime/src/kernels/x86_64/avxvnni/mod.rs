@@ -18,6 +18,13 @@ super::entries! { "avx2,avxvnni";
         unsafe { convolution::tile::<Ymm<Vnni>, R, N>(t, row, count, &Panel::packed(t, first)) }
     }
 
+    /// Compiled by itself: what many rows share costs one or two rows more than the call.
+    #[inline(never)]
+    fn lone<const R: usize, const N: usize>(t: &ConvTile, row: usize, first: usize) {
+        // SAFETY: the caller's.
+        unsafe { tile::<R, N>(t, row, R, first) }
+    }
+
     fn conv(t: &ConvTile) {
         // SAFETY: the tile is valid (the caller).
         unsafe {
@@ -60,8 +67,8 @@ super::entries! { "avx2,avxvnni";
                     7.. if R == 8 && N == 1 => { tile::<8, N>(t, row, left.min(8), first); left.min(8) }
                     5.. if R == 8 => { tile::<6, N>(t, row, left.min(6), first); left.min(6) }
                     3.. if R == 8 => { tile::<4, N>(t, row, left.min(4), first); left.min(4) }
-                    2.. if R >= 2 => { tile::<2, N>(t, row, 2, first); 2 }
-                    _ => { tile::<1, N>(t, row, 1, first); 1 }
+                    2.. if R >= 2 => { lone::<2, N>(t, row, first); 2 }
+                    _ => { lone::<1, N>(t, row, first); 1 }
                 };
             }
         }

@@ -63,6 +63,7 @@ const LONG: usize = 512;
 ///
 /// # Safety
 /// As [`look_up`].
+#[inline]
 #[target_feature(enable = "avx2")]
 unsafe fn look_up_short(x: *const u8, out: *mut u8, n: usize, table: &[u8; 256]) {
     for at in (0..n).step_by(Bytes::BYTES) {
@@ -85,12 +86,17 @@ unsafe fn look_up_short(x: *const u8, out: *mut u8, n: usize, table: &[u8; 256])
 ///
 /// # Safety
 /// `x` is readable, `out` writable; they are equal or do not overlap.
+#[inline]
 #[target_feature(enable = "avx2")]
 pub(in super::super) unsafe fn look_up(x: *const u8, out: *mut u8, n: usize, table: &[u8; 256]) {
-    if n < LONG {
-        // SAFETY: the caller's.
-        return unsafe { look_up_short(x, out, n, table) };
-    }
+    // SAFETY: the caller's.
+    unsafe { if n < LONG { look_up_short(x, out, n, table) } else { look_up_long(x, out, n, table) } }
+}
+
+/// # Safety
+/// As [`look_up`].
+#[target_feature(enable = "avx2")]
+unsafe fn look_up_long(x: *const u8, out: *mut u8, n: usize, table: &[u8; 256]) {
     let table = Table::new(table);
     let mut at = 0;
     while at + 2 * Bytes::BYTES <= n {
