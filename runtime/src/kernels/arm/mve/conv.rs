@@ -112,7 +112,7 @@ unsafe fn in_parts(t: &ConvTile, job: &mut fours::Job, taps: *mut u8, then: Then
         for first in (0..all).step_by(quads) {
             (job.sums, job.left) = (sums, OUTPUTS.min(t.oc - at));
             job.pixels.iter_mut().for_each(|(_, total)| *total = 0);
-            job.quads = quads.min(all - first);
+            (job.quads, job.own) = (quads.min(all - first), [0; 5]);
             job.w = t.weights.as_ptr().wrapping_add(4 * at * all + 64 * first).wrapping_sub(256);
             job.then = if first + job.quads < all { Then::Sums } else { then };
             let mut to = taps;

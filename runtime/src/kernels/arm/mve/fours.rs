@@ -72,7 +72,8 @@ pub struct Job {
     /// Offsets of the next four rows of the input, the output and the second input, and from where they count.
     pub rows: [*const u32; 3],
     pub base: [*const u8; 3],
-    /// Of the loop's own: quads of the predicated vector, passes, where they begin, where a pair of outputs begins, what follows a pass.
+    /// Of the loop's own, to be cleared when `quads` changes: quads of the predicated vector, passes, where they begin, where a pair of
+    /// outputs begins, what follows a pass.
     pub own: [usize; 5],
 }
 
@@ -138,9 +139,7 @@ macro_rules! finish {
         concat!(
             "mov r12, r7
             ldr r11, [r12, #{sums}]
-            movs r0, #0
-            vidup.u32 q2, r0, #8
-            vshl.i32 q2, q2, #1
+            vshr.u32 q2, q3, #2
             sub r11, #64
             vadd.i32 q2, q2, r11
             ldrd r8, r9, [r12, #{m}]
@@ -200,8 +199,10 @@ pub unsafe extern "C" fn $name(job: &mut Job) {
         "push {{r3-r11, lr}}
         vpush {{d8-d15}}
         mov r7, r0
+        ldr r0, [r7, #{own}+4]
+        cbnz r0, 20f
         ldr r0, [r7, #{quads}]
-        ands r1, r0, #3
+        and r1, r0, #3
         lsrs r2, r0, #2
         add r3, r2, #8
         mov r4, #9
@@ -227,14 +228,15 @@ pub unsafe extern "C" fn $name(job: &mut Job) {
         strd r5, r6, [r7, #{own}+8]
         str r8, [r7, #{own}+16]
         20:
-        ldr r0, [r7, #{quads}]
-        movs r1, #8
-        sub r1, r1, r0, lsl #6
-        vdup.32 q2, r1
         movs r2, #0
         vidup.u32 q3, r2, #8
         vshl.i32 q3, q3, #3
         vmov.i8 q6, #0x80
+        21:
+        ldr r0, [r7, #{quads}]
+        movs r1, #8
+        sub r1, r1, r0, lsl #6
+        vdup.32 q2, r1
         1:
         ldr r0, [r7, #{w}]
         vadd.i32 q7, q3, r0
@@ -301,7 +303,7 @@ pub unsafe extern "C" fn $name(job: &mut Job) {
             ""
         ),
         "7:",
-        next!("20b"),
+        next!("21b"),
         "8:
         ldr r3, [r7, #{own}]
         vctp.32 r3
