@@ -75,26 +75,31 @@ unsafe fn four_rows(t: &ConvTile, rows: usize) {
         added: [t.input; 4],
         own: [0; 5],
     };
-    let mut last = None;
-    let mut i = 0;
-    while i < rows {
-        if i + 4 > t.rows_in.len() {
-            let last = last.insert(lists.map(|list| four(list, i)));
-            job.rows = last.each_ref().map(|list| list.as_ptr());
+    let first = fours::First {
+        m: job.m,
+        b: job.b,
+        r: job.r,
+        w: t.weights.as_ptr().wrapping_sub(256),
+        left: t.oc,
+        offsets: t.segments.as_ptr(),
+        count: t.segments.len(),
+        bytes: 4 * t.quads,
+        to: taps.as_mut_ptr().cast(),
+    };
+    // SAFETY: groups of four rows; their quads and the sums have room. Blocks of weights follow one another.
+    let groups = |job: &mut fours::Job, n: usize| unsafe {
+        if n > 0 && all <= QUADS {
+            fours::at_once(job, &first, n);
+        } else {
+            (0..n).for_each(|_| in_parts(t, job, &first, then));
         }
-        (job.m, job.b, job.r) = (t.m.as_ptr(), t.b.as_ptr(), added.r.as_ptr());
-        // SAFETY: four rows; their quads and the sums have room. Blocks of weights follow one another.
-        unsafe {
-            fours::next(&mut job);
-            if all <= QUADS {
-                (job.w, job.left) = (t.weights.as_ptr().wrapping_sub(256), t.oc);
-                fours::gather(&mut job, t.segments.as_ptr(), t.segments.len(), 4 * t.quads, taps.as_mut_ptr().cast());
-                fours::run(&mut job);
-            } else {
-                in_parts(t, &mut job, taps.as_mut_ptr().cast(), then);
-            }
-        }
-        i += 4;
+    };
+    let whole = t.rows_in.len().min(rows) / 4;
+    groups(&mut job, whole);
+    if 4 * whole < rows {
+        let last = lists.map(|list| four(list, 4 * whole));
+        job.rows = last.each_ref().map(|list| list.as_ptr());
+        groups(&mut job, 1);
     }
 }
 
@@ -103,7 +108,10 @@ unsafe fn four_rows(t: &ConvTile, rows: usize) {
 /// # Safety
 /// The job is one of the valid tile, whose weights are readable; `taps` takes [`QUADS`], the job's sums [`OUTPUTS`].
 #[inline(never)]
-unsafe fn in_parts(t: &ConvTile, job: &mut fours::Job, taps: *mut u8, then: Then) {
+unsafe fn in_parts(t: &ConvTile, job: &mut fours::Job, start: &fours::First, then: Then) {
+    // SAFETY: as stated.
+    unsafe { fours::next(job) };
+    (job.m, job.b, job.r) = (start.m, start.b, start.r);
     let all = t.segments.len() * t.quads;
     let quads = all.div_ceil(all.div_ceil(QUADS));
     let sums = job.sums;
@@ -115,7 +123,7 @@ unsafe fn in_parts(t: &ConvTile, job: &mut fours::Job, taps: *mut u8, then: Then
             (job.quads, job.own) = (quads.min(all - first), [0; 5]);
             job.w = t.weights.as_ptr().wrapping_add(4 * at * all + 64 * first).wrapping_sub(256);
             job.then = if first + job.quads < all { Then::Sums } else { then };
-            let mut to = taps;
+            let mut to = start.to;
             runs(t, first, job.quads, |offset, bytes| {
                 // SAFETY: quads of the rows, with room for them.
                 unsafe { fours::gather(job, &(offset as u32), 1, bytes, to) };

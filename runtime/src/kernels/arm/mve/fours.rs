@@ -359,6 +359,59 @@ four_pixels!(
     "ldm r11, {{r0, r2, r4, r6, r8, r10, r12, lr}}"
 );
 
+/// Where all outputs of rows begin, and what [`gather`] is to take.
+#[repr(C)]
+pub struct First {
+    pub m: *const f32,
+    pub b: *const f32,
+    pub r: *const f32,
+    pub w: *const i8,
+    pub left: usize,
+    pub offsets: *const u32,
+    pub count: usize,
+    pub bytes: usize,
+    pub to: *mut u8,
+}
+
+/// All outputs of `groups` of four rows, whose taps have room.
+///
+/// # Safety
+/// As for [`next`], [`gather`] and [`run`]; `groups` is not 0.
+#[unsafe(naked)]
+pub unsafe extern "C" fn at_once(job: &mut Job, first: &First, groups: usize) {
+    naked_asm!(
+        "push {{r3-r6, lr}}
+        mov r4, r0
+        mov r5, r1
+        mov r6, r2
+        1:
+        mov r0, r4
+        bl {next}
+        mov r12, r5
+        ldm r12!, {{r0-r3, lr}}
+        strd r0, r1, [r4, #{m}]
+        str r2, [r4, #{r}]
+        str r3, [r4, #{w}]
+        str lr, [r4, #{left}]
+        ldm r12, {{r1-r3, r12}}
+        mov r0, r4
+        str r12, [sp]
+        bl {gather}
+        mov r0, r4
+        bl {run}
+        subs r6, #1
+        bne 1b
+        pop {{r3-r6, pc}}",
+        next = sym next,
+        gather = sym gather,
+        run = sym run,
+        m = const offset_of!(Job, m),
+        r = const offset_of!(Job, r),
+        w = const offset_of!(Job, w),
+        left = const offset_of!(Job, left),
+    )
+}
+
 /// To the next four rows, of which nothing is gathered.
 ///
 /// # Safety
