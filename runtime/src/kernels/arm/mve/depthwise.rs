@@ -230,9 +230,16 @@ macro_rules! below {
     };
 }
 
+/// The lower bound in q6, and where the row's results go in r1.
+macro_rules! lower {
+    () => {
+        "ldr r1, [r0, #{lo}]\n vdup.32 q6, r1\n ldr r1, [r7], #4\n add r1, r9\n"
+    };
+}
+
 macro_rules! rows_of {
-    ($name:ident, $taps:expr, $finish:expr) => {
-        /// The job's channels in all rows.
+    ($(#[$about:meta])* $name:ident, $set_up:literal, $row:literal, $taps:expr, $finish:expr) => {
+        $(#[$about])*
         ///
         /// # Safety
         /// The job's pointers reach what it says; it has rows and the taps meant here.
@@ -245,23 +252,19 @@ macro_rules! rows_of {
                 ldr r7, [r0, #{rows_out}]
                 ldrd r8, r9, [r0, #{input}]
                 ldr r3, [r0, #{hi}]
-                vdup.32 q7, r3
-                1:
-                ldr r10, [r5], #4
-                add r10, r8
-                ldrd r11, r3, [r0, #{segments}]
+                vdup.32 q7, r3",
+                $set_up,
+                "1:
                 ldr r2, [r0, #{weights}]",
+                $row,
                 $taps,
-                "ldrd r3, r4, [r0, #{m}]
-                ldr r1, [r0, #{lo}]
-                vdup.32 q6, r1
-                ldr r1, [r7], #4
-                add r1, r9",
+                "ldrd r3, r4, [r0, #{m}]",
                 $finish,
                 "cmp r5, r6
-                bne 1b
+                bne.w 1b
                 vpop {{d8-d15}}
-                pop {{r4-r11, pc}}",
+                pop {{r4-r11, pc}}
+                // Fields that not all of them read: {segments} {steps} {lo} {channels}",
                 segments = const offset_of!(Job, segments),
                 weights = const offset_of!(Job, weights),
                 rows_in = const offset_of!(Job, rows_in),
@@ -270,6 +273,8 @@ macro_rules! rows_of {
                 m = const offset_of!(Job, m),
                 lo = const offset_of!(Job, lo),
                 hi = const offset_of!(Job, hi),
+                steps = const offset_of!(Job, steps),
+                channels = const offset_of!(Job, channels),
             )
         }
     };
@@ -290,126 +295,77 @@ macro_rules! tap_of_16 {
 }
 
 rows_of!(
+    /// The job's 16 channels in all rows.
     rows_of_16,
+    "",
+    "ldr r10, [r5], #4
+    add r10, r8
+    ldrd r11, r3, [r0, #{segments}]",
     taps!("vmov.i32 q0, #0\n vmov.i32 q1, #0\n vmov.i32 q2, #0\n vmov.i32 q3, #0\n", tap_of_16!()),
     concat!(
-        reals!("q0", "q1"), between!("q0", "q1"), "vstrb.16 q0, [r1], #8\n",
+        lower!(), reals!("q0", "q1"), between!("q0", "q1"), "vstrb.16 q0, [r1], #8\n",
         reals!("q2", "q3"), between!("q2", "q3"), "vstrb.16 q2, [r1]"
     )
 );
 rows_of!(
+    /// The job's up to 8 channels in all rows.
     rows_of_8,
+    "",
+    "ldr r10, [r5], #4
+    add r10, r8
+    ldrd r11, r3, [r0, #{segments}]",
     taps!("vmov.i32 q0, #0\n vmov.i32 q1, #0\n", tap!("q0", "q1", "r1", weights!("16"))),
-    concat!(reals!("q0", "q1"), between!("q0", "q1"), "ldr r3, [r0, #48]\n vctp.16 r3\n vpst\n vstrbt.16 q0, [r1]")
-);
-
-/// The job's 16 channels in all rows, windows of 3 x 3, codes from 0 on.
-///
-/// # Safety
-/// The job's pointers reach what it says; it has rows.
-#[unsafe(naked)]
-unsafe extern "C" fn rows_of_16_nine(job: &Job) {
-    naked_asm!(
-        "push {{r4-r11, lr}}
-        vpush {{d8-d15}}
-        ldrd r5, r6, [r0, #{rows_in}]
-        ldr r7, [r0, #{rows_out}]
-        ldrd r8, r9, [r0, #{input}]
-        ldrd r11, r12, [r0, #{steps}]
-        ldr r3, [r0, #{hi}]
-        vdup.32 q7, r3
-        1:
-        ldr r1, [r5], #4
-        ldr r2, [r0, #{weights}]
-        add r1, r8",
-        window!(
-            concat!(first_tap!("q0", "q1", "r1", weights!("8")), first_tap!("q2", "q3", "r1, #8", weights!("8"))),
-            tap_of_16!(),
-            "add r1, r11\n",
-            "add r1, r12\n"
-        ),
-        "ldrd r3, r4, [r0, #{m}]
-        ldr r1, [r7], #4
-        add r1, r9",
-        reals!("q0", "q1"),
-        below!("q0", "q1"),
-        "vstrb.16 q0, [r1], #8",
-        reals!("q2", "q3"),
-        below!("q2", "q3"),
-        "vstrb.16 q2, [r1]
-        cmp r5, r6
-        bne.w 1b
-        vpop {{d8-d15}}
-        pop {{r4-r11, pc}}",
-        rows_in = const offset_of!(Job, rows_in),
-        rows_out = const offset_of!(Job, rows_out),
-        input = const offset_of!(Job, input),
-        steps = const offset_of!(Job, steps),
-        weights = const offset_of!(Job, weights),
-        m = const offset_of!(Job, m),
-        hi = const offset_of!(Job, hi),
+    concat!(
+        lower!(), reals!("q0", "q1"), between!("q0", "q1"),
+        "ldr r3, [r0, #{channels}]\n vctp.16 r3\n vpst\n vstrbt.16 q0, [r1]"
     )
-}
-
-/// The job's up to 8 channels in all rows, two at a time, windows of 3 x 3, codes from 0 on.
-///
-/// # Safety
-/// The job's pointers reach what it says; its rows are an even number, not 0.
-#[unsafe(naked)]
-unsafe extern "C" fn two_rows_of_8(job: &Job) {
-    naked_asm!(
-        "push {{r4-r11, lr}}
-        vpush {{d8-d15}}
-        ldrd r5, r6, [r0, #{rows_in}]
-        ldr r7, [r0, #{rows_out}]
-        ldrd r8, r9, [r0, #{input}]
-        ldrd r11, r12, [r0, #{steps}]
-        ldr r3, [r0, #{hi}]
-        vdup.32 q7, r3
-        ldr r10, [r0, #{channels}]
-        1:
-        ldrd r1, r3, [r5], #8
-        ldr r2, [r0, #{weights}]
-        add r1, r8
-        add r3, r8",
-        window!(
-            concat!(first_tap!("q0", "q1", "r1", weights!("16")), first_tap!("q2", "q3", "r3", "")),
-            concat!(tap!("q0", "q1", "r1", weights!("16")), tap!("q2", "q3", "r3", "")),
-            "add r1, r11\n add r3, r11\n",
-            "add r1, r12\n add r3, r12\n"
-        ),
-        "ldrd r3, r4, [r0, #{m}]",
-        both!("vcvt.f32.s32", "q0", "q1"),
-        both!("vcvt.f32.s32", "q2", "q3"),
-        eight!("r3"),
-        both!("vmul.f32", "q0", "q1", "q4", "q5"),
-        both!("vmul.f32", "q2", "q3", "q4", "q5"),
-        eight!("r4"),
-        both!("vadd.f32", "q0", "q1", "q4", "q5"),
-        both!("vadd.f32", "q2", "q3", "q4", "q5"),
-        below!("q0", "q1"),
-        below!("q2", "q3"),
+);
+rows_of!(
+    /// The job's 16 channels in all rows, windows of 3 x 3, codes from 0 on.
+    rows_of_16_nine,
+    "ldrd r11, r12, [r0, #{steps}]",
+    "ldr r1, [r5], #4
+    add r1, r8",
+    window!(
+        concat!(first_tap!("q0", "q1", "r1", weights!("8")), first_tap!("q2", "q3", "r1, #8", weights!("8"))),
+        tap_of_16!(),
+        "add r1, r11\n",
+        "add r1, r12\n"
+    ),
+    concat!(
+        "ldr r1, [r7], #4\n add r1, r9\n",
+        reals!("q0", "q1"), below!("q0", "q1"), "vstrb.16 q0, [r1], #8\n",
+        reals!("q2", "q3"), below!("q2", "q3"), "vstrb.16 q2, [r1]"
+    )
+);
+rows_of!(
+    /// The job's up to 8 channels in all rows, an even number, two at a time, windows of 3 x 3, codes from 0 on.
+    two_rows_of_8,
+    "ldrd r11, r12, [r0, #{steps}]
+    ldr r10, [r0, #{channels}]",
+    "ldrd r1, r3, [r5], #8
+    add r1, r8
+    add r3, r8",
+    window!(
+        concat!(first_tap!("q0", "q1", "r1", weights!("16")), first_tap!("q2", "q3", "r3", "")),
+        concat!(tap!("q0", "q1", "r1", weights!("16")), tap!("q2", "q3", "r3", "")),
+        "add r1, r11\n add r3, r11\n",
+        "add r1, r12\n add r3, r12\n"
+    ),
+    concat!(
+        both!("vcvt.f32.s32", "q0", "q1"), both!("vcvt.f32.s32", "q2", "q3"),
+        eight!("r3"), both!("vmul.f32", "q0", "q1", "q4", "q5"), both!("vmul.f32", "q2", "q3", "q4", "q5"),
+        eight!("r4"), both!("vadd.f32", "q0", "q1", "q4", "q5"), both!("vadd.f32", "q2", "q3", "q4", "q5"),
+        below!("q0", "q1"), below!("q2", "q3"),
         "ldrd r1, r3, [r7], #8
         add r1, r9
         add r3, r9
         vctp.16 r10
         vpstt
         vstrbt.16 q0, [r1]
-        vstrbt.16 q2, [r3]
-        cmp r5, r6
-        bne.w 1b
-        vpop {{d8-d15}}
-        pop {{r4-r11, pc}}",
-        rows_in = const offset_of!(Job, rows_in),
-        rows_out = const offset_of!(Job, rows_out),
-        input = const offset_of!(Job, input),
-        steps = const offset_of!(Job, steps),
-        weights = const offset_of!(Job, weights),
-        m = const offset_of!(Job, m),
-        hi = const offset_of!(Job, hi),
-        channels = const offset_of!(Job, channels),
+        vstrbt.16 q2, [r3]"
     )
-}
+);
 
 // The loops read neighbouring fields in pairs, and the last by number.
 const _: () = assert!(offset_of!(Job, taps) == offset_of!(Job, segments) + 4);
