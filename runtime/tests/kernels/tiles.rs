@@ -24,6 +24,8 @@ struct Shape {
     wild: bool,
     /// Rows that follow one another in memory; 0: none do.
     adjacent: usize,
+    /// Depthwise taps are 3 x 3, of which the rows of a run see the next ones at this stride; 0: they are anywhere.
+    grid: usize,
     against: Against,
     seed: u64,
 }
@@ -81,6 +83,7 @@ impl Shape {
             extreme,
             wild,
             adjacent: 0,
+            grid: 0,
             against,
             seed,
         }
@@ -96,7 +99,8 @@ impl Shape {
         } else {
             4 * self.quads
         };
-        let spread = line * (3 + self.adjacent) + 7;
+        let step = line * self.grid.max(1);
+        let spread = line * 3 + step * self.adjacent + 7;
         let input: Vec<u8> = (0..spread * 2 + line)
             .map(|_| random.code(self.extreme))
             .collect();
@@ -107,12 +111,16 @@ impl Shape {
             v
         };
         let mut rows_in = offsets(self.rows);
-        let segments = offsets(self.segments);
+        let mut segments = offsets(self.segments);
+        if self.grid > 0 {
+            let lines = [0, spread / 3, spread - 2 * line];
+            segments = (0..9).map(|k| (lines[k / 3] + k % 3 * line) as u32).collect();
+        }
         for i in (0..self.rows).filter(|_| self.adjacent > 0) {
             // Runs that end with the input as well.
             rows_in[i] = match i % self.adjacent {
-                0 => (spread - (self.adjacent - 1) * line) as u32 >> (i / self.adjacent % 2),
-                _ => rows_in[i - 1] + line as u32,
+                0 => (spread - (self.adjacent - 1) * step) as u32 >> (i / self.adjacent % 2),
+                _ => rows_in[i - 1] + step as u32,
             };
         }
         let weights: Vec<u8> =
@@ -120,7 +128,9 @@ impl Shape {
                 .map(|_| {
                     let w = random.code(self.extreme);
                     // 255 and 0 become -128 and 127: the sums with the largest magnitudes.
-                    w.wrapping_add(if self.extreme { 129 } else { 0 })
+                    let w = w.wrapping_add(if self.extreme { 129 } else { 0 });
+                    // Small ones, of which more products fit 16 bits.
+                    if self.grid > 0 && self.seed % 2 == 1 { (w as i8 / 2) as u8 } else { w }
                 })
                 .collect();
         let taps = (self.segments * if self.depthwise { 1 } else { 4 * self.quads }) as f32;
@@ -293,6 +303,10 @@ fn depthwise_runs() {
             shape.wild = k == 4;
             shape.against = if k % 2 == 0 { Against::End } else { Against::Start };
             shape.check();
+            for grid in 1..=2 {
+                let shape = Shape { grid, segments: 9, quads: 3, extreme: k % 4 == 3, seed: shape.seed + (k / 2) as u64, ..shape };
+                shape.check();
+            }
         }
     }
 }

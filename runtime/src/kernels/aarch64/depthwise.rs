@@ -16,6 +16,7 @@ use core::arch::aarch64::*;
 use core::mem::MaybeUninit;
 
 use super::super::DepthwiseTile;
+use super::columns::{self, Dots, Grid, Products};
 use super::finish::{Affine, Sums, any, plain};
 use super::{conv, part};
 
@@ -38,7 +39,12 @@ pub(super) trait Dot {
 #[inline(always)]
 pub(super) unsafe fn sixteen<D: Dot>(t: &DepthwiseTile, at: usize) {
     // SAFETY: the caller's.
-    unsafe { dots_of::<D, 16, 4, true>(t, at, 16) }
+    unsafe {
+        match Grid::of(t) {
+            Some(grid) => columns::rows::<_, 4>(t, at, &grid, &Dots::<D, 4>::new(t, at)),
+            None => dots_of::<D, 16, 4, true>(t, at, 16),
+        }
+    }
 }
 
 /// Channels from `at`, up to 16, of any tile.
@@ -50,7 +56,10 @@ pub(super) unsafe fn some<D: Dot>(t: &DepthwiseTile, at: usize) {
     // SAFETY: the caller's; what is left of `oc`, at most 16.
     unsafe {
         match t.oc - at {
-            8 if plain(t) => dots_of::<D, 8, 2, true>(t, at, 8),
+            8 if plain(t) => match Grid::of(t) {
+                Some(grid) => columns::rows::<_, 2>(t, at, &grid, &Dots::<D, 2>::new(t, at)),
+                None => dots_of::<D, 8, 2, true>(t, at, 8),
+            },
             left if plain(t) => dots_of::<D, 0, 4, true>(t, at, left.min(16)),
             left => dots_of::<D, 0, 4, false>(t, at, left.min(16)),
         }
@@ -141,7 +150,7 @@ unsafe fn interleave([a, b, c, d]: [uint8x16_t; 4]) -> [uint8x16_t; 4] {
 }
 
 /// Taps whose weights are kept apart; larger kernels are summed one by one.
-const KEPT: usize = 64;
+pub(super) const KEPT: usize = 64;
 
 /// The tile by 16-bit products.
 ///
@@ -156,6 +165,8 @@ pub(super) unsafe fn products(t: &DepthwiseTile) {
             let pairs = t.segments.len() <= KEPT && take_apart(t, at, &mut kept);
             match t.oc - at {
                 left if !pairs => one_by_one(t, at, left.min(16)),
+                16.. if plain(t) && columns_of::<4>(t, at, &kept) => {}
+                8 if plain(t) && columns_of::<2>(t, at, &kept) => {}
                 16.. if plain(t) => products_of::<16, 4, true>(t, at, 16, &kept),
                 8 if plain(t) => products_of::<8, 2, true>(t, at, 8, &kept),
                 left if plain(t) => products_of::<0, 4, true>(t, at, left, &kept),
@@ -180,6 +191,18 @@ unsafe fn take_apart(t: &DepthwiseTile, at: usize, kept: &mut [MaybeUninit<int8x
         }
         vminvq_s8(least) > i8::MIN
     }
+}
+
+/// By columns, where taps and weights allow it: whether they do. The weights are in `kept`.
+#[inline(never)]
+unsafe fn columns_of<const N: usize>(t: &DepthwiseTile, at: usize, kept: &[MaybeUninit<int8x16_t>; KEPT]) -> bool {
+    let Some(grid) = Grid::of(t) else { return false };
+    // SAFETY: the caller's.
+    unsafe {
+        let Some(weights) = Products::<N>::new(t, at, kept) else { return false };
+        columns::rows::<_, N>(t, at, &grid, &weights);
+    }
+    true
 }
 
 /// As [`dots_of`]. All weights are in `kept`, above -128.
@@ -225,7 +248,7 @@ unsafe fn products_of<const BYTES: usize, const N: usize, const PLAIN: bool>(
 
 /// Adds 16-bit elements of 16 channels.
 #[inline(always)]
-unsafe fn widen(acc: &mut Sums, lo: int16x8_t, hi: int16x8_t) {
+pub(super) unsafe fn widen(acc: &mut Sums, lo: int16x8_t, hi: int16x8_t) {
     // SAFETY: NEON is part of the target.
     unsafe {
         acc[0] = vaddw_s16(acc[0], vget_low_s16(lo));

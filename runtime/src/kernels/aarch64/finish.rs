@@ -53,7 +53,13 @@ impl Affine {
     #[inline(always)]
     unsafe fn codes(&self, y: [float32x4_t; 4]) -> uint8x16_t {
         // SAFETY: NEON is part of the target.
-        unsafe { vminq_u8(vmaxq_u8(rounded(y), self.lo), self.hi) }
+        unsafe { self.bound(rounded(y)) }
+    }
+
+    #[inline(always)]
+    unsafe fn bound(&self, codes: uint8x16_t) -> uint8x16_t {
+        // SAFETY: NEON is part of the target.
+        unsafe { vminq_u8(vmaxq_u8(codes, self.lo), self.hi) }
     }
 
     /// Codes of row `row`, outputs `at..at + left`, of a tile that is [`plain`]; the first `N` vectors of sums count, 2 or 4.
@@ -63,8 +69,17 @@ impl Affine {
     #[inline(always)]
     pub(super) unsafe fn put<const N: usize>(&self, t: &ConvTile, row: usize, at: usize, left: usize, sums: &Sums) {
         // SAFETY: `left` outputs of the row are writable (validity of the tile).
+        unsafe { self.put_at::<N>(t.output.add(*t.rows_out.get_unchecked(row) as usize + at), left, sums) }
+    }
+
+    /// The same at `out`, where `left` codes are writable.
+    ///
+    /// # Safety
+    /// They are.
+    #[inline(always)]
+    pub(super) unsafe fn put_at<const N: usize>(&self, out: *mut u8, left: usize, sums: &Sums) {
+        // SAFETY: the caller's.
         unsafe {
-            let out = t.output.add(*t.rows_out.get_unchecked(row) as usize + at);
             let y = self.apply(sums);
             // With two vectors, the other half of the result is not used, and costs nothing.
             let codes = if N == 4 {
@@ -78,6 +93,37 @@ impl Affine {
                 8 => vst1_u8(out, vget_low_u8(codes)),
                 _ => part::store(codes, out, left),
             }
+        }
+    }
+
+    /// For sums whose even and odd outputs are apart: of each 8, the vector of the even ones comes first.
+    #[inline(always)]
+    pub(super) fn apart(self) -> Self {
+        // SAFETY: NEON is part of the target.
+        let apart = |x: [float32x4_t; 4]| unsafe {
+            [vuzp1q_f32(x[0], x[1]), vuzp2q_f32(x[0], x[1]), vuzp1q_f32(x[2], x[3]), vuzp2q_f32(x[2], x[3])]
+        };
+        Affine { m: apart(self.m), b: apart(self.b), ..self }
+    }
+
+    /// Codes of `4 N` outputs, 8 or 16, whose sums are [`apart`](Self::apart) as the multipliers are.
+    ///
+    /// # Safety
+    /// They are writable.
+    #[inline(always)]
+    pub(super) unsafe fn put_apart<const N: usize>(&self, out: *mut u8, sums: [int32x4_t; N]) {
+        // SAFETY: the caller's.
+        unsafe {
+            let zero = vdupq_n_s32(0);
+            let [hi_even, hi_odd] = if N == 4 { [sums[2], sums[3]] } else { [zero; 2] };
+            let y = self.apply(&[sums[0], sums[1], hi_even, hi_odd]);
+            let narrow = |n: usize| {
+                let lo = vqmovn_s32(vcvtnq_s32_f32(y[n]));
+                vqmovun_s16(if N == 4 { vqmovn_high_s32(lo, vcvtnq_s32_f32(y[n + 2])) } else { vcombine_s16(lo, lo) })
+            };
+            let [even, odd] = [narrow(0), narrow(1)].map(|x| vcombine_u8(x, x));
+            let codes = self.bound(vzip1q_u8(even, odd));
+            if N == 4 { vst1q_u8(out, codes) } else { vst1_u8(out, vget_low_u8(codes)) }
         }
     }
 }

@@ -19,6 +19,7 @@
 // Arrays stay in registers where every index is a constant, in loops of constant length.
 #![allow(clippy::needless_range_loop)]
 
+mod columns;
 mod conv;
 mod depthwise;
 mod detect;

@@ -1,0 +1,371 @@
+//! Depthwise 3 x 3 along a line: neighbouring outputs share columns of taps.
+//!
+//! ```text
+//! column x: a pixel, the one below and the one below that, 16 or 8 channels of each, made ready once
+//! sums of output x - 2 += column . third weights        stride 1; then the output is done
+//!      of output x - 1 += column . second weights
+//!      of output x      = start + column . first weights
+//! ```
+//!
+//! At stride 2 a column in three is shared. Weights stay in registers for the whole tile.
+
+use core::arch::aarch64::*;
+use core::mem::MaybeUninit;
+
+use super::super::DepthwiseTile;
+use super::depthwise::{Dot, KEPT, widen};
+use super::finish::{Affine, Sums};
+
+/// The taps of a 3 x 3 window: the byte of each line's first, and the bytes from one to the next.
+pub(super) struct Grid {
+    lines: [usize; 3],
+    step: usize,
+}
+
+impl Grid {
+    /// That of a tile, if its taps are one.
+    #[inline(always)]
+    pub(super) fn of(t: &DepthwiseTile) -> Option<Self> {
+        let [a, b, c, d, e, f, g, h, i] = *<&[u32; 9]>::try_from(t.segments).ok()?;
+        let step = b.checked_sub(a)?;
+        let even = |[x, y, z]: [u32; 3]| y.checked_sub(x) == Some(step) && z.checked_sub(y) == Some(step);
+        let grid = t.quads == 3 && even([a, b, c]) && even([d, e, f]) && even([g, h, i]);
+        grid.then_some(Grid { lines: [a as usize, d as usize, g as usize], step: step as usize })
+    }
+}
+
+/// How columns of `4 N` channels are multiplied.
+pub(super) trait Column<const N: usize> {
+    /// A column made ready.
+    type Codes: Copy;
+
+    /// The column of the three pixels at `p`.
+    ///
+    /// # Safety
+    /// `4 N` bytes of each are readable.
+    unsafe fn load(&self, p: [*const u8; 3]) -> Self::Codes;
+
+    /// Adds the column's products with weights `J` to the sums of an output.
+    ///
+    /// # Safety
+    /// The processor has the instructions.
+    unsafe fn add<const J: usize>(&self, acc: &mut [int32x4_t; N], column: Self::Codes);
+
+    /// Where sums begin.
+    fn start(&self) -> [int32x4_t; N];
+
+    /// Stores the output's codes.
+    ///
+    /// # Safety
+    /// `4 N` bytes are writable.
+    unsafe fn put(&self, out: *mut u8, acc: [int32x4_t; N]);
+}
+
+/// Channels from `at` of all rows.
+///
+/// # Safety
+/// The tile is valid (see [`DepthwiseTile`]), plain and has `4 N` channels from `at`; the grid is its own, as are the weights.
+#[inline(always)]
+pub(super) unsafe fn rows<C: Column<N>, const N: usize>(t: &DepthwiseTile, at: usize, grid: &Grid, weights: &C) {
+    let len = t.rows_in.len().min(t.rows_out.len());
+    let mut row = 0;
+    while row < len {
+        let next = |n: usize, stride: usize| {
+            row + n < len && t.rows_in[row + n] as usize == t.rows_in[row] as usize + n * stride * grid.step
+        };
+        let stride = if next(1, 2) { 2 } else { 1 };
+        let mut n = 1;
+        while next(n, stride) {
+            n += 1;
+        }
+        // SAFETY: the caller's; the rows of the run are in the tile.
+        unsafe {
+            if stride == 1 {
+                close(t, at, row..row + n, grid, weights);
+            } else {
+                apart(t, at, row..row + n, grid, weights);
+            }
+        }
+        row += n;
+    }
+}
+
+/// Rows that follow one another by a column, or a row alone.
+#[inline(always)]
+unsafe fn close<C: Column<N>, const N: usize>(t: &DepthwiseTile, at: usize, rows: core::ops::Range<usize>, grid: &Grid, w: &C) {
+    // SAFETY: columns are those of the rows' windows (validity of the tile); features: the caller.
+    unsafe {
+        let first = t.input.add(*t.rows_in.get_unchecked(rows.start) as usize + at);
+        let lines = grid.lines.map(|line| first.wrapping_add(line));
+        let (mut x, mut row) = (0, rows.start);
+        let [mut a, mut b] = [w.start(); 2];
+        let mut c;
+        // Macros, because a closure would be compiled without the features of the set.
+        macro_rules! column {
+            () => {{
+                let column = w.load([lines[0].wrapping_add(x), lines[1].wrapping_add(x), lines[2].wrapping_add(x)]);
+                x += grid.step;
+                column
+            }};
+        }
+        macro_rules! output {
+            ($a:ident, $b:ident, $c:ident) => {
+                let column = column!();
+                w.add::<2>(&mut $a, column);
+                w.add::<1>(&mut $b, column);
+                $c = w.start();
+                w.add::<0>(&mut $c, column);
+                w.put(t.output.add(*t.rows_out.get_unchecked(row) as usize + at), $a);
+                row += 1;
+                if row == rows.end {
+                    return;
+                }
+            };
+        }
+        let column = column!();
+        w.add::<0>(&mut a, column);
+        let column = column!();
+        w.add::<1>(&mut a, column);
+        w.add::<0>(&mut b, column);
+        loop {
+            output!(a, b, c);
+            output!(b, c, a);
+            output!(c, a, b);
+        }
+    }
+}
+
+/// Rows that follow one another by two columns.
+#[inline(always)]
+unsafe fn apart<C: Column<N>, const N: usize>(t: &DepthwiseTile, at: usize, rows: core::ops::Range<usize>, grid: &Grid, w: &C) {
+    // SAFETY: as in `close`.
+    unsafe {
+        let first = t.input.add(*t.rows_in.get_unchecked(rows.start) as usize + at);
+        let lines = grid.lines.map(|line| first.wrapping_add(line));
+        let (mut x, mut row) = (0, rows.start);
+        let mut a = w.start();
+        let mut b;
+        macro_rules! column {
+            () => {{
+                let column = w.load([lines[0].wrapping_add(x), lines[1].wrapping_add(x), lines[2].wrapping_add(x)]);
+                x += grid.step;
+                column
+            }};
+        }
+        macro_rules! output {
+            ($a:ident, $b:ident) => {
+                let column = column!();
+                w.add::<1>(&mut $a, column);
+                let column = column!();
+                w.add::<2>(&mut $a, column);
+                $b = w.start();
+                w.add::<0>(&mut $b, column);
+                w.put(t.output.add(*t.rows_out.get_unchecked(row) as usize + at), $a);
+                row += 1;
+                if row == rows.end {
+                    return;
+                }
+            };
+        }
+        let column = column!();
+        w.add::<0>(&mut a, column);
+        loop {
+            output!(a, b);
+            output!(b, a);
+        }
+    }
+}
+
+/// `4 N` bytes.
+#[inline(always)]
+unsafe fn pixel<const N: usize>(p: *const u8) -> uint8x16_t {
+    // SAFETY: readable (the caller).
+    unsafe { if N == 4 { vld1q_u8(p) } else { vcombine_u8(vld1_u8(p), vdup_n_u8(0)) } }
+}
+
+/// Columns by a byte dot product: even and odd channels apart, where two transpositions and a zip a vector bring three
+/// taps of a channel together. The fourth byte is a neighbour's, of weight 0.
+///
+/// ```text
+/// trn1 a, b:       a0 b0 a2 b2 ..                trn2 a, b:       a1 b1 a3 b3 ..
+/// zip pairs, c:    a0 b0 c0 c1  a2 b2 c2 c3 ..   zip pairs, c:    a1 b1 c0 c1  a3 b3 c2 c3 ..
+/// ```
+pub(super) struct Dots<D, const N: usize> {
+    weights: [[int8x16_t; N]; 3],
+    start: [int32x4_t; N],
+    affine: Affine,
+    dot: core::marker::PhantomData<D>,
+}
+
+impl<D: Dot, const N: usize> Dots<D, N> {
+    /// Those of channels from `at` of a tile of a [`Grid`].
+    ///
+    /// # Safety
+    /// The tile is valid and has the channels; the processor has the instruction.
+    #[inline(always)]
+    pub(super) unsafe fn new(t: &DepthwiseTile, at: usize) -> Self {
+        // Of four channels, byte `16 q + 4 k + j` is tap `4 q + j` of channel k; 255 gives 0.
+        const fn index(taps: [u8; 3], odd: bool) -> [u8; 16] {
+            let (mut index, mut k) = ([255; 16], 0);
+            while k < 4 {
+                index[4 * k] = taps[0] + 4 * k as u8;
+                index[4 * k + 1] = taps[1] + 4 * k as u8;
+                index[4 * k + if odd { 3 } else { 2 }] = taps[2] + 4 * k as u8;
+                k += 1;
+            }
+            index
+        }
+        // Taps 0, 3, 6, then 1, 4, 7, then 2, 5, 8.
+        const INDEX: [[[u8; 16]; 2]; 3] = [
+            [index([0, 3, 18], false), index([0, 3, 18], true)],
+            [index([1, 16, 19], false), index([1, 16, 19], true)],
+            [index([2, 17, 32], false), index([2, 17, 32], true)],
+        ];
+        // SAFETY: three quads of weights of the block (`Grid::of`, validity of the tile); features: the caller.
+        unsafe {
+            let w = t.weights.as_ptr().add(at / 16 * t.quads * 64);
+            let (mut weights, mut start) = ([[vdupq_n_s8(0); N]; 3], [vdupq_n_s32(0); N]);
+            for n in (0..N).step_by(2) {
+                let taps = |n: usize| int8x16x3_t(vld1q_s8(w.add(16 * n)), vld1q_s8(w.add(64 + 16 * n)), vld1q_s8(w.add(128 + 16 * n)));
+                let (lo, hi) = (taps(n), taps(n + 1));
+                for j in 0..3 {
+                    let pick = |index: usize, taps| vreinterpretq_s32_s8(vqtbl3q_s8(taps, vld1q_u8(INDEX[j][index].as_ptr())));
+                    weights[j][n] = vreinterpretq_s8_s32(vuzp1q_s32(pick(0, lo), pick(0, hi)));
+                    weights[j][n + 1] = vreinterpretq_s8_s32(vuzp2q_s32(pick(1, lo), pick(1, hi)));
+                }
+            }
+            if D::FLIP != 0 {
+                for n in 0..N {
+                    for weights in &weights {
+                        start[n] = D::dot(start[n], vdupq_n_u8(D::FLIP), weights[n]);
+                    }
+                    start[n] = vnegq_s32(start[n]);
+                }
+            }
+            Dots { weights, start, affine: Affine::load(t, at).apart(), dot: core::marker::PhantomData }
+        }
+    }
+}
+
+impl<D: Dot, const N: usize> Column<N> for Dots<D, N> {
+    type Codes = [uint8x16_t; N];
+
+    #[inline(always)]
+    unsafe fn load(&self, p: [*const u8; 3]) -> [uint8x16_t; N] {
+        // SAFETY: the caller's.
+        unsafe {
+            let flip = vdupq_n_u8(D::FLIP);
+            let [a, b, c] = [pixel::<N>(p[0]), pixel::<N>(p[1]), pixel::<N>(p[2])];
+            let [a, b, c] = if D::FLIP == 0 { [a, b, c] } else { [veorq_u8(a, flip), veorq_u8(b, flip), veorq_u8(c, flip)] };
+            let (even, odd) = (vreinterpretq_u16_u8(vtrn1q_u8(a, b)), vreinterpretq_u16_u8(vtrn2q_u8(a, b)));
+            let c = vreinterpretq_u16_u8(c);
+            let mut columns = [vreinterpretq_u8_u16(vzip1q_u16(even, c)); N];
+            columns[1] = vreinterpretq_u8_u16(vzip1q_u16(odd, c));
+            if N == 4 {
+                columns[2] = vreinterpretq_u8_u16(vzip2q_u16(even, c));
+                columns[3] = vreinterpretq_u8_u16(vzip2q_u16(odd, c));
+            }
+            columns
+        }
+    }
+
+    #[inline(always)]
+    unsafe fn add<const J: usize>(&self, acc: &mut [int32x4_t; N], column: [uint8x16_t; N]) {
+        for n in 0..N {
+            // SAFETY: the caller's.
+            acc[n] = unsafe { D::dot(acc[n], column[n], self.weights[J][n]) };
+        }
+    }
+
+    #[inline(always)]
+    fn start(&self) -> [int32x4_t; N] {
+        self.start
+    }
+
+    #[inline(always)]
+    unsafe fn put(&self, out: *mut u8, acc: [int32x4_t; N]) {
+        // SAFETY: the caller's.
+        unsafe { self.affine.put_apart(out, acc) }
+    }
+}
+
+/// Columns by products of 16 bits, of which three fit if their weights' magnitudes are at most 255 in the sum.
+pub(super) struct Products<const N: usize> {
+    weights: [[int8x16_t; 3]; 3],
+    start: [int32x4_t; N],
+    affine: Affine,
+}
+
+impl<const N: usize> Products<N> {
+    /// Those of channels from `at` of a tile of a [`Grid`], whose weights are in `kept`, if three products always fit.
+    ///
+    /// # Safety
+    /// The tile is valid and has the channels; `kept` holds a vector for each tap.
+    #[inline(always)]
+    pub(super) unsafe fn new(t: &DepthwiseTile, at: usize, kept: &[MaybeUninit<int8x16_t>; KEPT]) -> Option<Self> {
+        // SAFETY: nine are there (the caller).
+        unsafe {
+            let (mut weights, mut most, mut sums) = ([[vdupq_n_s8(0); 3]; 3], vdupq_n_u8(0), [vdupq_n_s32(0); 4]);
+            for j in 0..3 {
+                let mut size = vdupq_n_u8(0);
+                for i in 0..3 {
+                    let w = kept[3 * i + j].assume_init();
+                    weights[j][i] = w;
+                    size = vqaddq_u8(size, vreinterpretq_u8_s8(vabsq_s8(w)));
+                    widen(&mut sums, vshll_n_s8::<7>(vget_low_s8(w)), vshll_high_n_s8::<7>(w));
+                }
+                most = vmaxq_u8(most, size);
+            }
+            let mut start = [sums[0]; N];
+            start.copy_from_slice(&sums[..N]);
+            // A sum of 255 may be a larger one, saturated.
+            (vmaxvq_u8(most) < 255).then_some(Products { weights, start, affine: Affine::load(t, at) })
+        }
+    }
+}
+
+impl<const N: usize> Column<N> for Products<N> {
+    type Codes = [int8x16_t; 3];
+
+    #[inline(always)]
+    unsafe fn load(&self, p: [*const u8; 3]) -> [int8x16_t; 3] {
+        // SAFETY: the caller's.
+        unsafe {
+            let signed = |p| vreinterpretq_s8_u8(veorq_u8(pixel::<N>(p), vdupq_n_u8(0x80)));
+            [signed(p[0]), signed(p[1]), signed(p[2])]
+        }
+    }
+
+    #[inline(always)]
+    unsafe fn add<const J: usize>(&self, acc: &mut [int32x4_t; N], [a, b, c]: [int8x16_t; 3]) {
+        let w = &self.weights[J];
+        // SAFETY: NEON is part of the target.
+        unsafe {
+            let lo = vmull_s8(vget_low_s8(a), vget_low_s8(w[0]));
+            let lo = vmlal_s8(lo, vget_low_s8(b), vget_low_s8(w[1]));
+            let lo = vmlal_s8(lo, vget_low_s8(c), vget_low_s8(w[2]));
+            acc[0] = vaddw_s16(acc[0], vget_low_s16(lo));
+            acc[1] = vaddw_high_s16(acc[1], lo);
+            if N == 4 {
+                let hi = vmlal_high_s8(vmlal_high_s8(vmull_high_s8(a, w[0]), b, w[1]), c, w[2]);
+                acc[2] = vaddw_s16(acc[2], vget_low_s16(hi));
+                acc[3] = vaddw_high_s16(acc[3], hi);
+            }
+        }
+    }
+
+    #[inline(always)]
+    fn start(&self) -> [int32x4_t; N] {
+        self.start
+    }
+
+    #[inline(always)]
+    unsafe fn put(&self, out: *mut u8, acc: [int32x4_t; N]) {
+        // SAFETY: the caller's; the other half of 8 outputs is not used.
+        unsafe {
+            let zero = vdupq_n_s32(0);
+            let sums: Sums = if N == 4 { [acc[0], acc[1], acc[2], acc[3]] } else { [acc[0], acc[1], zero, zero] };
+            self.affine.put_at::<N>(out, 4 * N, &sums);
+        }
+    }
+}
