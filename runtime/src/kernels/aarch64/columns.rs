@@ -289,15 +289,15 @@ impl<D: Dot, const N: usize> Column<N> for Dots<D, N> {
     }
 }
 
-/// Columns by products of 16 bits, of which three fit if their weights' magnitudes are at most 255 in the sum.
-pub(super) struct Products<const N: usize> {
+/// Columns by products of 16 bits, of which two fit; three if their weights' magnitudes are at most 255 in the sum (`THREE`).
+pub(super) struct Products<const N: usize, const THREE: bool> {
     weights: [[int8x16_t; 3]; 3],
     start: [int32x4_t; N],
     affine: Affine,
 }
 
-impl<const N: usize> Products<N> {
-    /// Those of channels from `at` of a tile of a [`Grid`], whose weights are in `kept`, if three products always fit.
+impl<const N: usize, const THREE: bool> Products<N, THREE> {
+    /// Those of channels from `at` of a tile of a [`Grid`], whose weights are in `kept`, above -128; `None` if three products do not fit.
     ///
     /// # Safety
     /// The tile is valid and has the channels; `kept` holds a vector for each tap.
@@ -319,12 +319,26 @@ impl<const N: usize> Products<N> {
             let mut start = [sums[0]; N];
             start.copy_from_slice(&sums[..N]);
             // A sum of 255 may be a larger one, saturated.
-            (vmaxvq_u8(most) < 255).then_some(Products { weights, start, affine: Affine::load(t, at) })
+            (!THREE || vmaxvq_u8(most) < 255).then_some(Products { weights, start, affine: Affine::load(t, at) })
         }
     }
 }
 
-impl<const N: usize> Column<N> for Products<N> {
+/// Adds 16-bit elements of `4 N` channels.
+#[inline(always)]
+unsafe fn wider<const N: usize>(acc: &mut [int32x4_t; N], lo: int16x8_t, hi: int16x8_t) {
+    // SAFETY: NEON is part of the target.
+    unsafe {
+        acc[0] = vaddw_s16(acc[0], vget_low_s16(lo));
+        acc[1] = vaddw_high_s16(acc[1], lo);
+        if N == 4 {
+            acc[2] = vaddw_s16(acc[2], vget_low_s16(hi));
+            acc[3] = vaddw_high_s16(acc[3], hi);
+        }
+    }
+}
+
+impl<const N: usize, const THREE: bool> Column<N> for Products<N, THREE> {
     type Codes = [int8x16_t; 3];
 
     #[inline(always)]
@@ -343,13 +357,12 @@ impl<const N: usize> Column<N> for Products<N> {
         unsafe {
             let lo = vmull_s8(vget_low_s8(a), vget_low_s8(w[0]));
             let lo = vmlal_s8(lo, vget_low_s8(b), vget_low_s8(w[1]));
-            let lo = vmlal_s8(lo, vget_low_s8(c), vget_low_s8(w[2]));
-            acc[0] = vaddw_s16(acc[0], vget_low_s16(lo));
-            acc[1] = vaddw_high_s16(acc[1], lo);
-            if N == 4 {
-                let hi = vmlal_high_s8(vmlal_high_s8(vmull_high_s8(a, w[0]), b, w[1]), c, w[2]);
-                acc[2] = vaddw_s16(acc[2], vget_low_s16(hi));
-                acc[3] = vaddw_high_s16(acc[3], hi);
+            let hi = vmlal_high_s8(vmull_high_s8(a, w[0]), b, w[1]);
+            if THREE {
+                wider(acc, vmlal_s8(lo, vget_low_s8(c), vget_low_s8(w[2])), vmlal_high_s8(hi, c, w[2]));
+            } else {
+                wider(acc, lo, hi);
+                wider(acc, vmull_s8(vget_low_s8(c), vget_low_s8(w[2])), vmull_high_s8(c, w[2]));
             }
         }
     }

@@ -165,8 +165,8 @@ pub(super) unsafe fn products(t: &DepthwiseTile) {
             let pairs = t.segments.len() <= KEPT && take_apart(t, at, &mut kept);
             match t.oc - at {
                 left if !pairs => one_by_one(t, at, left.min(16)),
-                16.. if plain(t) && columns_of::<4>(t, at, &kept) => {}
-                8 if plain(t) && columns_of::<2>(t, at, &kept) => {}
+                16.. if plain(t) && (columns_of::<4, true>(t, at, &kept) || columns_of::<4, false>(t, at, &kept)) => {}
+                8 if plain(t) && (columns_of::<2, true>(t, at, &kept) || columns_of::<2, false>(t, at, &kept)) => {}
                 16.. if plain(t) => products_of::<16, 4, true>(t, at, 16, &kept),
                 8 if plain(t) => products_of::<8, 2, true>(t, at, 8, &kept),
                 left if plain(t) => products_of::<0, 4, true>(t, at, left, &kept),
@@ -193,13 +193,13 @@ unsafe fn take_apart(t: &DepthwiseTile, at: usize, kept: &mut [MaybeUninit<int8x
     }
 }
 
-/// By columns, where taps and weights allow it: whether they do. The weights are in `kept`.
+/// By columns, where taps and weights allow it: whether they do. The weights are in `kept`, above -128.
 #[inline(never)]
-unsafe fn columns_of<const N: usize>(t: &DepthwiseTile, at: usize, kept: &[MaybeUninit<int8x16_t>; KEPT]) -> bool {
+unsafe fn columns_of<const N: usize, const THREE: bool>(t: &DepthwiseTile, at: usize, kept: &[MaybeUninit<int8x16_t>; KEPT]) -> bool {
     let Some(grid) = Grid::of(t) else { return false };
     // SAFETY: the caller's.
     unsafe {
-        let Some(weights) = Products::<N>::new(t, at, kept) else { return false };
+        let Some(weights) = Products::<N, THREE>::new(t, at, kept) else { return false };
         columns::rows::<_, N>(t, at, &grid, &weights);
     }
     true

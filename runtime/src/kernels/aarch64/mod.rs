@@ -31,6 +31,7 @@ mod part;
 mod pool;
 mod rows;
 mod table;
+mod tables;
 
 use super::{Kernels, scalar};
 
@@ -59,6 +60,7 @@ const fn set(
         settle: rows::settle,
         judge: rows::judge,
         table: table::table,
+        tables: tables::tables,
         lerp: rows::lerp,
         pick: table::pick,
         ..scalar::KERNELS

@@ -7,12 +7,15 @@ use super::part;
 
 /// 256 entries in 16 registers.
 #[derive(Clone, Copy)]
-struct Table([uint8x16x4_t; 4]);
+pub(super) struct Table([uint8x16x4_t; 4]);
 
 impl Table {
     /// `n` readable entries at `p`, then zeros.
+    ///
+    /// # Safety
+    /// They are readable.
     #[inline(always)]
-    unsafe fn load(p: *const u8, n: usize) -> Self {
+    pub(super) unsafe fn load(p: *const u8, n: usize) -> Self {
         let mut table = [0u8; 256];
         // SAFETY: `n` readable bytes, at most 256 (the caller); 64 bytes of each quarter.
         unsafe {
@@ -26,8 +29,12 @@ impl Table {
         }
     }
 
+    /// The entries numbered `x`.
+    ///
+    /// # Safety
+    /// None: NEON is part of the target.
     #[inline(always)]
-    unsafe fn get(&self, x: uint8x16_t) -> uint8x16_t {
+    pub(super) unsafe fn get(&self, x: uint8x16_t) -> uint8x16_t {
         // SAFETY: NEON is part of the target.
         unsafe {
             let quarter = vdupq_n_u8(64);
