@@ -378,7 +378,7 @@ impl<const N: usize, const THREE: bool> Column<N> for Products<N, THREE> {
         unsafe {
             let zero = vdupq_n_s32(0);
             let sums: Sums = if N == 4 { [acc[0], acc[1], acc[2], acc[3]] } else { [acc[0], acc[1], zero, zero] };
-            self.affine.put_at::<N>(out, 4 * N, &sums);
+            self.affine.put_at::<N, true>(out, 4 * N, &sums);
         }
     }
 }

@@ -3,7 +3,7 @@
 //!
 //! A tile asked to do `count < R` rows repeats its last row and does not store the repetitions.
 
-use core::arch::aarch64::*;
+use core::arch::{aarch64::*, asm};
 
 use super::super::ConvTile;
 use super::finish::{self, Affine, Sums};
@@ -57,10 +57,20 @@ pub(super) unsafe fn store<const R: usize, const N: usize>(t: &ConvTile, row: us
     unsafe {
         if finish::plain(t) {
             let (affine, left) = (Affine::load(t, at), 16.min(t.oc - at));
-            for r in 0..R {
-                if r < count {
-                    affine.put::<N>(t, row + r, at, left, &sums[r]);
-                }
+            macro_rules! each {
+                ($bounded:literal, $left:expr) => {
+                    for r in 0..R {
+                        if r < count {
+                            affine.put::<N, $bounded>(t, row + r, at, $left, &sums[r]);
+                        }
+                    }
+                };
+            }
+            // The usual cases have code of their own, without a choice a row.
+            match (left == 4 * N, affine.bounded) {
+                (true, false) => each!(false, 4 * N),
+                (true, true) => each!(true, 4 * N),
+                (false, _) => each!(true, left),
             }
         } else {
             for r in 0..R {
@@ -74,14 +84,16 @@ pub(super) unsafe fn store<const R: usize, const N: usize>(t: &ConvTile, row: us
     }
 }
 
-/// 4 bytes, then zeros.
+/// 4 bytes, then zeros: in one instruction, where the compiler would take four.
 ///
 /// # Safety
 /// They are readable.
 #[inline(always)]
 pub(super) unsafe fn quad(p: *const u8) -> uint8x16_t {
-    // SAFETY: the caller's; unaligned.
-    unsafe { vreinterpretq_u8_u32(vsetq_lane_u32::<0>(p.cast::<u32>().read_unaligned(), vdupq_n_u32(0))) }
+    let x: uint8x16_t;
+    // SAFETY: reads 4 bytes (the caller), which need no alignment.
+    unsafe { asm!("ldr {x:s}, [{p}]", x = out(vreg) x, p = in(reg) p, options(pure, readonly, nostack, preserves_flags)) };
+    x
 }
 
 /// 8 bytes, then zeros.

@@ -118,7 +118,7 @@ unsafe fn dots_of<D: Dot, const BYTES: usize, const N: usize, const PLAIN: bool>
                 }
                 _ => {}
             }
-            if PLAIN { affine.put::<N>(t, row, at, n, &acc) } else { any(t, row, at, &acc) }
+            if PLAIN { affine.put::<N, true>(t, row, at, n, &acc) } else { any(t, row, at, &acc) }
         }
     }
 }
@@ -241,7 +241,7 @@ unsafe fn products_of<const BYTES: usize, const N: usize, const PLAIN: bool>(
                 let (x, w) = (load(x.add(tap as usize)), *weights);
                 widen(&mut acc, vmull_s8(vget_low_s8(x), vget_low_s8(w)), vmull_high_s8(x, w));
             }
-            if PLAIN { affine.put::<N>(t, row, at, n, &acc) } else { any(t, row, at, &acc) }
+            if PLAIN { affine.put::<N, true>(t, row, at, n, &acc) } else { any(t, row, at, &acc) }
         }
     }
 }

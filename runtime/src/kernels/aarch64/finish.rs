@@ -19,6 +19,8 @@ pub(super) struct Affine {
     b: [float32x4_t; 4],
     lo: uint8x16_t,
     hi: uint8x16_t,
+    /// Whether saturation leaves the bounds anything to do.
+    pub(super) bounded: bool,
 }
 
 impl Affine {
@@ -31,11 +33,13 @@ impl Affine {
         // SAFETY: 16 values from `at` (validity of the tile).
         unsafe {
             let four = |p: &[f32], n: usize| vld1q_f32(p.as_ptr().add(at + 4 * n));
+            let (lo, hi) = (scalar::rne(t.lo) as u8, scalar::rne(t.hi) as u8);
             Affine {
                 m: [four(t.m, 0), four(t.m, 1), four(t.m, 2), four(t.m, 3)],
                 b: [four(t.b, 0), four(t.b, 1), four(t.b, 2), four(t.b, 3)],
-                lo: vdupq_n_u8(scalar::rne(t.lo) as u8),
-                hi: vdupq_n_u8(scalar::rne(t.hi) as u8),
+                lo: vdupq_n_u8(lo),
+                hi: vdupq_n_u8(hi),
+                bounded: (lo, hi) != (0, 255),
             }
         }
     }
@@ -63,31 +67,29 @@ impl Affine {
     }
 
     /// Codes of row `row`, outputs `at..at + left`, of a tile that is [`plain`]; the first `N` vectors of sums count, 2 or 4.
+    /// `BOUNDED` may be left out where `bounded` is not set.
     ///
     /// # Safety
     /// As `load`; `row` is below the length of `rows_out`, `left` is `(4 * N).min(oc - at)`.
     #[inline(always)]
-    pub(super) unsafe fn put<const N: usize>(&self, t: &ConvTile, row: usize, at: usize, left: usize, sums: &Sums) {
+    pub(super) unsafe fn put<const N: usize, const BOUNDED: bool>(&self, t: &ConvTile, row: usize, at: usize, left: usize, sums: &Sums) {
         // SAFETY: `left` outputs of the row are writable (validity of the tile).
-        unsafe { self.put_at::<N>(t.output.add(*t.rows_out.get_unchecked(row) as usize + at), left, sums) }
+        unsafe { self.put_at::<N, BOUNDED>(t.output.add(*t.rows_out.get_unchecked(row) as usize + at), left, sums) }
     }
 
-    /// The same at `out`, where `left` codes are writable.
+    /// The same at `out`.
     ///
     /// # Safety
-    /// They are.
+    /// `left` codes are writable.
     #[inline(always)]
-    pub(super) unsafe fn put_at<const N: usize>(&self, out: *mut u8, left: usize, sums: &Sums) {
+    pub(super) unsafe fn put_at<const N: usize, const BOUNDED: bool>(&self, out: *mut u8, left: usize, sums: &Sums) {
         // SAFETY: the caller's.
         unsafe {
             let y = self.apply(sums);
             // With two vectors, the other half of the result is not used, and costs nothing.
-            let codes = if N == 4 {
-                self.codes(y)
-            } else {
-                let zero = vdupq_n_f32(0.0);
-                self.codes([y[0], y[1], zero, zero])
-            };
+            let zero = vdupq_n_f32(0.0);
+            let codes = rounded(if N == 4 { y } else { [y[0], y[1], zero, zero] });
+            let codes = if BOUNDED { self.bound(codes) } else { codes };
             match left {
                 16 => vst1q_u8(out, codes),
                 8 => vst1_u8(out, vget_low_u8(codes)),

@@ -7,9 +7,11 @@
 //! acc[pair][m] += x * zip[m]:                       row 0, outputs 2 m, 2 m + 1 | row 1, the same
 //! ```
 //!
-//! So the packing `K4N16` serves as it is: one zip a vector of weights, for all rows of a tile. Codes are unsigned here.
+//! So the packing `K4N16` serves as it is. A block's weights are zipped once for a tile of many rows, into room on the stack; for few
+//! rows, or where they do not fit, at every use. Codes are unsigned here.
 
 use core::arch::{aarch64::*, asm};
+use core::mem::MaybeUninit;
 
 use super::super::{ConvTile, DepthwiseTile, Kernels};
 use super::depthwise::{self, Dot};
@@ -60,34 +62,93 @@ unsafe fn convolution(t: &ConvTile) {
     }
 }
 
+/// Groups of 8 inputs of a block whose zipped weights are kept: 8 KiB.
+const KEPT: usize = 64;
+
+/// Fewer rows do not repay the zips.
+const FEW: usize = 8;
+
+/// 8 inputs times 16 outputs: for each 4 outputs two vectors, zipped.
+type Eight = [int8x16_t; 8];
+
 #[inline(never)]
 #[target_feature(enable = "neon,i8mm")]
 unsafe fn rows(t: &ConvTile, block: usize) {
-    // SAFETY: the tile is valid (the caller), the features are this function's; rows up to `len` are in the tile.
+    // SAFETY: the tile is valid (the caller), the features are this function's.
+    unsafe {
+        if conv::len(t) > FEW && t.segments.len() * t.quads.div_ceil(2) <= KEPT {
+            let mut kept = [const { MaybeUninit::uninit() }; KEPT];
+            zip(t, block, &mut kept);
+            rows_by::<true>(t, block, kept.as_ptr().cast());
+        } else {
+            rows_by::<false>(t, block, conv::panel(t, block));
+        }
+    }
+}
+
+/// The block's weights in the order of their use; a lone quad of a segment with zeros.
+#[inline(always)]
+unsafe fn zip(t: &ConvTile, block: usize, kept: &mut [MaybeUninit<Eight>; KEPT]) {
+    // SAFETY: the panel's bytes (validity of the tile).
+    unsafe {
+        let mut w = conv::panel(t, block);
+        let mut kept = kept.iter_mut();
+        for _ in t.segments {
+            let mut quads = t.quads;
+            while quads > 0 {
+                let Some(eight) = kept.next() else { return };
+                eight.write(if quads > 1 { zipped::<true>(w) } else { zipped::<false>(w) });
+                w = w.add(64 * quads.min(2));
+                quads -= quads.min(2);
+            }
+        }
+    }
+}
+
+/// Two quads of weights, of which the second is zeros unless `BOTH`.
+#[inline(always)]
+unsafe fn zipped<const BOTH: bool>(w: *const i8) -> Eight {
+    // SAFETY: 64 bytes of weights, 128 if `BOTH`.
+    unsafe {
+        let mut eight = [vdupq_n_s8(0); 8];
+        for n in 0..4 {
+            let a = vreinterpretq_s32_s8(vld1q_s8(w.add(16 * n)));
+            let b = if BOTH { vreinterpretq_s32_s8(vld1q_s8(w.add(64 + 16 * n))) } else { vdupq_n_s32(0) };
+            eight[2 * n] = vreinterpretq_s8_s32(vzip1q_s32(a, b));
+            eight[2 * n + 1] = vreinterpretq_s8_s32(vzip2q_s32(a, b));
+        }
+        eight
+    }
+}
+
+/// `w` are the panel's weights, or zipped ones (`ZIPPED`).
+#[inline(always)]
+unsafe fn rows_by<const ZIPPED: bool>(t: &ConvTile, block: usize, w: *const i8) {
+    // SAFETY: the tile is valid (the caller); rows up to `len` are in it; features: the caller.
     unsafe {
         let (mut row, len) = (0, conv::len(t));
         if conv::narrow(t, block) {
             while row + 8 <= len {
-                tile::<4, 8, 8, 2>(t, row, block);
+                tile::<4, 8, 8, 2, ZIPPED>(t, row, block, w);
                 row += 8;
             }
             while row + 2 <= len {
-                tile::<1, 2, 2, 2>(t, row, block);
+                tile::<1, 2, 2, 2, ZIPPED>(t, row, block, w);
                 row += 2;
             }
             if row < len {
-                tile::<1, 2, 1, 2>(t, row, block);
+                tile::<1, 2, 1, 2, ZIPPED>(t, row, block, w);
             }
             return;
         }
         while row + 4 <= len {
-            tile::<2, 4, 4, 4>(t, row, block);
+            tile::<2, 4, 4, 4, ZIPPED>(t, row, block, w);
             row += 4;
         }
         match len - row {
-            1 => tile::<1, 2, 1, 4>(t, row, block),
-            2 => tile::<1, 2, 2, 4>(t, row, block),
-            3 => tile::<2, 4, 3, 4>(t, row, block),
+            1 => tile::<1, 2, 1, 4, ZIPPED>(t, row, block, w),
+            2 => tile::<1, 2, 2, 4, ZIPPED>(t, row, block, w),
+            3 => tile::<2, 4, 3, 4, ZIPPED>(t, row, block, w),
             _ => {}
         }
     }
@@ -95,11 +156,15 @@ unsafe fn rows(t: &ConvTile, block: usize) {
 
 /// `P` pairs of rows, `R = 2 P`, of which `COUNT` are stored, by `N` vectors of 4 outputs.
 #[inline(always)]
-unsafe fn tile<const P: usize, const R: usize, const COUNT: usize, const N: usize>(t: &ConvTile, row: usize, block: usize) {
+unsafe fn tile<const P: usize, const R: usize, const COUNT: usize, const N: usize, const ZIPPED: bool>(
+    t: &ConvTile,
+    row: usize,
+    block: usize,
+    mut w: *const i8,
+) {
     // SAFETY: `4 * quads` bytes from each row and segment are readable, weights of all quads there (validity of the tile).
     unsafe {
         let x = conv::rows::<R>(t, row, COUNT);
-        let mut w = conv::panel(t, block);
         let mut acc = [[vdupq_n_s32(0); 8]; P];
         let mut codes = [vdupq_n_u8(0); P];
         for &segment in t.segments {
@@ -111,8 +176,8 @@ unsafe fn tile<const P: usize, const R: usize, const COUNT: usize, const N: usiz
                     codes[p] = vreinterpretq_u8_u64(vzip1q_u64(a, b));
                     next[p] = vreinterpretq_u8_u64(vzip2q_u64(a, b));
                 }
-                eight::<P, N, true>(&mut acc, w, &codes);
-                eight::<P, N, true>(&mut acc, w.add(128), &next);
+                eight::<P, N, true, ZIPPED>(&mut acc, w, &codes);
+                eight::<P, N, true, ZIPPED>(&mut acc, w.add(128), &next);
                 w = w.add(256);
                 at += 16;
                 quads -= 4;
@@ -121,7 +186,7 @@ unsafe fn tile<const P: usize, const R: usize, const COUNT: usize, const N: usiz
                 for p in 0..P {
                     codes[p] = vcombine_u8(vld1_u8(x[2 * p].add(at)), vld1_u8(x[2 * p + 1].add(at)));
                 }
-                eight::<P, N, true>(&mut acc, w, &codes);
+                eight::<P, N, true, ZIPPED>(&mut acc, w, &codes);
                 w = w.add(128);
                 at += 8;
                 quads -= 2;
@@ -131,8 +196,8 @@ unsafe fn tile<const P: usize, const R: usize, const COUNT: usize, const N: usiz
                     let [a, b] = [x[2 * p], x[2 * p + 1]].map(|x| vreinterpretq_u64_u8(conv::quad(x.add(at))));
                     codes[p] = vreinterpretq_u8_u64(vzip1q_u64(a, b));
                 }
-                eight::<P, N, false>(&mut acc, w, &codes);
-                w = w.add(64);
+                eight::<P, N, false, ZIPPED>(&mut acc, w, &codes);
+                w = w.add(if ZIPPED { 128 } else { 64 });
             }
         }
         let mut sums = [[vdupq_n_s32(0); 4]; R];
@@ -149,14 +214,20 @@ unsafe fn tile<const P: usize, const R: usize, const COUNT: usize, const N: usiz
 
 /// 8 inputs of every row; the second 4 have no weights unless `BOTH`.
 #[inline(always)]
-unsafe fn eight<const P: usize, const N: usize, const BOTH: bool>(acc: &mut [[int32x4_t; 8]; P], w: *const i8, codes: &[uint8x16_t; P]) {
-    // SAFETY: 64 bytes of weights, 128 if `BOTH`; features: the caller.
+unsafe fn eight<const P: usize, const N: usize, const BOTH: bool, const ZIPPED: bool>(
+    acc: &mut [[int32x4_t; 8]; P],
+    w: *const i8,
+    codes: &[uint8x16_t; P],
+) {
+    // SAFETY: 128 bytes of zipped weights, or 64 of others, 128 if `BOTH`; features: the caller.
     unsafe {
         for n in 0..N {
-            let a = vreinterpretq_s32_s8(vld1q_s8(w.add(16 * n)));
-            let b = if BOTH { vreinterpretq_s32_s8(vld1q_s8(w.add(64 + 16 * n))) } else { vdupq_n_s32(0) };
-            let lo = vreinterpretq_s8_s32(vzip1q_s32(a, b));
-            let hi = vreinterpretq_s8_s32(vzip2q_s32(a, b));
+            let [lo, hi] = if ZIPPED {
+                [vld1q_s8(w.add(32 * n)), vld1q_s8(w.add(32 * n + 16))]
+            } else {
+                let eight = zipped::<BOTH>(w);
+                [eight[2 * n], eight[2 * n + 1]]
+            };
             for p in 0..P {
                 acc[p][2 * n] = multiply(acc[p][2 * n], codes[p], lo);
                 acc[p][2 * n + 1] = multiply(acc[p][2 * n + 1], codes[p], hi);

@@ -11,18 +11,40 @@ use super::part;
 /// # Safety
 /// The windows of the tile are readable, its results writable and disjoint.
 pub(super) unsafe fn max(t: &PoolTile) {
+    // SAFETY: the caller's.
+    unsafe { if t.c < 16 { max_of::<false>(t) } else { max_of::<true>(t) } }
+}
+
+/// The last 16 channels of a `WIDE` row overlap those before them.
+#[inline(always)]
+unsafe fn max_of<const WIDE: bool>(t: &PoolTile) {
+    let n = if WIDE { 16 } else { t.c };
     for (i, (&row, &(ny, nx))) in t.rows_in.iter().zip(t.taps).enumerate() {
-        for at in (0..t.c).step_by(16) {
-            let n = 16.min(t.c - at);
+        let mut next = 0;
+        while next < t.c {
+            let at = if WIDE { next.min(t.c - 16) } else { 0 };
+            next += 16;
             // SAFETY: channels `at..at + n` of every tap (validity of the tile).
             unsafe {
                 let mut most = vdupq_n_u8(0);
                 let mut line = t.input.add(row as usize + at);
                 for _ in 0..ny {
-                    let mut p = line;
-                    for _ in 0..nx {
-                        most = vmaxq_u8(most, part::load(p, n));
-                        p = p.wrapping_add(t.step[1]);
+                    let (mut p, mut left) = (line, nx);
+                    macro_rules! tap {
+                        () => {
+                            most = vmaxq_u8(most, part::load(p, n));
+                            p = p.wrapping_add(t.step[1]);
+                        };
+                    }
+                    while left >= 3 {
+                        tap!();
+                        tap!();
+                        tap!();
+                        left -= 3;
+                    }
+                    while left > 0 {
+                        tap!();
+                        left -= 1;
                     }
                     line = line.wrapping_add(t.step[0]);
                 }

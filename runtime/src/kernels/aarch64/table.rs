@@ -115,38 +115,63 @@ pub(super) unsafe fn pick(t: &PickTile) {
     }
     for (part, index) in t.index.chunks(256).enumerate() {
         let mut bytes = [0u8; 256];
-        for (byte, k) in bytes.iter_mut().zip(index) {
-            *byte = *k as u8;
+        // Of a row of 16 to 64 bytes the last vector ends with the row.
+        let (last, skip) = if t.c > 64 || t.c < 16 { (t.c, 0) } else { (t.c / 16 * 16, (16 - t.c % 16) % 16) };
+        for (byte, &k) in bytes.iter_mut().zip(index) {
+            *byte = (if k as usize >= last { k as usize + skip } else { k as usize }) as u8;
         }
-        for (&x, &out) in t.rows_in.iter().zip(t.rows_out) {
-            // SAFETY: a row of `c` bytes is read, of `index.len()` written (validity of the tile).
-            unsafe {
-                let (x, out) = (t.input.add(x as usize), t.output.add(out as usize + 256 * part));
-                if t.c <= 64 {
-                    narrow(x, t.c, &bytes, out, index.len());
-                } else {
-                    Table::load(x, t.c).look_up(bytes.as_ptr(), out, index.len());
+        let output = t.output.wrapping_add(256 * part);
+        // SAFETY: a row of `c` bytes is read, of `index.len()` written (validity of the tile).
+        unsafe {
+            match t.c {
+                ..16 => narrow::<0>(t, &bytes, output, index.len()),
+                16 => narrow::<1>(t, &bytes, output, index.len()),
+                17..=32 => narrow::<2>(t, &bytes, output, index.len()),
+                33..=48 => narrow::<3>(t, &bytes, output, index.len()),
+                49..=64 => narrow::<4>(t, &bytes, output, index.len()),
+                _ => {
+                    for (&x, &out) in t.rows_in.iter().zip(t.rows_out) {
+                        Table::load(t.input.add(x as usize), t.c).look_up(bytes.as_ptr(), output.add(out as usize), index.len());
+                    }
                 }
             }
         }
     }
 }
 
-/// A row of `c <= 64` bytes by `n` indices.
+/// Rows of `V` vectors, of fewer than 16 bytes if that is 0, by `n` indices.
 #[inline(always)]
-unsafe fn narrow(x: *const u8, c: usize, index: &[u8; 256], out: *mut u8, n: usize) {
-    // SAFETY: `c` bytes are read, `n` written (the caller).
-    unsafe {
-        let mut t = [vdupq_n_u8(0); 4];
-        for (i, t) in t.iter_mut().enumerate() {
-            *t = part::load(x.wrapping_add(16 * i), c.saturating_sub(16 * i).min(16));
-        }
-        let table = uint8x16x4_t(t[0], t[1], t[2], t[3]);
-        let mut at = 0;
-        while at < n {
-            let y = vqtbl4q_u8(table, vld1q_u8(index.as_ptr().add(at)));
-            part::store(y, out.add(at), 16.min(n - at));
-            at += 16;
+unsafe fn narrow<const V: usize>(t: &PickTile, index: &[u8; 256], output: *mut u8, n: usize) {
+    for (&x, &out) in t.rows_in.iter().zip(t.rows_out) {
+        // SAFETY: `c` bytes are read, `n` written (the caller).
+        unsafe {
+            let (x, out) = (t.input.add(x as usize), output.add(out as usize));
+            let mut v = [vdupq_n_u8(0); 4];
+            if V == 0 {
+                v[0] = part::load(x, t.c);
+            }
+            for i in 0..V {
+                v[i] = vld1q_u8(x.add(if i + 1 < V { 16 * i } else { t.c - 16 }));
+            }
+            let get = |at: usize| {
+                let index = vld1q_u8(index.as_ptr().add(at));
+                match V {
+                    0 | 1 => vqtbl1q_u8(v[0], index),
+                    2 => vqtbl2q_u8(uint8x16x2_t(v[0], v[1]), index),
+                    3 => vqtbl3q_u8(uint8x16x3_t(v[0], v[1], v[2]), index),
+                    _ => vqtbl4q_u8(uint8x16x4_t(v[0], v[1], v[2], v[3]), index),
+                }
+            };
+            let mut at = 0;
+            while at + 16 <= n {
+                vst1q_u8(out.add(at), get(at));
+                at += 16;
+            }
+            if at < n && n >= 16 {
+                vst1q_u8(out.add(n - 16), get(n - 16));
+            } else if at < n {
+                part::store(get(at), out.add(at), n - at);
+            }
         }
     }
 }
