@@ -8,6 +8,9 @@ use super::tiles::{Offsets, Tile};
 use crate::format::{Conv, Dtype, MAX_TAPS, NONE, Op, Step, Tensor};
 use crate::kernels::{ConvTile, Residual};
 
+/// Rows that are listed on their own.
+const FEW: usize = 4;
+
 /// A convolution without its rows.
 pub(super) struct Prepared<'a> {
     segments: &'a [u32],
@@ -119,22 +122,29 @@ impl<'a> Engine<'a> {
 
     /// All output pixels of a part.
     pub(super) fn dense_conv(&self, p: &Prepared, out: &Tensor, part: Part) {
-        if p.residual.is_some() { self.dense_rows::<DENSE>(p, out, part) } else { self.dense_rows::<0>(p, out, part) }
+        // Long lists take a while to clear.
+        let few = DENSE > 16 && (part.end - part.first) * out.w as usize <= FEW;
+        match (few, p.residual.is_some()) {
+            (false, false) => self.dense_rows::<DENSE, 0>(p, out, part),
+            (false, true) => self.dense_rows::<DENSE, DENSE>(p, out, part),
+            (true, false) => self.dense_rows::<FEW, 0>(p, out, part),
+            (true, true) => self.dense_rows::<FEW, FEW>(p, out, part),
+        }
     }
 
-    /// The same, with room for as many rows of a second input.
+    /// The same, `ROWS` at a time, with room for as many of a second input.
     #[inline(never)]
-    fn dense_rows<const SECOND: usize>(&self, p: &Prepared, out: &Tensor, part: Part) {
-        let (mut of_input, mut of_output, mut of_second) = ([0; DENSE], [0; DENSE], [0; SECOND]);
+    fn dense_rows<const ROWS: usize, const SECOND: usize>(&self, p: &Prepared, out: &Tensor, part: Part) {
+        let (mut of_input, mut of_output, mut of_second) = ([0; ROWS], [0; ROWS], [0; SECOND]);
         let rows = (part.end - part.first) * out.w as usize;
         let mut first = 0;
         while first < rows {
-            let n = DENSE.min(rows - first);
+            let n = ROWS.min(rows - first);
             let second = n.min(SECOND);
             list(p, out, part, first, [&mut of_input[..n], &mut of_output[..n], &mut of_second[..second]]);
             let target = Target { start: self.arena.start(), rows: &of_output[..n], input: part.input };
             self.convolve(p, &of_input[..n], &of_second[..second], &target);
-            first += DENSE;
+            first += ROWS;
         }
     }
 }
