@@ -1,6 +1,7 @@
 //! Work left against agreement for one detector on one clip, beside the trivial rivals.
 //!
-//! `frontier MODEL.onnx --task TASK.toml --clip CLIP --split N [--codes CLIP]... [--noise SIGMA] [--labels CSV] [--drop D] [--refine S]`
+//! `frontier MODEL.onnx --task TASK.toml --clip CLIP --split N [--keep CLASS,..] [--codes CLIP]... [--noise SIGMA] [--labels CSV] [--drop D]
+//! [--refine S]`
 //!
 //! Gates are calibrated on the frames from `split` on, everything is measured on the frames before it. Agreement is the
 //! task's score against the same artifact run densely (F1 at IoU 0.5 with the score margin). Rivals: every k-th frame
@@ -27,6 +28,7 @@ struct Args {
     model: PathBuf,
     task: PathBuf,
     clip: String,
+    keep: Option<String>,
     split: usize,
     codes: Vec<String>,
     noise: Option<Noise>,
@@ -44,6 +46,7 @@ fn args() -> Result<Args> {
         match flag.as_str() {
             "--task" => a.task = value()?.into(),
             "--clip" => a.clip = value()?,
+            "--keep" => a.keep = Some(value()?),
             "--split" => a.split = value()?.parse()?,
             "--codes" => a.codes.push(value()?),
             "--noise" => a.noise = Some(Noise { sigma: value()?.parse()?, seed: 1 }),
@@ -137,7 +140,10 @@ fn mean_change(a: &Input, b: &Input) -> f64 {
 
 fn main() -> Result<()> {
     let a = args()?;
-    let task = Task::load(&a.task)?;
+    let mut task = Task::load(&a.task)?;
+    if let Some(keep) = &a.keep {
+        task.keep(&keep.split(',').collect::<Vec<_>>())?;
+    }
     let options = convert::Options {
         model: a.model.clone(),
         calib: vec![],
@@ -176,8 +182,9 @@ fn main() -> Result<()> {
     );
     println!("|---|---|---|---|---|---|---|---|---|");
     let name = |p: &str| PathBuf::from(p).file_stem().map_or(String::new(), |s| s.to_string_lossy().into_owned());
+    let kept = a.keep.as_ref().map_or(String::new(), |k| format!(" ({k})"));
     let noise = a.noise.map_or(String::new(), |n| format!(" + noise {}", n.sigma));
-    let head = format!("| {} | {}{noise} |", name(&a.model.to_string_lossy()), name(&a.clip));
+    let head = format!("| {} | {}{noise} |", name(&a.model.to_string_lossy()) + &kept, name(&a.clip));
     println!(
         "{head} dense int8 ({} frames, {boxes} boxes, arena {:.2}x) | 100 % | 1.0 | 1.0000 | {} | {dense_ms:.2} | |",
         clip.frames.len(),

@@ -302,7 +302,10 @@ impl<'a> Engine<'a> {
         }
         let (gate, index) = (self.model.header.input_gate, self.input_index());
         let (marked, strong) = (self.mask(index), self.pending(index));
-        let rows = self.input_grid().h * self.input_grid().w;
+        if self.budget.is_none() && self.is_cut(frame, scale) {
+            self.stats.pixels = (self.input_grid().h * self.input_grid().w) as u32;
+            return false;
+        }
         self.input().detect(frame, &gate, scale * self.raise, marked, strong, self.scratch());
         let mut changed = mask::count(marked);
         if let Some(budget) = self.budget {
@@ -320,7 +323,7 @@ impl<'a> Engine<'a> {
         self.stats.pixels = changed as u32;
         strong.fill(0);
         self.loosest = self.loosest.max(scale);
-        self.budget.is_some() || !self.is_cut(frame, changed as f32 / rows as f32)
+        true
     }
 
     /// Marks the rows each tensor of the segment may have to recompute; `false` if there are none.

@@ -52,9 +52,12 @@ pub(super) struct Ledger {
 }
 
 impl Engine<'_> {
-    /// Whether a frame with this share of changed pixels shows another scene.
-    pub(super) fn is_cut(&self, frame: &Frame, changed: f32) -> bool {
-        changed > self.model.header.cost.dense_above && self.input().mean_change(frame) > CUT
+    /// Whether a frame shows another scene. A few lines tell: comparing them all is only for frames that are gated, and a frame is right
+    /// either way.
+    pub(super) fn is_cut(&self, frame: &Frame, scale: f32) -> bool {
+        let header = &self.model.header;
+        let (changed, change) = self.input().glance(frame, &header.input_gate, scale, self.scratch());
+        changed > header.cost.dense_above && change > CUT
     }
 
     /// Whether almost everything so far had to be recomputed: a scene cut, a moving camera.

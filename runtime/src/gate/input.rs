@@ -33,6 +33,9 @@ pub(crate) struct Input<'a> {
     pub line: &'a mut [u8],
 }
 
+/// Lines that tell another scene.
+const GLANCE: usize = 16;
+
 /// Codes of reals, by scales and zero codes of each channel or of all.
 fn quantise(values: &[f32], scale: &[f32], zero: &[u8], codes: &mut [u8]) {
     /// Values at a time: whole pixels of up to 4 channels.
@@ -57,6 +60,10 @@ fn quantise(values: &[f32], scale: &[f32], zero: &[u8], codes: &mut [u8]) {
             *to = code(*v, scale, zero);
         }
     }
+}
+
+fn threshold(gate: &InputGate, scale: f32) -> u8 {
+    (gate.pixel as f32 * scale).clamp(0.0, 255.0) as u8
 }
 
 impl Input<'_> {
@@ -86,15 +93,21 @@ impl Input<'_> {
         }
     }
 
-    /// Mean absolute change against the held input, in codes.
-    pub fn mean_change(&mut self, frame: &Frame) -> f32 {
-        let (h, width) = (self.tensor.h as usize, self.width());
-        let mut sum = 0u64;
-        for y in 0..h {
+    /// A glance at some lines: the share of pixels that change by more than the threshold, and the mean absolute change against
+    /// the held input, in codes. `scratch` (two lines of a mask) is overwritten.
+    pub fn glance(&mut self, frame: &Frame, gate: &InputGate, scale: f32, scratch: &mut [u64]) -> (f32, f32) {
+        let (h, w, width) = (self.tensor.h as usize, self.tensor.w as usize, self.width());
+        let step = h.div_ceil(GLANCE);
+        let (weak, strong) = scratch.split_at_mut(w.div_ceil(64));
+        let (mut lines, mut changed, mut sum) = (0, 0, 0u64);
+        for y in (step / 2..h).step_by(step) {
+            self.compare(frame, y, threshold(gate, scale), weak, &mut strong[..weak.len()]);
+            changed += mask::count(weak);
             let (new, held) = self.lines(frame, y);
             sum += new.iter().zip(&*held).map(|(n, h)| n.abs_diff(*h) as u32).sum::<u32>() as u64;
+            lines += 1;
         }
-        sum as f32 / (h * width) as f32
+        (changed as f32 / (lines * w) as f32, sum as f32 / (lines * width) as f32)
     }
 
     /// Replaces the marked pixels.
@@ -121,7 +134,7 @@ impl Input<'_> {
         scratch: &mut [u64],
     ) {
         let grid = Grid { h: self.tensor.h as usize, w: self.tensor.w as usize };
-        let threshold = (gate.pixel as f32 * scale).clamp(0.0, 255.0) as u8;
+        let threshold = threshold(gate, scale);
         let block = gate.block as f32 * scale;
         let words = grid.words();
         // A band of blocks at a time, while its lines are near.

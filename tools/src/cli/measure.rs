@@ -21,6 +21,14 @@ impl Times {
         self.0.push(ms);
     }
 
+    /// The time of step `i`, or the least of those given for it; steps come in order.
+    pub fn least(&mut self, i: usize, ms: f64) {
+        match self.0.get_mut(i) {
+            Some(least) => *least = least.min(ms),
+            None => self.push(ms),
+        }
+    }
+
     pub fn mean(&self) -> Option<f64> {
         (!self.0.is_empty()).then(|| self.0.iter().sum::<f64>() / self.0.len() as f64)
     }

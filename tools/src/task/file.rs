@@ -6,7 +6,7 @@
 //! classes = 80
 //! threshold = 0.3          # of the score
 //! nms = 0.45               # overlap above which the weaker box goes
-//! keep = [0]               # classes that count, all when left out
+//! keep = ["person"]        # classes that count, by label or number; all when left out
 //! strides = [8, 16, 32]
 //! labels = ["person"]
 //!
@@ -191,6 +191,28 @@ enum KindName {
     RelativeError,
 }
 
+/// A class by its number or its label.
+#[derive(Clone, Debug, Deserialize)]
+#[serde(untagged)]
+enum Class {
+    Number(usize),
+    Label(String),
+}
+
+impl Class {
+    fn number(&self, labels: &[String], classes: usize) -> Result<usize> {
+        match self {
+            Class::Number(k) if *k < classes => Ok(*k),
+            Class::Number(k) => bail!("keep names class {k}, but classes run from 0 to {}", classes - 1),
+            Class::Label(name) => labels
+                .iter()
+                .take(classes)
+                .position(|label| label == name)
+                .with_context(|| format!("keep names class {name:?}, which is not among the labels")),
+        }
+    }
+}
+
 /// Every key of every kind; [`Task::parse`] says which belong together.
 #[derive(Debug, Deserialize)]
 #[serde(deny_unknown_fields)]
@@ -198,7 +220,7 @@ struct Raw {
     kind: KindName,
     head: Option<HeadKind>,
     classes: Option<usize>,
-    keep: Option<Vec<usize>>,
+    keep: Option<Vec<Class>>,
     threshold: Option<f32>,
     nms: Option<f32>,
     strides: Option<Vec<usize>>,
@@ -234,6 +256,15 @@ impl Task {
     pub fn parse(name: &str, text: &str) -> Result<Task> {
         let raw: Raw = toml::from_str(text).map_err(|e| anyhow!("{name}: {}", e.to_string().trim()))?;
         raw.into_task(name).with_context(|| name.to_string())
+    }
+
+    /// Lets only these classes count, each a label or a number.
+    pub fn keep(&mut self, classes: &[&str]) -> Result<()> {
+        let Kind::Detections(d) = &mut self.kind else { bail!("{}: only detections have classes to keep", self.name) };
+        let class = |name: &&str| name.parse().map_or_else(|_| Class::Label(name.to_string()), Class::Number);
+        let keep: Result<_> = classes.iter().map(|name| class(name).number(&self.labels, d.classes)).collect();
+        d.keep = Some(keep?);
+        Ok(())
     }
 
     /// The class's label, or its number.
@@ -323,9 +354,8 @@ impl Raw {
         if strides.contains(&0) || (needs_strides && strides.is_empty()) {
             bail!("strides = {strides:?}: input pixels per cell, 1 or more for each level");
         }
-        if let Some(class) = self.keep.iter().flatten().find(|&&k| k >= classes) {
-            bail!("keep names class {class}, but classes run from 0 to {}", classes - 1);
-        }
+        let number = |class: &Class| class.number(&self.labels, classes);
+        let keep = self.keep.as_ref().map(|all| all.iter().map(number).collect::<Result<_>>()).transpose()?;
         let reg_max = self.reg_max.unwrap_or(7);
         if !(1..=64).contains(&reg_max) {
             bail!("reg_max = {reg_max}: 1 to 64 are supported");
@@ -333,7 +363,7 @@ impl Raw {
         Ok(Detections {
             head,
             classes,
-            keep: self.keep.clone(),
+            keep,
             threshold: self.threshold.unwrap_or(0.3),
             nms: in_unit("nms", self.nms.unwrap_or(0.45))?,
             strides,

@@ -41,6 +41,7 @@ fn mistakes_in_a_task_file_name_the_key() {
     assert!(problem(&format!("{yolox}treshold = 0.5")).contains("treshold"));
     assert!(problem(&format!("{yolox}threshold = 1.5")).contains("threshold = 1.5"));
     assert!(problem(&format!("{yolox}keep = [2]")).contains("class 2"));
+    assert!(problem(&format!("{yolox}keep = [\"person\"]\nlabels = [\"car\"]")).contains("\"person\", which is not among the labels"));
     assert!(problem(&format!("{yolox}strides = [0]")).contains("strides"));
     assert!(problem(&format!("{yolox}reg_max = 7")).contains("reg_max means nothing"));
     assert!(problem("kind = \"top1\"\nnms = 0.5").contains("nms means nothing"));

@@ -12,6 +12,10 @@ use quiescent_tools::tune::Tuned;
 use super::super::args::{GateArgs, Means};
 use super::super::measure::{Meter, timed};
 
+/// Frames an engine takes before it is the other's turn: many enough that it mostly finds its own tensors in the cache, as it would alone, few enough
+/// that clock and heat are the same for both.
+pub const STRETCH: usize = 16;
+
 pub struct Pair<'a> {
     dense: Engine<'a>,
     gated: Engine<'a>,
@@ -40,23 +44,24 @@ impl<'a> Pair<'a> {
         Ok(())
     }
 
-    /// Both engines on one frame, the gated one first where `turn` is odd; milliseconds of dense and gated.
-    pub fn step(&mut self, turn: usize, frame: &Input, meter: &mut Meter) -> Result<(f64, f64)> {
-        let (mut dense_ms, mut gated_ms) = (0.0, 0.0);
+    /// Both engines on a stretch of frames, the gated one first where `turn` is odd; milliseconds of dense and gated.
+    pub fn stretch(&mut self, turn: usize, frames: &[&Input], meter: &mut Meter) -> Result<[Vec<f64>; 2]> {
+        let mut times = [(); 2].map(|()| Vec::with_capacity(frames.len()));
         for half in 0..2 {
-            if (half == 0) == turn.is_multiple_of(2) {
-                let (done, ms) = timed(|| artifact::step(&mut self.dense, frame).map(drop));
+            let gated = (half == 0) != turn.is_multiple_of(2);
+            for frame in frames {
+                let engine = if gated { &mut self.gated } else { &mut self.dense };
+                let (done, ms) = timed(|| artifact::step(engine, frame).map(drop));
                 done?;
-                meter.dense(ms);
-                dense_ms = ms;
-            } else {
-                let (done, ms) = timed(|| artifact::step(&mut self.gated, frame).map(drop));
-                done?;
-                meter.add(&self.gated, ms);
-                gated_ms = ms;
+                times[gated as usize].push(ms);
+                if gated {
+                    meter.add(&self.gated, ms);
+                } else {
+                    meter.dense(ms);
+                }
             }
         }
-        Ok((dense_ms, gated_ms))
+        Ok(times)
     }
 
     /// The first frame, of which a block that follows has nothing to say: the engine held some other one.

@@ -9,7 +9,7 @@ use serde::Serialize;
 
 use super::super::measure::{Meter, Times};
 use super::super::talk::Talk;
-use super::pair::{Pair, bounce};
+use super::pair::{Pair, STRETCH, bounce};
 
 /// Latency and machine over one interval.
 #[derive(Clone, Debug, Serialize)]
@@ -54,13 +54,12 @@ pub fn run(
         }
         let (mut dense, mut gated) = (Times::default(), Times::default());
         while start.elapsed() < end {
-            let (d, g) = pair.step(frame, &frames[bounce(frame, frames.len())], meter)?;
-            dense.push(d);
+            let stretch: Vec<&Input> = (frame..frame + STRETCH).map(|i| &frames[bounce(i, frames.len())]).collect();
+            let [d, g] = pair.stretch(frame / STRETCH, &stretch, meter)?;
+            d.into_iter().for_each(|ms| dense.push(ms));
             // The first frame has nothing to compare with.
-            if frame > 0 {
-                gated.push(g);
-            }
-            frame += 1;
+            g.into_iter().skip((frame == 0) as usize).for_each(|ms| gated.push(ms));
+            frame += STRETCH;
         }
         let state = watch.latest().unwrap_or_default();
         let interval = Interval {

@@ -1,8 +1,9 @@
 //! `profile`: where a frame's time goes, step by step, dense and gated.
 //!
-//! Four engines take every frame in turn: dense and gated, each with and without a clock that is told of every piece of work
+//! Four engines take the clip in turn: dense and gated, each with and without a clock that is told of every piece of work
 //! (`Engine::observe`). Rows are of the engines with clocks, frame times of those without, and the difference is stated as the
-//! clock's own cost. Dense figures are medians, gated ones means over the frames after the first.
+//! clock's own cost. The clip is run several times from the start; of each frame, and of each piece of it, the least time counts: the rest is the
+//! machine's. Dense figures are medians, gated ones means over the frames after the first.
 
 mod peak;
 mod rows;
@@ -37,6 +38,9 @@ pub struct Args {
     gating: GateArgs,
     #[command(flatten)]
     engine: EngineArgs,
+    /// Times every frame N times, in runs from the start; the least time counts
+    #[arg(long, value_name = "N", default_value_t = 3, value_parser = args::at_least_one)]
+    passes: usize,
     /// Prints the N steps that take the most time, not all
     #[arg(long, value_name = "N", value_parser = args::at_least_one)]
     top: Option<usize>,
@@ -51,6 +55,7 @@ struct Report {
     model: String,
     clip: String,
     frames: usize,
+    passes: usize,
     gate_scale: f32,
     kernels: &'static str,
     machine: String,
@@ -163,34 +168,35 @@ pub fn main(a: &Args, talk: &Talk) -> Result<()> {
     trace.line(1, "dense");
     trace.line(2, "gated");
     let mut meter = Meter::default();
-    let bar = talk.frames("timing", Some(frames.len()));
-    for (i, frame) in frames.iter().enumerate() {
-        for turn in 0..4 {
-            // Each of the four goes first equally often.
-            let (k, watched) = [(0, false), (1, true), (0, true), (1, false)][(i + turn) % 4];
-            let lane = &mut lanes[k];
+    let bar = talk.frames("timing", Some(4 * a.passes * frames.len()));
+    for (pass, (k, watched)) in (0..a.passes).flat_map(|pass| [(0, false), (1, true), (0, true), (1, false)].map(|turn| (pass, turn))) {
+        let lane = &mut lanes[k];
+        lane.watched.reset();
+        lane.plain.reset();
+        for (i, frame) in frames.iter().enumerate() {
+            bar.inc(1);
+            // The first gated frame is computed whole.
+            let counted = i.checked_sub(k);
             if !watched {
                 let ms = lane.run_plain(frame)?;
-                // The first gated frame is computed whole.
-                if i > 0 || k == 0 {
-                    lane.plain_ms.push(ms);
+                if let Some(i) = counted {
+                    lane.plain_ms.least(i, ms);
                 }
                 continue;
             }
             let (begin, pieces) = lane.watch(frame)?;
             let end = pieces.last().map_or(begin, |p| p.end);
-            if a.trace.is_some() {
+            if a.trace.is_some() && pass == 0 {
                 trace.frame(1 + k as u32, i, begin, end, &pieces, |p| rows::label(&artifact, p.work));
             }
-            if i > 0 || k == 0 {
-                lane.watched_ms.push((end - begin) / 1e3);
-                lane.spent.add(begin, &pieces);
+            if let Some(i) = counted {
+                lane.watched_ms.least(i, (end - begin) / 1e3);
+                lane.spent.add(i, begin, &pieces);
             }
-            if k == 1 {
+            if k == 1 && pass == 0 {
                 meter.add(&lane.watched, (end - begin) / 1e3);
             }
         }
-        bar.inc(1);
     }
     bar.finish_and_clear();
     let shares = meter.shares(&artifact);
@@ -204,6 +210,7 @@ pub fn main(a: &Args, talk: &Talk) -> Result<()> {
     let gated = figure(&lanes[1], stats.macs_done_mean, Times::mean);
     let report = Report {
         frames: stats.frames,
+        passes: a.passes,
         gate_scale: a.gating.gate_scale,
         kernels: means.kernels.name,
         machine: machine(),

@@ -22,8 +22,8 @@ impl Spent {
         Self(vec![Times::default(); STEPS + steps])
     }
 
-    /// A frame.
-    pub fn add(&mut self, begin: f64, pieces: &[Piece]) {
+    /// Frame `i`, once or again: of every piece the least time counts.
+    pub fn add(&mut self, i: usize, begin: f64, pieces: &[Piece]) {
         let mut sums = vec![0.0; self.0.len()];
         let mut from = begin;
         for piece in pieces {
@@ -37,7 +37,7 @@ impl Spent {
             from = piece.end;
         }
         for (times, sum) in self.0.iter_mut().zip(sums) {
-            times.push(sum);
+            times.least(i, sum);
         }
     }
 }

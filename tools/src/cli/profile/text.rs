@@ -4,7 +4,7 @@ use super::{Frame, Report};
 use crate::cli::talk::{bytes, count, percent, threads};
 
 pub fn text(r: &Report, top: Option<usize>) -> String {
-    let mut t = format!("{} on {}, {} frames, {} kernels, {}, {}\n", r.model, r.clip, r.frames, r.kernels, r.machine, threads(r.threads));
+    let mut t = format!("{} on {}, {} frames {} times, {} kernels, {}, {}\n", r.model, r.clip, r.frames, r.passes, r.kernels, r.machine, threads(r.threads));
     t += &match r.peak_gmacs {
         Some(peak) => format!("peak       {peak:.0} GMAC/s: the multiply-accumulate instruction of these kernels on registers alone, on all threads\n"),
         None => "peak       not measured: these kernels have no instruction of their own\n".into(),
@@ -51,5 +51,5 @@ pub fn text(r: &Report, top: Option<usize>) -> String {
             }
         }
     }
-    t + "\nDense figures are medians, gated ones means over the frames after the first; bytes are those that a step cannot do without.\n"
+    t + "\nOf every frame and piece the least time of all passes; dense figures are medians, gated ones means over the frames after the first. Bytes are those that a step cannot do without.\n"
 }
