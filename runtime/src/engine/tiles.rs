@@ -76,6 +76,7 @@ impl Offsets {
 
     /// The bytes `origin + y * down + x * right` of the pixels.
     pub fn fill(&mut self, tile: &Tile, origin: u32, down: u32, right: u32) -> &[u32] {
+        let steps: [u32; AT_ONCE] = core::array::from_fn(|k| right.wrapping_mul(k as u32));
         let mut n = 0;
         for span in tile.spans() {
             let mut next =
@@ -83,8 +84,8 @@ impl Offsets {
             // Several at once, perhaps some too many: spans are short, and loops that end unforeseeably slow.
             for i in (0..span.len as usize).step_by(AT_ONCE) {
                 let Some(at) = self.0[n + i..].first_chunk_mut::<AT_ONCE>() else { break };
-                for (k, at) in zip(0.., at) {
-                    *at = next.wrapping_add(right.wrapping_mul(k));
+                for (at, step) in zip(at, steps) {
+                    *at = next.wrapping_add(step);
                 }
                 next = next.wrapping_add(right.wrapping_mul(AT_ONCE as u32));
             }
@@ -120,11 +121,12 @@ impl Cursor {
     /// between calls.
     pub fn next(&mut self, mask: Option<&[u64]>, tile: &mut Tile) -> bool {
         let words = self.grid.words();
+        let (mut y, mut word, mut left) = (self.y, self.word, self.bits.take());
         let (mut count, mut len) = (0, 0);
-        'lines: while self.y < self.grid.h {
-            let mut bits = self.bits.take().unwrap_or_else(|| match mask {
-                Some(mask) => mask[(self.y - self.first) * words + self.word],
-                None if self.grid.w - 64 * self.word >= 64 => !0,
+        'lines: while y < self.grid.h {
+            let mut bits = left.take().unwrap_or_else(|| match mask {
+                Some(mask) => mask[(y - self.first) * words + word],
+                None if self.grid.w - 64 * word >= 64 => !0,
                 None => (1 << (self.grid.w % 64)) - 1,
             });
             while bits != 0 {
@@ -134,18 +136,18 @@ impl Cursor {
                 }
                 let skip = bits.trailing_zeros();
                 let ones = ((bits >> skip).trailing_ones() as usize).min(tile.most - len);
-                let x = (64 * self.word) as u16 + skip as u16;
-                tile.spans[count] = Span { y: self.y as u16, x, len: ones as u16 };
+                let x = (64 * word) as u16 + skip as u16;
+                tile.spans[count] = Span { y: y as u16, x, len: ones as u16 };
                 count += 1;
                 len += ones;
                 bits &= !((!0 >> (64 - ones)) << skip);
             }
-            self.word += 1;
-            if self.word == words {
-                self.word = 0;
-                self.y += 1;
+            word += 1;
+            if word == words {
+                (y, word) = (y + 1, 0);
             }
         }
+        (self.y, self.word) = (y, word);
         (tile.count, tile.len) = (count, len);
         len > 0
     }

@@ -34,8 +34,13 @@ pub(super) fn line(
         let pixels = t.new.chunks(64 * c).zip(t.held.chunks(64 * c));
         for ((new, held), (weak, strong)) in pixels.zip(weak.iter_mut().zip(strong)) {
             let mut bytes = [[0; PLANES]; 2];
-            for (i, (new, held)) in new.chunks(64).zip(held.chunks(64)).enumerate() {
+            let (whole, whole_held) = (new.as_chunks::<64>(), held.as_chunks::<64>());
+            for (i, (new, held)) in whole.0.iter().zip(whole_held.0).enumerate() {
                 [bytes[0][i], bytes[1][i]] = exceed(new, held, t.thresholds);
+            }
+            if !whole.1.is_empty() {
+                let i = whole.0.len();
+                [bytes[0][i], bytes[1][i]] = exceed(whole.1, whole_held.1, t.thresholds);
             }
             if mask::any(&bytes[0]) {
                 [*weak, *strong] = bytes.map(|bytes| by_pixel(&bytes[..c], c));
