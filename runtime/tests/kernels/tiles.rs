@@ -24,7 +24,7 @@ struct Shape {
     wild: bool,
     /// Rows that follow one another in memory; 0: none do.
     adjacent: usize,
-    /// Depthwise taps are 3 x 3, of which the rows of a run see the next ones at this stride; 0: they are anywhere.
+    /// Depthwise taps are 3 x 3 or 5 x 5, of which the rows of a run see the next ones at this stride; 0: they are anywhere.
     grid: usize,
     against: Against,
     seed: u64,
@@ -100,7 +100,7 @@ impl Shape {
             4 * self.quads
         };
         let step = line * self.grid.max(1);
-        let spread = line * 3 + step * self.adjacent + 7;
+        let spread = line * 4 + step * self.adjacent + 7;
         let input: Vec<u8> = (0..spread * 2 + line)
             .map(|_| random.code(self.extreme))
             .collect();
@@ -113,8 +113,9 @@ impl Shape {
         let mut rows_in = offsets(self.rows);
         let mut segments = offsets(self.segments);
         if self.grid > 0 {
-            let lines = [0, spread / 3, spread - 2 * line];
-            segments = (0..9).map(|k| (lines[k / 3] + k % 3 * line) as u32).collect();
+            let side = self.segments.isqrt();
+            let last = spread - (side - 1) * line;
+            segments = (0..side * side).map(|k| (last * (k / side) / (side - 1) + k % side * line) as u32).collect();
         }
         for i in (0..self.rows).filter(|_| self.adjacent > 0) {
             // Runs that end with the input as well.
@@ -303,8 +304,9 @@ fn depthwise_runs() {
             shape.wild = k == 4;
             shape.against = if k % 2 == 0 { Against::End } else { Against::Start };
             shape.check();
-            for grid in 1..=2 {
-                let shape = Shape { grid, segments: 9, quads: 3, extreme: k % 4 == 3, seed: shape.seed + (k / 2) as u64, ..shape };
+            for (grid, segments) in [(1, 9usize), (2, 9), (1, 25), (2, 25)] {
+                let quads = segments.div_ceil(4);
+                let shape = Shape { grid, segments, quads, extreme: k % 4 == 3, seed: shape.seed + (k / 2) as u64, ..shape };
                 shape.check();
             }
         }

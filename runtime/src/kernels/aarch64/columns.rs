@@ -1,4 +1,4 @@
-//! Depthwise 3 x 3 along a line: neighbouring outputs share columns of taps.
+//! Depthwise 3 x 3 and 5 x 5 along a line: neighbouring outputs share columns of taps.
 //!
 //! ```text
 //! column x: a pixel, the one below and the one below that, 16 or 8 channels of each, made ready once
@@ -7,43 +7,50 @@
 //!      of output x      = start + column . first weights
 //! ```
 //!
-//! At stride 2 a column in three is shared. Weights stay in registers for the whole tile.
+//! At stride 2 a column in three is shared; 5 x 5 is for stride 1.
 
 use core::arch::aarch64::*;
 use core::mem::MaybeUninit;
+use core::ops::Range;
 
 use super::super::DepthwiseTile;
 use super::depthwise::{Dot, KEPT, widen};
 use super::finish::{Affine, Sums};
 
-/// The taps of a 3 x 3 window: the byte of each line's first, and the bytes from one to the next.
-pub(super) struct Grid {
-    lines: [usize; 3],
+/// The taps of a `K` x `K` window: the byte of each line's first, and the bytes from one to the next.
+pub(super) struct Grid<const K: usize> {
+    lines: [usize; K],
     step: usize,
 }
 
-impl Grid {
+impl<const K: usize> Grid<K> {
     /// That of a tile, if its taps are one.
     #[inline(always)]
     pub(super) fn of(t: &DepthwiseTile) -> Option<Self> {
-        let [a, b, c, d, e, f, g, h, i] = *<&[u32; 9]>::try_from(t.segments).ok()?;
-        let step = b.checked_sub(a)?;
-        let even = |[x, y, z]: [u32; 3]| y.checked_sub(x) == Some(step) && z.checked_sub(y) == Some(step);
-        let grid = t.quads == 3 && even([a, b, c]) && even([d, e, f]) && even([g, h, i]);
-        grid.then_some(Grid { lines: [a as usize, d as usize, g as usize], step: step as usize })
+        let (lines, rest) = t.segments.as_chunks::<K>();
+        let lines = <&[[u32; K]; K]>::try_from(lines).ok().filter(|_| rest.is_empty() && t.quads == (K * K).div_ceil(4))?;
+        let step = lines[0][1].checked_sub(lines[0][0])?;
+        let even = lines.iter().flat_map(|line| line.windows(2)).all(|two| two[1].checked_sub(two[0]) == Some(step));
+        even.then(|| Grid { lines: lines.map(|line| line[0] as usize), step: step as usize })
+    }
+
+    /// Whether most rows see the next column.
+    pub(super) fn runs(&self, t: &DepthwiseTile) -> bool {
+        let next = t.rows_in.windows(2).filter(|two| two[1] as usize == two[0] as usize + self.step).count();
+        4 * next >= 3 * t.rows_in.len()
     }
 }
 
 /// How columns of `4 N` channels are multiplied.
-pub(super) trait Column<const N: usize> {
+pub(super) trait Column<const N: usize, const K: usize> {
     /// A column made ready.
     type Codes: Copy;
 
-    /// The column of the three pixels at `p`.
+    /// The column of the `K` pixels at `p`.
     ///
     /// # Safety
     /// `4 N` bytes of each are readable.
-    unsafe fn load(&self, p: [*const u8; 3]) -> Self::Codes;
+    unsafe fn load(&self, p: [*const u8; K]) -> Self::Codes;
 
     /// Adds the column's products with weights `J` to the sums of an output.
     ///
@@ -66,14 +73,14 @@ pub(super) trait Column<const N: usize> {
 /// # Safety
 /// The tile is valid (see [`DepthwiseTile`]), plain and has `4 N` channels from `at`; the grid is its own, as are the weights.
 #[inline(always)]
-pub(super) unsafe fn rows<C: Column<N>, const N: usize>(t: &DepthwiseTile, at: usize, grid: &Grid, weights: &C) {
+pub(super) unsafe fn rows<C: Column<N, K>, const N: usize, const K: usize>(t: &DepthwiseTile, at: usize, grid: &Grid<K>, weights: &C) {
     let len = t.rows_in.len().min(t.rows_out.len());
     let mut row = 0;
     while row < len {
         let next = |n: usize, stride: usize| {
             row + n < len && t.rows_in[row + n] as usize == t.rows_in[row] as usize + n * stride * grid.step
         };
-        let stride = if next(1, 2) { 2 } else { 1 };
+        let stride = if K == 3 && next(1, 2) { 2 } else { 1 };
         let mut n = 1;
         while next(n, stride) {
             n += 1;
@@ -92,52 +99,60 @@ pub(super) unsafe fn rows<C: Column<N>, const N: usize>(t: &DepthwiseTile, at: u
 
 /// Rows that follow one another by a column, or a row alone.
 #[inline(always)]
-unsafe fn close<C: Column<N>, const N: usize>(t: &DepthwiseTile, at: usize, rows: core::ops::Range<usize>, grid: &Grid, w: &C) {
+unsafe fn close<C: Column<N, K>, const N: usize, const K: usize>(t: &DepthwiseTile, at: usize, rows: Range<usize>, grid: &Grid<K>, w: &C) {
     // SAFETY: columns are those of the rows' windows (validity of the tile); features: the caller.
     unsafe {
         let first = t.input.add(*t.rows_in.get_unchecked(rows.start) as usize + at);
         let lines = grid.lines.map(|line| first.wrapping_add(line));
         let (mut x, mut row) = (0, rows.start);
-        let [mut a, mut b] = [w.start(); 2];
-        let mut c;
         // Macros, because a closure would be compiled without the features of the set.
         macro_rules! column {
-            () => {{
-                let column = w.load([lines[0].wrapping_add(x), lines[1].wrapping_add(x), lines[2].wrapping_add(x)]);
+            ($($acc:ident $j:literal),* $(; $new:ident)?) => {
+                let column = w.load(lines.map(|line| line.wrapping_add(x)));
                 x += grid.step;
-                column
-            }};
+                $(w.add::<$j>(&mut $acc, column);)*
+                $(
+                    $new = w.start();
+                    w.add::<0>(&mut $new, column);
+                )?
+            };
         }
         macro_rules! output {
-            ($a:ident, $b:ident, $c:ident) => {
-                let column = column!();
-                w.add::<2>(&mut $a, column);
-                w.add::<1>(&mut $b, column);
-                $c = w.start();
-                w.add::<0>(&mut $c, column);
-                w.put(t.output.add(*t.rows_out.get_unchecked(row) as usize + at), $a);
+            ($done:ident $last:literal $(, $acc:ident $j:literal)*; $new:ident) => {
+                column!($done $last $(, $acc $j)*; $new);
+                w.put(t.output.add(*t.rows_out.get_unchecked(row) as usize + at), $done);
                 row += 1;
                 if row == rows.end {
                     return;
                 }
             };
         }
-        let column = column!();
-        w.add::<0>(&mut a, column);
-        let column = column!();
-        w.add::<1>(&mut a, column);
-        w.add::<0>(&mut b, column);
+        let (mut a, mut b, mut c);
+        column!(; a);
+        column!(a 1; b);
+        if K == 3 {
+            loop {
+                output!(a 2, b 1; c);
+                output!(b 2, c 1; a);
+                output!(c 2, a 1; b);
+            }
+        }
+        let (mut d, mut e);
+        column!(a 2, b 1; c);
+        column!(a 3, b 2, c 1; d);
         loop {
-            output!(a, b, c);
-            output!(b, c, a);
-            output!(c, a, b);
+            output!(a 4, b 3, c 2, d 1; e);
+            output!(b 4, c 3, d 2, e 1; a);
+            output!(c 4, d 3, e 2, a 1; b);
+            output!(d 4, e 3, a 2, b 1; c);
+            output!(e 4, a 3, b 2, c 1; d);
         }
     }
 }
 
 /// Rows that follow one another by two columns.
 #[inline(always)]
-unsafe fn apart<C: Column<N>, const N: usize>(t: &DepthwiseTile, at: usize, rows: core::ops::Range<usize>, grid: &Grid, w: &C) {
+unsafe fn apart<C: Column<N, K>, const N: usize, const K: usize>(t: &DepthwiseTile, at: usize, rows: Range<usize>, grid: &Grid<K>, w: &C) {
     // SAFETY: as in `close`.
     unsafe {
         let first = t.input.add(*t.rows_in.get_unchecked(rows.start) as usize + at);
@@ -147,7 +162,7 @@ unsafe fn apart<C: Column<N>, const N: usize>(t: &DepthwiseTile, at: usize, rows
         let mut b;
         macro_rules! column {
             () => {{
-                let column = w.load([lines[0].wrapping_add(x), lines[1].wrapping_add(x), lines[2].wrapping_add(x)]);
+                let column = w.load(lines.map(|line| line.wrapping_add(x)));
                 x += grid.step;
                 column
             }};
@@ -177,8 +192,11 @@ unsafe fn apart<C: Column<N>, const N: usize>(t: &DepthwiseTile, at: usize, rows
 }
 
 /// `4 N` bytes.
+///
+/// # Safety
+/// They are readable.
 #[inline(always)]
-unsafe fn pixel<const N: usize>(p: *const u8) -> uint8x16_t {
+pub(super) unsafe fn pixel<const N: usize>(p: *const u8) -> uint8x16_t {
     // SAFETY: readable (the caller).
     unsafe { if N == 4 { vld1q_u8(p) } else { vcombine_u8(vld1_u8(p), vdup_n_u8(0)) } }
 }
@@ -247,7 +265,7 @@ impl<D: Dot, const N: usize> Dots<D, N> {
     }
 }
 
-impl<D: Dot, const N: usize> Column<N> for Dots<D, N> {
+impl<D: Dot, const N: usize> Column<N, 3> for Dots<D, N> {
     type Codes = [uint8x16_t; N];
 
     #[inline(always)]
@@ -273,7 +291,7 @@ impl<D: Dot, const N: usize> Column<N> for Dots<D, N> {
     unsafe fn add<const J: usize>(&self, acc: &mut [int32x4_t; N], column: [uint8x16_t; N]) {
         for n in 0..N {
             // SAFETY: the caller's.
-            acc[n] = unsafe { D::dot(acc[n], column[n], self.weights[J][n]) };
+            acc[n] = unsafe { D::dot(acc[n], column[n], self.weights[J % 3][n]) };
         }
     }
 
@@ -338,7 +356,7 @@ unsafe fn wider<const N: usize>(acc: &mut [int32x4_t; N], lo: int16x8_t, hi: int
     }
 }
 
-impl<const N: usize, const THREE: bool> Column<N> for Products<N, THREE> {
+impl<const N: usize, const THREE: bool> Column<N, 3> for Products<N, THREE> {
     type Codes = [int8x16_t; 3];
 
     #[inline(always)]
@@ -352,7 +370,7 @@ impl<const N: usize, const THREE: bool> Column<N> for Products<N, THREE> {
 
     #[inline(always)]
     unsafe fn add<const J: usize>(&self, acc: &mut [int32x4_t; N], [a, b, c]: [int8x16_t; 3]) {
-        let w = &self.weights[J];
+        let w = &self.weights[J % 3];
         // SAFETY: NEON is part of the target.
         unsafe {
             let lo = vmull_s8(vget_low_s8(a), vget_low_s8(w[0]));

@@ -25,6 +25,7 @@ mod depthwise;
 mod detect;
 mod dotprod;
 mod finish;
+mod fives;
 mod i8mm;
 mod neon;
 mod part;
