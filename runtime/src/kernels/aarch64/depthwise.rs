@@ -41,14 +41,24 @@ pub(super) trait Dot {
 pub(super) unsafe fn sixteen<D: Dot>(t: &DepthwiseTile, at: usize) {
     // SAFETY: the caller's.
     unsafe {
-        if let Some(grid) = Grid::of(t) {
-            columns::rows::<_, 4, 3>(t, at, &grid, &Dots::<D, 4>::new(t, at));
-        } else if let Some(grid) = Grid::of(t).filter(|grid| grid.runs(t)) {
+        if let Some(grid) = Grid::of(t).filter(|grid| grid.runs(t)) {
             columns::rows::<_, 4, 5>(t, at, &grid, &Fives::<D, 4>::new(t, at));
         } else {
             dots_of::<D, 16, 4, true>(t, at, 16);
         }
     }
+}
+
+/// The same of a tile of 3 x 3 taps: whether it is one.
+///
+/// # Safety
+/// As [`sixteen`].
+#[inline(always)]
+pub(super) unsafe fn threes<D: Dot>(t: &DepthwiseTile, at: usize) -> bool {
+    let Some(grid) = Grid::of(t) else { return false };
+    // SAFETY: the caller's.
+    unsafe { columns::rows::<_, 4, 3>(t, at, &grid, &Dots::<D, 4>::new(t, at)) };
+    true
 }
 
 /// Channels from `at`, up to 16, of any tile.

@@ -29,13 +29,24 @@ unsafe fn channelwise(t: &DepthwiseTile) {
     // SAFETY: the tile is valid (the caller), the features are this function's; then its rows are written.
     unsafe {
         for at in (0..t.oc).step_by(16) {
-            if t.oc - at >= 16 && finish::plain(t) { sixteen(t, at) } else { some(t, at) }
+            match t.oc - at >= 16 && finish::plain(t) {
+                true if threes(t, at) => {}
+                true => sixteen(t, at),
+                false => some(t, at),
+            }
         }
         table::apply(t);
     }
 }
 
 // Functions of their own, so that the common one has the registers to itself.
+
+#[inline(never)]
+#[target_feature(enable = "neon,dotprod")]
+unsafe fn threes(t: &DepthwiseTile, at: usize) -> bool {
+    // SAFETY: the caller's; the features are this function's.
+    unsafe { depthwise::threes::<Signed>(t, at) }
+}
 
 #[inline(never)]
 #[target_feature(enable = "neon,dotprod")]
