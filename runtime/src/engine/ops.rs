@@ -217,11 +217,14 @@ impl<'a> Engine<'a> {
         let pool = self.model.record::<Pool>(step.param)?;
         let w = &pool.window;
         let (mut rows_in, mut taps) = ([0u32; TILE], [(0u16, 0u16); TILE]);
-        for ((at, taps), (y, col)) in rows_in.iter_mut().zip(&mut taps).zip(tile.pixels()) {
-            let (first_y, ny) = clip(w, 0, y, x.h);
-            let (first_x, nx) = clip(w, 1, col, x.w);
-            *at = address(x, first_y, first_x) as u32;
-            *taps = (ny, nx);
+        let mut rooms = rows_in.iter_mut().zip(&mut taps);
+        for span in tile.spans() {
+            let (first_y, ny) = clip(w, 0, span.y, x.h);
+            for (col, (at, taps)) in (span.x..span.x + span.len).zip(&mut rooms) {
+                let (first_x, nx) = clip(w, 1, col, x.w);
+                *at = address(x, first_y, first_x) as u32;
+                *taps = (ny, nx);
+            }
         }
         let padding = (pool.count_pad != 0).then(|| {
             let all = w.kernel[0] as u32 * w.kernel[1] as u32;

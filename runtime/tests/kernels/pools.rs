@@ -69,6 +69,47 @@ fn pools_all_widths() {
     }
 }
 
+/// Windows that follow one another along lines, as whole maps and spans of rows have them.
+#[test]
+fn pools_along_lines() {
+    for c in [1, 3, 16, 24, 32, 48, 63, 64, 96] {
+        for (kernel, stride) in [(1, 1), (2, 2), (3, 1), (3, 2), (5, 1), (2, 3)] {
+            for against in [Against::End, Against::Start] {
+                let mut random = Random((c * 100 + kernel * 10 + stride) as u64);
+                let (ow, oh) = (60, 2);
+                let (w, h) = ((ow - 1) * stride + kernel, (oh - 1) * stride + kernel);
+                let bytes: Vec<u8> = (0..h * w * c).map(|_| random.code(false)).collect();
+                let input = Guarded::new(&bytes, against);
+                let (mut rows_in, mut rows_out) = (Vec::new(), Vec::new());
+                for (y, x) in (0..oh).flat_map(|y| (0..ow).map(move |x| (y, x))).filter(|(y, x)| *y == 0 || x % 11 != 3).take(64) {
+                    rows_in.push(((y * w + x) * stride * c) as u32);
+                    rows_out.push(((y * ow + x) * c) as u32);
+                }
+                let taps = vec![(kernel as u16, kernel as u16); rows_in.len()];
+                let run = |set: &Kernels| {
+                    let mut out = vec![0xa5u8; oh * ow * c + 64];
+                    let tile = PoolTile {
+                        input: input.as_ptr(),
+                        rows_in: &rows_in,
+                        taps: &taps,
+                        step: [w * c, c],
+                        c,
+                        padding: None,
+                        output: out.as_mut_ptr(),
+                        rows_out: &rows_out,
+                    };
+                    // SAFETY: windows lie in the input, results in `out`; the set is available.
+                    unsafe { (set.max_pool)(&tile) };
+                    out
+                };
+                for set in sets() {
+                    assert!(run(set) == run(&scalar::KERNELS), "{}: {c} channels, {kernel} at stride {stride}", set.name);
+                }
+            }
+        }
+    }
+}
+
 #[test]
 fn large_windows_sum_exactly() {
     for c in [1, 16, 40] {

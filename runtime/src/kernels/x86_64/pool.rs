@@ -1,7 +1,11 @@
 //! Pooling: a vector of channels at a time, over all taps of a row's window.
 //!
 //! Maxima take bytes; the last vector of a row ends with the row and overlaps the one before it (a maximum computed
-//! twice is the same). Means widen to 32 bits, so that windows of any size sum exactly.
+//! twice is the same). Pixels of few channels would fill a vector in part: where windows follow one another along a line, lines are first
+//! taken together, whole vectors at a time, and columns then. Means widen to 32 bits, so that windows of any size sum exactly.
+
+use core::mem::MaybeUninit;
+use core::ops::Range;
 
 use super::vector::Vector;
 use crate::kernels::{PoolTile, scalar};
@@ -14,18 +18,85 @@ use crate::kernels::{PoolTile, scalar};
 pub(super) unsafe fn max<V: Vector>(t: &PoolTile) {
     // SAFETY: the caller's.
     unsafe {
-        match V::BYTES <= t.c {
-            true => windows::<V, true>(t, V::BYTES),
-            false => windows::<V, false>(t, t.c),
+        if V::BYTES <= t.c {
+            return windows::<V, true>(t, 0..t.rows_in.len(), V::BYTES);
+        }
+        let (mut at, rows) = (0, t.rows_in.len());
+        while at < rows {
+            let end = if t.step[1] == t.c { run(t, at) } else { rows };
+            let long = t.step[1] == t.c && end - at >= SHORT;
+            match t.taps[at] {
+                (3, 3) if long => lines::<V, 3, 3>(t, at..end),
+                (2, 2) if long => lines::<V, 2, 2>(t, at..end),
+                (5, 5) if long => lines::<V, 5, 5>(t, at..end),
+                _ => windows::<V, false>(t, at..end, t.c),
+            }
+            at = end;
         }
     }
 }
 
-/// `n` channels at a time, `BYTES` if `FULL`.
+/// Bytes of lines that are taken together at a time.
+const LINES: usize = 4096;
+/// Windows of a run that is worth it.
+const SHORT: usize = 4;
+
+/// The end of the run of rows from `first` on whose windows are of one size and evenly apart.
 #[inline(always)]
-unsafe fn windows<V: Vector, const FULL: bool>(t: &PoolTile, n: usize) {
+fn run(t: &PoolTile, first: usize) -> usize {
+    let apart = |i: usize| t.rows_in[i].wrapping_sub(t.rows_in[i - 1]);
+    let mut end = first + 1;
+    while end < t.rows_in.len()
+        && t.taps[end] == t.taps[first]
+        && apart(end) == apart(first + 1)
+        && t.rows_in[end].wrapping_sub(t.rows_in[first]) as usize + t.taps[first].1 as usize * t.c <= LINES
+    {
+        end += 1;
+    }
+    end
+}
+
+/// A run of windows of `NY` by `NX` pixels without gaps: the maximum of the lines under them, then of the columns of each.
+///
+/// # Safety
+/// As [`max`]; the rows are a [`run`] of such windows.
+#[inline(always)]
+unsafe fn lines<V: Vector, const NY: usize, const NX: usize>(t: &PoolTile, rows: Range<usize>) {
+    let (first, c) = (t.rows_in[rows.start], t.c);
+    let bytes = (t.rows_in[rows.end - 1] - first) as usize + NX * c;
+    let mut room = [MaybeUninit::<u8>::uninit(); LINES];
+    let room = room.as_mut_ptr().cast::<u8>();
+    // SAFETY: `bytes <= LINES` bytes from the first pixel of the first window to the last of the last are pixels of the map, in each line;
+    // all are written to the room before they are read; the rest is the caller's.
+    unsafe {
+        let top = t.input.add(first as usize);
+        let rest = bytes % V::BYTES;
+        macro_rules! down {
+            ($full:literal, $at:expr, $n:expr) => {{
+                let line = |y: usize| V::load_first::<$full>(top.add(y * t.step[0] + $at), $n);
+                (1..NY).fold(line(0), |max, y| max.max_u8(line(y))).store_part(room.add($at), $n)
+            }};
+        }
+        for at in (0..bytes - rest).step_by(V::BYTES) {
+            down!(true, at, V::BYTES);
+        }
+        if rest > 0 {
+            down!(false, bytes - rest, rest);
+        }
+        for i in rows {
+            let window = room.add((t.rows_in[i] - first) as usize);
+            let column = |x: usize| V::load_first::<false>(window.add(x * c), c);
+            (1..NX).fold(column(0), |max, x| max.max_u8(column(x))).store_part(t.output.add(t.rows_out[i] as usize), c);
+        }
+    }
+}
+
+/// `n` channels at a time, `BYTES` if `FULL`, of some rows.
+#[inline(always)]
+unsafe fn windows<V: Vector, const FULL: bool>(t: &PoolTile, rows: Range<usize>, n: usize) {
     let [down, right] = t.step;
-    for (i, (&row, &(ny, nx))) in t.rows_in.iter().zip(t.taps).enumerate() {
+    for i in rows {
+        let (row, (ny, nx)) = (t.rows_in[i], t.taps[i]);
         let mut at = 0;
         while at < t.c {
             let k = at.min(t.c - n);
