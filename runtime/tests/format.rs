@@ -24,7 +24,7 @@ fn a_written_file_is_accepted() {
     assert_eq!(bytes.as_ptr().addr() % ALIGN, 0);
     let l = layout(&m);
     assert!(l.masks >= m.header.tensors_end as usize && l.masks < l.stats && l.stats < l.staging);
-    assert_eq!((l.staging % 64, l.line % 64, l.scratch % 64, l.total % 64), (0, 0, 0, 0));
+    assert_eq!((l.staging % 64, l.line % 8, l.scratch % 8, l.total % 64), (0, 0, 0, 0));
     assert_eq!(l.line, l.staging + l.staging_len);
 }
 
@@ -32,7 +32,7 @@ fn a_written_file_is_accepted() {
 #[test]
 fn records_have_their_documented_size() {
     assert_eq!(size_of::<Header>(), 116);
-    assert_eq!([size_of::<Tensor>(), size_of::<Segment>(), size_of::<Step>()], [52, 12, 32]);
+    assert_eq!([size_of::<Tensor>(), size_of::<Segment>(), size_of::<Step>()], [52, 8, 32]);
     assert_eq!([size_of::<Gate>(), size_of::<OutputRecord>(), size_of::<Point>()], [16, 68, 12]);
     assert_eq!([size_of::<Window>(), size_of::<Conv>(), size_of::<ConvF32>()], [16, 48, 36]);
     assert_eq!([size_of::<Binary>(), size_of::<Map>(), size_of::<Pool>()], [48, 40, 20]);
@@ -214,31 +214,118 @@ fn order_faults() {
     let at = net().1.add;
     let cut = error(|n, _| {
         n.b.segments[1].end = at;
-        n.b.segments.insert(2, Segment { first: at, end: at + 1, band: 0 });
+        n.b.segments.insert(2, Segment { first: at, end: at + 1 });
     });
     assert_eq!(cut, FormatError::Step { index: at, fault: Fault::Scratch });
 }
 
 #[test]
-fn band_faults() {
-    let segment = |index| FormatError::Segment { index, fault: Fault::Band };
+fn chain_faults() {
     let (sample, at) = net();
-    let map = sample.b.steps[at.depthwise as usize].output as usize;
-    // A buffer that is too small, a pair that is none, a map that is held, read elsewhere or read as the residual.
-    assert_eq!(error(|n, _| n.b.segments[1].band = 4), segment(1));
-    assert_eq!(error(|n, _| n.b.segments[1].band = u32::MAX), segment(1));
-    assert_eq!(error(|n, _| n.b.tensors[map].lines = 1), segment(1));
-    assert_eq!(error(|n, _| n.b.segments[0].band = 1), segment(0));
-    assert_eq!(error(|n, _| n.b.segments[2].band = 1), segment(2));
-    assert_eq!(error(|n, _| n.b.tensors[map].flags |= HELD), segment(1));
-    assert_eq!(error(|n, a| n.b.steps[a.add as usize].inputs.swap(0, 1)), segment(1));
-    // Lines without a band, a band without lines.
-    let index = map as u32;
-    assert_eq!(error(|n, _| n.b.segments[1].band = 0), FormatError::Tensor { index, fault: Fault::Band });
-    assert_eq!(error(|n, _| n.b.tensors[map].lines = 0), segment(1));
+    let index = sample.b.steps[at.depthwise as usize].output;
+    let map = index as usize;
+    let tensor = |index| FormatError::Tensor { index, fault: Fault::Band };
+    // A map that is held, read elsewhere or read as the residual; one at a segment's end; an operator that reads no lines; the input.
+    assert_eq!(error(|n, _| n.b.tensors[map].flags |= HELD), tensor(index));
+    assert_eq!(error(|n, a| n.b.steps[a.add as usize].inputs.swap(0, 1)), tensor(index));
+    let elsewhere = error(|n, a| n.b.steps[a.max as usize].inputs[0] = n.b.steps[a.depthwise as usize].output);
+    assert_eq!(elsewhere, FormatError::Step { index: at.max, fault: Fault::Scratch });
+    let conv = sample.b.steps[at.conv as usize].output;
+    assert_eq!(error(|n, a| n.b.tensors[n.b.steps[a.conv as usize].output as usize].lines = 4), tensor(conv));
+    let table = sample.b.steps[at.table as usize].output;
+    assert_eq!(error(|n, a| n.b.tensors[n.b.steps[a.table as usize].output as usize].lines = 4), tensor(table));
+    assert_eq!(error(|n, _| n.b.tensors[0].lines = 4), FormatError::Header { fault: Fault::Input });
+    // The reader's result lies where the maker still reads.
+    let over = error(|n, a| {
+        let (make, take) = (n.b.steps[a.depthwise as usize], n.b.steps[a.add as usize]);
+        n.b.tensors[take.output as usize].origin = n.b.tensors[make.inputs[0] as usize].origin;
+    });
+    assert!(matches!(over, FormatError::Step { fault: Fault::Overlap, .. }), "{over}");
     // A buffer larger than any arena.
     let huge = error(|n, _| n.b.tensors[map].lines = 1 << 24);
     assert_eq!(huge, FormatError::Header { fault: Fault::TooLarge });
+}
+
+/// Convolutions through lines: `lines[k]` lines of map `k`, each of its own, or at `place(k, own)`.
+fn lines(maps: &[u32], place: impl Fn(usize, u32) -> u32) -> Result<(), FormatError> {
+    let mut n = Net::default();
+    let mut x = n.tensor(codes(12, 4, 4).border(1));
+    for (k, lines) in maps.iter().chain([&0]).enumerate() {
+        let map = codes(12, 4, 4);
+        let out = n.tensor(if *lines > 0 { map.scratch().border(1) } else { map });
+        let t = &mut n.b.tensors[out as usize];
+        (t.lines, t.origin) = (*lines, place(k, t.origin));
+        n.conv(Op::Conv, x, None, out, window(3, 1, 1));
+        x = out;
+    }
+    n.cut();
+    check(&file(n)).map(|_| ())
+}
+
+#[test]
+fn chains_of_any_length() {
+    let own = |_, own| own;
+    assert_eq!(lines(&[3], own), Ok(()));
+    assert_eq!(lines(&[3, 4, 5], own), Ok(()));
+    assert_eq!(lines(&[3; MAX_CHAIN], own), Ok(()));
+    // Too many maps; too few lines.
+    assert_eq!(lines(&[3; MAX_CHAIN + 1], own), Err(FormatError::Tensor { index: 1 + MAX_CHAIN as u32, fault: Fault::Band }));
+    assert_eq!(lines(&[3, 2, 3], own), Err(FormatError::Tensor { index: 2, fault: Fault::Band }));
+    // A later map where an earlier step of the chain still reads: the input, the first map.
+    for (k, other) in [(2, 0), (3, 0), (3, 1)] {
+        let at = std::cell::Cell::new(0);
+        let over = lines(&[3, 3, 3], |i, own| {
+            if i == other {
+                at.set(own);
+            }
+            if i == k { at.get() } else { own }
+        });
+        assert!(matches!(over, Err(FormatError::Step { fault: Fault::Overlap, .. })), "{k} over {other}: {over:?}");
+    }
+}
+
+/// A network whose input is not held: frames are computed whole.
+fn whole(place: impl Fn(u32) -> u32) -> Result<Layout, FormatError> {
+    let mut n = Net::default();
+    let x = n.tensor(codes(4, 4, 4).scratch());
+    let origin = n.b.tensors[x as usize].origin;
+    let a = n.tensor(codes(4, 4, 4).scratch());
+    let b = n.tensor_at(codes(4, 4, 4).scratch(), place(origin), 4, 16);
+    let y = n.tensor(codes(4, 4, 4));
+    n.step(Op::Copy, &[x], a, 0u32);
+    n.step(Op::Copy, &[a], b, 0u32);
+    n.step(Op::Copy, &[b], y, 0u32);
+    n.cut();
+    let bytes = file(n);
+    check(&bytes).map(|m| layout(&m))
+}
+
+#[test]
+fn an_input_that_is_not_held() {
+    // Its memory is free once it has been read, and there are no masks.
+    let l = whole(|origin| origin).unwrap();
+    assert_eq!((l.masks, l.staging_len), (l.stats, 0));
+    assert!(l.total - l.scratch < ALIGN);
+    // Not before, and no held tensor may lie there.
+    let mut n = Net::default();
+    let x = n.tensor(codes(4, 4, 4).scratch());
+    let a = n.tensor(codes(4, 4, 4).scratch());
+    let over = n.tensor_at(codes(4, 4, 4), n.b.tensors[x as usize].origin, 4, 16);
+    n.step(Op::Copy, &[x], a, 0u32);
+    n.step(Op::Copy, &[a], over, 0u32);
+    n.cut();
+    assert_eq!(check(&file(n)).err(), Some(FormatError::Tensor { index: 0, fault: Fault::Overlap }));
+    let mut n = Net::default();
+    let x = n.tensor(codes(4, 4, 4).scratch());
+    let a = n.tensor_at(codes(4, 4, 4).scratch(), n.b.tensors[x as usize].origin + 32, 4, 16);
+    n.end += 256;
+    let y = n.tensor(codes(4, 4, 4));
+    let affine = n.affine(x);
+    n.step(Op::Copy, &[x], a, 0u32);
+    let sum = Binary { a: affine, b: affine, out: affine, constant: NONE, hi: 255.0, table: NONE, ..Binary::default() };
+    n.step(Op::Binary, &[a, x], y, sum);
+    n.cut();
+    assert!(check(&file(n)).is_err());
 }
 
 #[test]
@@ -577,7 +664,6 @@ fn sound(m: &Model) {
     for (k, s) in m.steps.iter().enumerate() {
         let out = &m.tensors[s.output as usize];
         assert!(addresses(out).all(|a| a < end));
-        let band = m.segments.iter().find(|g| g.band > 0 && (g.first as usize..g.end as usize).contains(&k));
         if [Op::Join as u16, Op::Reshape as u16].contains(&s.op) {
             continue;
         }
@@ -585,11 +671,17 @@ fn sound(m: &Model) {
         for &i in &s.inputs[..s.inputs_len as usize] {
             assert!(addresses(&m.tensors[i as usize]).all(|a| !bytes[a as usize]));
         }
-        // The steps of a pair take turns.
-        if let Some(g) = band.filter(|g| g.first as usize + 1 == k) {
-            for &i in m.steps[g.first as usize].inputs.iter().filter(|i| **i != NONE) {
+        // The steps of a chain take turns.
+        let passes = |s: &&Step| m.tensors[s.output as usize].lines > 0;
+        for before in m.steps[..k].iter().rev().take_while(passes) {
+            for &i in before.inputs.iter().filter(|i| **i != NONE) {
                 assert!(addresses(&m.tensors[i as usize]).all(|a| !bytes[a as usize]));
             }
+        }
+        // A frame stays until it has been read, for good where it is held.
+        let input = m.header.input as u32;
+        if m.gated() || m.steps[k..].iter().any(|s| s.inputs.contains(&input)) {
+            assert!(addresses(&m.tensors[input as usize]).all(|a| !bytes[a as usize]));
         }
         addresses(out).for_each(|a| bytes[a as usize] = false);
         if [Op::Conv as u16, Op::Depthwise as u16].contains(&s.op) {
@@ -601,8 +693,10 @@ fn sound(m: &Model) {
             for (oy, ox) in (0..out.h).flat_map(|oy| (0..out.w).map(move |ox| (oy, ox))) {
                 for (ky, kx) in (0..w.kernel[0]).flat_map(|ky| (0..w.kernel[1]).map(move |kx| (ky, kx))) {
                     let mut y = at(oy, ky, 0);
-                    if let Some(g) = band.filter(|_| x.lines > 0) {
-                        y -= at(oy / g.band * g.band, 0, 0);
+                    if x.lines > 0 {
+                        let reach = (w.kernel[0] as u32 - 1) * w.dilation[0] as u32 + 1;
+                        let served = (x.lines - reach) / w.stride[0] as u32 + 1;
+                        y -= at(oy / served * served, 0, 0);
                         assert!((0..x.lines as i64).contains(&y));
                     }
                     let a = x.origin as i64 + y * x.line as i64 + at(ox, kx, 1) * x.pixel as i64;

@@ -150,6 +150,7 @@ fn main() -> Result<()> {
         task: None,
         gates: true,
         hold: Hold::All,
+        fit: Default::default(),
         profile: Profile::Any,
         input_shape: None,
         norm: None,
@@ -162,7 +163,7 @@ fn main() -> Result<()> {
     let mut codes = convert::calibration_frames(&prepared.input, &a.codes, 24).unwrap_or_default();
     codes.extend(calib.frames.iter().step_by(8).cloned());
     let calibrated = convert::calibrate(&options, &prepared, &codes, None)?;
-    let budget = Budget { max_drop: a.drop, arena_ratio: a.ratio, refine: Duration::from_secs(a.refine) };
+    let budget = Budget { max_drop: a.drop, arena_ratio: a.ratio, ram: None, refine: Duration::from_secs(a.refine) };
     let (artifact, _, found) = calibrated.search(&[calib.frames], &task, &budget, false, &|s| eprintln!("  {s}"))?;
     eprintln!("  {found:?}");
     let clip = load(&prepared.input, &a, 0, Some(a.split))?;

@@ -35,35 +35,38 @@ pub struct Audit {
 
 impl Engine<'_> {
     /// Recomputes every held tensor from held inputs and reports, step by step, how far its rows are off. After every
-    /// frame `worst <= limit`, whatever came before. Empty before the first frame. Steps without a gate whose rows are
+    /// frame `worst <= limit`, whatever came before. Empty before the first frame, and where frames are all
+    /// computed whole. Steps without a gate whose rows are
     /// wider than the staging area are computed but not reported.
     ///
     /// Scratch tensors are computed on the way: take every item for the result to mean anything.
     pub fn audit(&mut self) -> impl Iterator<Item = Audit> {
-        let end = if self.warm { self.model.steps.len() } else { 0 };
+        let end = if self.warm && self.model.gated() { self.model.steps.len() } else { 0 };
         let engine: &Self = self;
         (0..end).filter_map(move |i| engine.audit_step(i))
     }
 
     fn audit_step(&self, i: usize) -> Option<Audit> {
         let step = self.model.steps.get(i)?;
-        if moves_nothing(step) {
-            return None;
-        }
-        let banded = self.model.segments.iter().find(|s| s.band > 0 && (s.first as usize..s.end as usize).contains(&i));
-        if let Some(segment) = banded {
-            let mut audit = None;
-            if i as u32 > segment.first {
-                self.bands(segment, false, |engine, step, part| audit = engine.compare(i, step, part, audit));
-            }
-            return audit;
-        }
-        if !self.model.tensors.get(step.output as usize)?.held() {
+        let out = self.model.tensors.get(step.output as usize)?;
+        if !out.held() {
             self.prepare(step);
-            self.run_rows(step, None);
+        }
+        if moves_nothing(step) || out.lines > 0 {
             return None;
         }
-        self.compare(i, step, Part::whole(self.model.tensors.get(step.output as usize)?), None)
+        let first = (0..i).rev().take_while(|k| self.chain_end(*k) == i + 1).last().unwrap_or(i);
+        match (first < i, out.held()) {
+            (false, false) => self.run_rows(step, None),
+            (true, false) => self.run_chain(first..i + 1, false),
+            (false, true) => return self.compare(i, step, Part::whole(out), None),
+            (true, true) => {
+                let mut audit = None;
+                self.chain(first..i + 1, false, Some(&mut |step, part| audit = self.compare(i, step, part, audit)));
+                return audit;
+            }
+        }
+        None
     }
 
     /// Adds a part of the step's output to what `before` says of the parts before it.

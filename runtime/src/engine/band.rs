@@ -1,22 +1,25 @@
-//! A pair of steps through a few lines.
+//! A chain of steps through a few lines.
 //!
-//! Where a convolution's result is read by one window operator alone and is not held, its map need not exist: in bands of
-//! a few output lines the pair makes the lines the band sees, reads them, and keeps those that the next band sees too.
+//! Where a result is read by one window operator alone, the step after it, its map need not exist: a few lines of it do, and
+//! the same may hold for that step's result. The last step of such a chain takes some lines at a time, and each map is
+//! made as far as its reader sees, then moved up so that what is seen again stays.
 //!
 //! ```text
-//! for each band y0..y1 of the reader's lines:
-//!     from..to = lines of the map under its windows
+//! to make lines y0..y1 of a step, as many as its input's lines in memory serve:
+//!     from..to = lines of the input under their windows
 //!     move the lines from..made to the front of the buffer
-//!     make the lines made..to (marked rows only, in a gated frame), zero codes outside the map
-//!     read: run the reader on y0..y1
+//!     make the lines made..to in the same way (marked rows only, in a gated frame), zero codes outside the map
+//!     run the step on y0..y1
 //! ```
 //!
-//! Rows are those of the whole map and are recomputed once: results and marks are the same, bit for bit. Line `y` lies
+//! Rows are those of the whole map and are computed once: results and marks are the same, bit for bit. Line `y` lies
 //! `base` lines before its place in a whole map; kernels get offsets, so nothing else changes for them.
+
+use core::ops::Range;
 
 use super::ops::row_bytes;
 use super::{Engine, Work};
-use crate::format::{Conv, NONE, Op, Pool, Segment, Step, Tensor, Window};
+use crate::format::{Conv, MAX_CHAIN, NONE, Op, Pool, Step, Tensor, Window};
 use crate::mask;
 
 /// What of a step is run: lines of its output, and by how many bytes lines in memory precede their places in a whole map.
@@ -36,71 +39,158 @@ impl Part {
     }
 }
 
-/// Lines in memory.
+/// Lines of a map, those of its border among them.
 #[derive(Clone, Copy)]
 struct Lines {
     /// The line at the front of the buffer.
-    base: i64,
-    /// One past the last.
-    end: i64,
+    base: i32,
+    /// One past the last that is made.
+    end: i32,
+    /// One past the last that the reader sees now.
+    goal: i32,
 }
 
-impl<'a> Engine<'a> {
-    /// The window of a step that a pair may read with.
-    fn window(&self, step: &Step) -> Option<&'a Window> {
-        match Op::new(step.op)? {
-            Op::Conv | Op::Depthwise => Some(&self.model.record::<Conv>(step.param)?.window),
-            Op::MaxPool | Op::AvgPool => Some(&self.model.record::<Pool>(step.param)?.window),
-            _ => None,
-        }
+/// Nothing made, nothing seen.
+const NO_LINES: Lines = Lines { base: 0, end: i32::MIN, goal: i32::MIN };
+
+/// How a window moves down: lines from one to the next, lines above the map, lines it spans.
+#[derive(Clone, Copy)]
+struct Slide {
+    stride: i32,
+    pad: i32,
+    reach: i32,
+}
+
+impl Slide {
+    fn of(w: &Window) -> Self {
+        let reach = (w.kernel[0] as i32 - 1) * w.dilation[0] as i32 + 1;
+        Self { stride: w.stride[0] as i32, pad: w.pad[0] as i32, reach }
     }
 
-    /// Runs a banded segment: the first step over the rows it has to make, all without `gated`, and `read` on each band of the second.
-    pub(super) fn bands(&self, segment: &Segment, gated: bool, mut read: impl FnMut(&Self, &Step, Part)) -> Option<()> {
-        let [make, take] = self.model.steps.get(segment.first as usize..segment.end as usize)? else { return None };
-        let map = self.model.tensors.get(make.output as usize)?;
-        let out = self.model.tensors.get(take.output as usize)?;
-        let w = self.window(take)?;
-        let [stride, pad, reach] =
-            [w.stride[0] as i64, w.pad[0] as i64, (w.kernel[0] as i64 - 1) * w.dilation[0] as i64 + 1];
-        self.blank_sides(map);
-        let mut lines = Lines { base: 0, end: i64::MIN };
-        for first in (0..out.h as usize).step_by(segment.band as usize) {
-            let end = (out.h as usize).min(first + segment.band as usize);
-            let words = out.words();
-            if gated && !mask::any(&self.mask(take.output as usize)[first * words..end * words]) {
-                continue;
+    /// Input lines under the windows of output lines.
+    fn seen(self, first: usize, end: usize) -> Range<i32> {
+        first as i32 * self.stride - self.pad..(end as i32 - 1) * self.stride - self.pad + self.reach
+    }
+
+    /// Output lines whose windows lie in so many lines.
+    fn served(self, lines: u32) -> usize {
+        ((lines as i32 - self.reach) / self.stride + 1).max(1) as usize
+    }
+}
+
+/// What to do on lines of a chain's last step.
+pub(super) type Last<'l> = &'l mut dyn FnMut(&Step, Part);
+
+impl<'a> Engine<'a> {
+    /// One past the last step of the chain that begins at step `i`.
+    pub(super) fn chain_end(&self, i: usize) -> usize {
+        let passes = |s: &Step| self.model.tensors.get(s.output as usize).is_some_and(|t| t.lines > 0);
+        i + 1 + self.model.steps.iter().skip(i).take_while(|s| passes(s)).count()
+    }
+
+    /// The window of a step that reads lines.
+    fn slide(&self, step: &Step) -> Option<Slide> {
+        let w: &Window = match Op::new(step.op)? {
+            Op::Conv | Op::Depthwise => &self.model.record::<Conv>(step.param)?.window,
+            Op::MaxPool | Op::AvgPool => &self.model.record::<Pool>(step.param)?.window,
+            _ => return None,
+        };
+        Some(Slide::of(w))
+    }
+
+    /// Runs a chain: each step over the rows it has to make, all without `gated`; instead of the last step `last` on its lines, some at a time.
+    #[inline(never)]
+    pub(super) fn chain(&self, steps: Range<usize>, gated: bool, mut last: Option<Last>) -> Option<()> {
+        let run = self.model.steps.get(steps.clone())?;
+        let maps = run.len().checked_sub(1)?;
+        let mut state = [NO_LINES; MAX_CHAIN];
+        let lines = state.get_mut(..maps)?;
+        for make in run.get(..maps)? {
+            self.blank_sides(self.output_of(make)?);
+        }
+        // The step at work, and the last step's next line.
+        let (mut k, mut next) = (maps, 0);
+        while let Some(part) = self.turn(run, lines, &mut k, &mut next, gated) {
+            let step = run.get(k)?;
+            match &mut last {
+                Some(last) if k == maps => last(step, part),
+                _ => self.run_part(step, gated.then(|| &*self.mask(step.output as usize)), part),
             }
-            let (from, to) = (first as i64 * stride - pad, (end as i64 - 1) * stride - pad + reach);
-            self.keep(map, &mut lines, from);
-            for y in (lines.end..to).filter(|y| *y < 0 || *y >= map.h as i64) {
-                self.blank_line(map, (y - from) as isize);
-            }
-            let shift = (from as u32).wrapping_mul(map.line);
-            let made = lines.end.max(0) as usize..to.min(map.h as i64).max(0) as usize;
-            if made.start < made.end {
-                let part = Part { first: made.start, end: made.end, input: 0, output: shift };
-                self.run_part(make, gated.then(|| &*self.mask(make.output as usize)), part);
-            }
-            self.done(Work::Step(segment.first as usize));
-            lines = Lines { base: from, end: to };
-            read(self, take, Part { first, end, input: shift, output: 0 });
-            self.done(Work::Step(segment.first as usize + 1));
+            self.done(Work::Step(steps.start + k));
+            // The reader takes over where all it sees is made.
+            k += usize::from(lines.get(k).is_some_and(|l| l.end == l.goal));
         }
         Some(())
     }
 
-    /// A banded segment of a frame.
-    pub(super) fn run_bands(&self, segment: &Segment, gated: bool) {
-        self.bands(segment, gated, |engine, step, part| match (gated, step.gate) {
-            (true, NONE) => engine.run_part(step, Some(&*engine.mask(step.output as usize)), part),
-            (true, _) => engine.run_judged(step, part),
-            (false, _) => engine.run_part(step, None, part),
-        });
+    /// What comes next in a chain, of which the lines then count as made: the step `k` that is at work, or one before it that has lines to
+    /// make for it. `None` at the end.
+    #[inline(never)]
+    fn turn(&self, run: &[Step], lines: &mut [Lines], k: &mut usize, next: &mut usize, gated: bool) -> Option<Part> {
+        loop {
+            let step = run.get(*k)?;
+            let out = self.output_of(step)?;
+            let (first, goal, output) = match lines.get(*k) {
+                Some(l) => (l.end.max(0) as usize, l.goal.clamp(0, out.h as i32) as usize, l.base as u32),
+                None => (*next, out.h as usize, 0),
+            };
+            if first >= goal {
+                // Border lines follow by themselves.
+                match lines.get_mut(*k) {
+                    Some(l) => l.end = l.goal,
+                    None => return None,
+                }
+                *k += 1;
+                continue;
+            }
+            let mut part = Part { first, end: goal, input: 0, output: output.wrapping_mul(out.line) };
+            let below = k.checked_sub(1);
+            if let Some(below) = below {
+                let map = self.output_of(run.get(below)?)?;
+                part.end = goal.min(first + self.slide(step)?.served(map.lines));
+            }
+            let idle = gated && !mask::any(self.mask_lines(step.output as usize, part));
+            if let (Some(below), false) = (below, idle) {
+                let (map, slide, l) = (self.output_of(run.get(below)?)?, self.slide(step)?, lines.get_mut(below)?);
+                let seen = slide.seen(part.first, part.end);
+                if (l.base, l.goal) != (seen.start, seen.end) {
+                    self.keep(map, l, seen.start);
+                    l.goal = seen.end;
+                    for y in (l.end..l.goal).filter(|y| *y < 0 || *y >= map.h as i32) {
+                        self.blank_line(map, (y - l.base) as isize);
+                    }
+                }
+                if l.end < l.goal {
+                    *k = below;
+                    continue;
+                }
+                part.input = (l.base as u32).wrapping_mul(map.line);
+            }
+            match lines.get_mut(*k) {
+                Some(l) => l.end = if part.end == goal { l.goal } else { part.end as i32 },
+                None => *next = part.end,
+            }
+            if !idle {
+                return Some(part);
+            }
+            // Nobody reads what is not marked.
+            *k += usize::from(lines.get(*k).is_some_and(|l| l.end == l.goal));
+        }
+    }
+
+    /// A chain of a frame.
+    pub(super) fn run_chain(&self, steps: Range<usize>, gated: bool) {
+        let judged = gated && self.model.steps.get(steps.end - 1).is_some_and(|s| s.gate != NONE);
+        let judge: Last = &mut |step, part| self.run_judged(step, part);
+        self.chain(steps, gated, judged.then_some(judge));
+    }
+
+    fn output_of(&self, step: &Step) -> Option<&'a Tensor> {
+        self.model.tensors.get(step.output as usize)
     }
 
     /// Makes `from` the first line in memory; lines behind it stay.
-    fn keep(&self, map: &Tensor, lines: &mut Lines, from: i64) {
+    fn keep(&self, map: &Tensor, lines: &mut Lines, from: i32) {
         if lines.end > from {
             let left = map.border[1] as usize * map.pixel as usize;
             let (line, start) = (map.line as usize, map.origin as usize - left);

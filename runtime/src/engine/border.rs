@@ -19,6 +19,7 @@ impl Engine<'_> {
     }
 
     /// Zero codes beside the lines of a band's buffer.
+    #[inline(never)]
     pub(super) fn blank_sides(&self, map: &Tensor) {
         self.blank_columns(map, map.lines as usize);
     }

@@ -203,7 +203,7 @@ impl<'a> Engine<'a> {
         self.counters().fill(0);
     }
 
-    /// Dense or gated from the next frame on. Rows kept under a larger scale may be too far off for a smaller one, so
+    /// Dense or gated from the next frame on. An artifact that does not hold its input ([`Model::gated`]) is computed whole in either mode. Rows kept under a larger scale may be too far off for a smaller one, so
     /// lowering the scale costs one dense frame.
     pub fn set_mode(&mut self, mode: Mode) {
         self.mode = mode;
@@ -249,7 +249,7 @@ impl<'a> Engine<'a> {
         self.counters().fill(0);
         let whole = self.paused() || self.refresh_due() || !self.detect(&frame);
         if whole {
-            // First frame, dense mode, scene cut, refresh, pause.
+            // First frame, dense mode, scene cut, refresh, pause, an artifact without gates.
             self.hold(&frame, true);
             self.run_dense(0);
         } else {
@@ -266,6 +266,9 @@ impl<'a> Engine<'a> {
     #[inline(never)]
     fn hold(&self, frame: &Frame, whole: bool) {
         if whole {
+            if !self.model.gated() {
+                self.fill_border(self.input_index());
+            }
             self.input().take_all(frame);
         } else {
             self.input().take(frame, self.mask(self.input_index()), self.input_grid());
@@ -297,7 +300,7 @@ impl<'a> Engine<'a> {
     #[inline(never)]
     fn detect(&mut self, frame: &Frame) -> bool {
         let Mode::Gated { scale } = self.mode else { return false };
-        if !self.warm || scale < self.loosest {
+        if !self.warm || scale < self.loosest || !self.model.gated() {
             return false;
         }
         let (gate, index) = (self.model.header.input_gate, self.input_index());
@@ -385,7 +388,12 @@ impl<'a> Engine<'a> {
     fn mask(&self, tensor: usize) -> &'a mut [u64] {
         let t = &self.model.tensors[tensor];
         // SAFETY: masks lie behind the tensors, in order and disjoint (check); the engine takes each once at a time.
-        unsafe { self.arena.words(t.mask as usize, t.mask_words()) }
+        unsafe { self.arena.words(t.mask as usize, self.mask_words(t)) }
+    }
+
+    /// Words of a mask; none where frames are all computed whole.
+    fn mask_words(&self, t: &format::Tensor) -> usize {
+        if self.model.gated() { t.mask_words() } else { 0 }
     }
 
     /// The mask of some of a tensor's lines.
@@ -400,7 +408,7 @@ impl<'a> Engine<'a> {
     fn pending(&self, tensor: usize) -> &'a mut [u64] {
         let t = &self.model.tensors[tensor];
         // SAFETY: as for `mask`; this is the second half of the tensor's mask memory.
-        unsafe { self.arena.words(t.mask as usize + 8 * t.mask_words(), t.mask_words()) }
+        unsafe { self.arena.words(t.mask as usize + 8 * self.mask_words(t), self.mask_words(t)) }
     }
 
     fn any_marked(&self, tensor: usize) -> bool {

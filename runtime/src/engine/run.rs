@@ -19,19 +19,22 @@ impl<'a> Engine<'a> {
     #[inline(never)]
     pub(super) fn run_dense(&mut self, first: usize) {
         for segment in self.model.segments.iter().filter(|s| s.first as usize >= first) {
-            if segment.band > 0 {
-                self.run_bands(segment, false);
-            }
-            for i in segment.first as usize..segment.end as usize {
-                let step = &self.model.steps[i];
-                if segment.band == 0 {
-                    self.prepare(step);
-                    if !moves_nothing(step) {
-                        self.run_rows(step, None);
-                        self.done(Work::Step(i));
-                    }
+            let mut i = segment.first as usize;
+            while i < segment.end as usize {
+                let chain = i..self.chain_end(i);
+                let step = &self.model.steps[chain.end - 1];
+                self.prepare(step);
+                if chain.len() > 1 {
+                    self.run_chain(chain.clone(), false);
+                } else if !moves_nothing(step) {
+                    self.run_rows(step, None);
+                    self.done(Work::Step(i));
                 }
-                self.count(i, step, self.model.tensors[step.output as usize].rows());
+                for i in chain.clone() {
+                    let step = &self.model.steps[i];
+                    self.count(i, step, self.model.tensors[step.output as usize].rows());
+                }
+                i = chain.end;
             }
         }
         for i in 0..self.model.tensors.len() {
@@ -52,18 +55,12 @@ impl<'a> Engine<'a> {
         if let Some(budget) = self.budget {
             self.fit(steps.clone(), budget.saturating_sub(self.stats.cost));
         }
-        if segment.band > 0 {
-            let rows = steps.clone().map(|i| mask::count(self.mask(self.model.steps[i].output as usize)));
-            let [make, take] = [rows.clone().next(), rows.last()].map(Option::unwrap_or_default);
-            self.run_bands(segment, true);
-            for (i, rows) in steps.zip([make, take]).filter(|(_, rows)| *rows > 0) {
-                self.count(i, &self.model.steps[i], rows);
-            }
-            self.learn();
-            return;
-        }
-        for i in steps {
-            let step = &self.model.steps[i];
+        let mut i = steps.start;
+        while i < steps.end {
+            let chain = i..self.chain_end(i);
+            i = chain.end;
+            let last = chain.end - 1;
+            let step = &self.model.steps[last];
             let out = step.output as usize;
             let rows = mask::count(self.mask(out));
             if rows == 0 {
@@ -73,13 +70,21 @@ impl<'a> Engine<'a> {
             if moves_nothing(step) {
                 continue;
             }
-            match step.gate {
-                NONE if rows == self.model.tensors[out].rows() => self.run_rows(step, None),
-                NONE => self.run_rows(step, Some(self.mask(out))),
-                _ => self.run_judged(step, Part::whole(&self.model.tensors[out])),
+            if chain.len() > 1 {
+                self.run_chain(chain.clone(), true);
+                for i in chain.start..last {
+                    let step = &self.model.steps[i];
+                    self.count(i, step, mask::count(self.mask(step.output as usize)));
+                }
+            } else {
+                match step.gate {
+                    NONE if rows == self.model.tensors[out].rows() => self.run_rows(step, None),
+                    NONE => self.run_rows(step, Some(self.mask(out))),
+                    _ => self.run_judged(step, Part::whole(&self.model.tensors[out])),
+                }
+                self.done(Work::Step(last));
             }
-            self.done(Work::Step(i));
-            self.count(i, step, rows);
+            self.count(last, step, rows);
         }
         self.learn();
     }
@@ -140,12 +145,18 @@ impl<'a> Engine<'a> {
 
     /// Runs the marked rows of a part into the staging area, lets the gate judge each, and leaves those marked that it passed on.
     pub(super) fn run_judged(&self, step: &Step, part: Part) {
+        let room = self.staged(step);
         self.with_conv(step, part.input, |conv| {
-            let cuts = self.cuts(step, Some(self.mask(step.output as usize)), part, TILE);
+            let cuts = self.cuts(step, Some(self.mask(step.output as usize)), part, room);
             // SAFETY: rows of the output's lines, their words of the mask and a seat's share of the staging area are written, rows of inputs
             // read.
             unsafe { self.share(part, cuts, &|part, seat| self.judge_tiles(step, conv, part, seat)) };
         });
+    }
+
+    /// Rows of a gated step that the staging area has room for.
+    fn staged(&self, step: &Step) -> usize {
+        self.model.tensors.get(step.output as usize).map_or(0, |out| out.rows().min(TILE))
     }
 
     #[inline(never)]
@@ -155,8 +166,8 @@ impl<'a> Engine<'a> {
         let super::Mode::Gated { scale } = self.mode else { return };
         let gate = RowGate::new(self.kernels, gate, self.array(gate.weights, out.c as usize), scale);
         let marked = self.mask_lines(step.output as usize, part);
-        let (bytes, side) = (row_bytes(out), TILE / seat.of);
-        // SAFETY: the layout keeps `TILE` rows for staging; these are in use by this seat alone.
+        let (bytes, side) = (row_bytes(out), self.staged(step) / seat.of);
+        // SAFETY: the layout keeps that many rows for staging; these are in use by this seat alone.
         let staging = unsafe { self.arena.bytes_mut(self.layout.staging + seat.part * side * bytes, side * bytes) };
         let (mut cursor, mut tile) = (Cursor::new(grid(out), part.first, part.end), Tile::of(side));
         let (staged, mut held) = (Offsets::packed(bytes), Offsets::new());

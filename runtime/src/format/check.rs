@@ -150,6 +150,8 @@ pub fn check(bytes: &[u8]) -> Result<Proven<'_>, FormatError> {
         return Err(FormatError::Checksum);
     }
     let m = views(bytes, h)?;
+    // Whether there are masks depends on the input.
+    ensure((h.input as usize) < m.tensors.len(), Fault::Index).map_err(|fault| FormatError::Header { fault })?;
     memory::tensors(&m)?;
     input(&m).map_err(|fault| FormatError::Header { fault })?;
     let needed = layout(&m).total;
@@ -195,8 +197,8 @@ fn table<T: FromBytes + KnownLayout + Immutable>(
 }
 
 fn input(m: &Model) -> Checked {
-    let t = m.tensors.get(m.header.input as usize).ok_or(Fault::Index)?;
-    ensure(t.dtype == Dtype::U8 as u8 && t.flags & (HELD | VIEW) == HELD, Fault::Input)?;
+    let t = &m.tensors[m.header.input as usize];
+    ensure(t.dtype == Dtype::U8 as u8 && t.flags & VIEW == 0 && t.lines == 0, Fault::Input)?;
     // Lines are compared and copied whole; frames of reals are quantised by the tensor's scale.
     ensure(t.pixel == t.c, Fault::Stride)?;
     ensure(t.quant_len > 0, Fault::Quant)?;

@@ -151,12 +151,12 @@ faults! {
     Taps = "more taps than MAX_TAPS",
     Bounds = "clamping bounds that are NaN, reversed or outside the codes",
     Gate = "a gate on a result that cannot have one",
-    Input = "the input tensor must be u8, held, own its memory and have no producer",
+    Input = "the input tensor must be u8, own its memory and have no producer",
     Unwritten = "a tensor that no step writes",
     Twice = "a tensor that several steps write",
     Scratch = "a scratch tensor used outside its segment",
     View = "a view whose memory is not its parent's, or a parent its views do not tile",
-    Band = "a band that is not a pair of steps through lines that hold it",
+    Band = "lines of a map that is not passed on by a chain of steps, or too few for a window",
     Overlap = "memory that another tensor still needs",
 }
 

@@ -12,17 +12,18 @@ use super::{ALIGN, Model, NONE, SLACK, TILE, Tensor};
 /// Byte offsets into an arena that starts at a multiple of [`ALIGN`].
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Layout {
-    /// Row masks: two per tensor, in tensor order, without gaps. A multiple of 8.
+    /// Row masks: two per tensor, in tensor order, without gaps; none where frames are all computed whole. A multiple of 8.
     pub masks: usize,
-    /// Two u32 a step. A multiple of 8.
+    /// A u32 a step. A multiple of 8.
     pub stats: usize,
-    /// Results of one tile before a gate has passed them. A multiple of 64.
+    /// Results of one tile before a gate has passed them. A multiple of 64 where there is any.
     pub staging: usize,
-    /// Bytes of `staging`: [`TILE`] rows of the widest gated output, rounded up to 64, and [`SLACK`].
+    /// Bytes of `staging`: [`TILE`] rows of a gated output, or all it has, of whichever takes most; rounded up to 64, and
+    /// [`SLACK`]. 0 where frames are all computed whole.
     pub staging_len: usize,
-    /// One line of the input, `w * c` bytes. A multiple of 64.
+    /// One line of the input, `w * c` bytes. A multiple of 8.
     pub line: usize,
-    /// Four lines of mask words, each two words longer than the longest mask line. A multiple of 64.
+    /// Four lines of mask words, each two words longer than the longest mask line; none without masks. A multiple of 8.
     pub scratch: usize,
     /// One past the last byte. A multiple of 64.
     pub total: usize,
@@ -37,25 +38,25 @@ pub fn layout(model: &Model) -> Layout {
         end = at.saturating_add(len);
         usize::try_from(at).unwrap_or(usize::MAX)
     };
-    let masks = place(model.tensors.iter().map(mask_bytes).fold(0, u64::saturating_add), 8);
-    let stats = place(8 * model.steps.len() as u64, 8);
+    let masks = place(model.tensors.iter().map(|t| mask_bytes(model, t)).fold(0, u64::saturating_add), 8);
+    let stats = place(4 * model.steps.len() as u64, 8);
     let gated = model.steps.iter().filter(|s| s.gate != NONE);
-    let row = gated.filter_map(|s| model.tensors.get(s.output as usize));
-    let row = row.map(|t| t.c as u64 * t.dtype().size() as u64).max().unwrap_or(0);
-    let staging_len = round_up(TILE as u64 * row, ALIGN as u64) + SLACK as u64;
-    let staging = place(staging_len, ALIGN as u64);
+    let tile = |t: &Tensor| (t.h as u64 * t.w as u64).min(TILE as u64) * t.c as u64 * t.dtype().size() as u64;
+    let tile = gated.filter_map(|s| model.tensors.get(s.output as usize)).map(tile).max().unwrap_or(0);
+    let staging_len = if model.gated() { round_up(tile, ALIGN as u64) + SLACK as u64 } else { 0 };
+    let staging = place(staging_len, if staging_len > 0 { ALIGN as u64 } else { 8 });
     let input = model.tensors.get(model.header.input as usize);
-    let line = place(input.map_or(0, |t| (t.w as u64).saturating_mul(t.c as u64)), ALIGN as u64);
+    let line = place(input.map_or(0, |t| (t.w as u64).saturating_mul(t.c as u64)), 8);
     let words = model.tensors.iter().map(|t| t.words() as u64).max().unwrap_or(0);
-    let scratch = place(4 * 8 * (words + 2), ALIGN as u64);
+    let scratch = place(if model.gated() { 4 * 8 * (words + 2) } else { 0 }, 8);
     let total = place(0, ALIGN as u64);
     let staging_len = usize::try_from(staging_len).unwrap_or(usize::MAX);
     Layout { masks, stats, staging, staging_len, line, scratch, total }
 }
 
 /// Bytes of both masks of a tensor.
-pub(super) fn mask_bytes(t: &Tensor) -> u64 {
-    2 * 8 * (t.h as u64) * (t.words() as u64)
+pub(super) fn mask_bytes(model: &Model, t: &Tensor) -> u64 {
+    if model.gated() { 2 * 8 * (t.h as u64) * (t.words() as u64) } else { 0 }
 }
 
 pub(super) fn round_up(v: u64, align: u64) -> u64 {

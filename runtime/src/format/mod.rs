@@ -44,6 +44,8 @@ pub const MAX_TAPS: usize = 256;
 /// Output rows a kernel is given at a time.
 pub const TILE: usize = 64;
 
+/// Most maps that one chain of steps passes on through a few lines.
+pub const MAX_CHAIN: usize = 8;
 /// Most records of one table: bounds the time of the check, which compares tensors and steps pairwise.
 pub const MAX_RECORDS: usize = 4096;
 /// Most tensors that show one result through joins and reshapes.
@@ -75,6 +77,12 @@ pub struct Model<'a> {
 }
 
 impl<'a> Model<'a> {
+    /// Whether frames can be compared with the one before: the input is held. Otherwise every frame is computed whole, and there
+    /// are no masks.
+    pub fn gated(&self) -> bool {
+        self.tensors.get(self.header.input as usize).is_some_and(Tensor::held)
+    }
+
     /// Record of type `T` at `offset` of the data section; `None` outside it.
     pub fn record<T: FromBytes + KnownLayout + Immutable>(&self, offset: u32) -> Option<&'a T> {
         let bytes = self.data.get(offset as usize..)?.get(..size_of::<T>())?;

@@ -217,7 +217,7 @@ pub struct Tensor {
     /// Entries of `scale` and `zero`: 0 (reals), 1 or c.
     pub quant_len: u16,
     /// Arena byte of the row mask: `h` lines of `ceil(w / 64)` words; a second mask of the same size (rows put off by
-    /// the budget) follows.
+    /// the budget) follows. Without length in a network whose frames are all computed whole ([`super::Model::dense`]).
     pub mask: u32,
     /// Data offset of `c` zero codes, what the border holds; `NONE` without border.
     pub fill: u32,
@@ -225,8 +225,8 @@ pub struct Tensor {
     pub scale: u32,
     /// Data offset of u8 zero codes.
     pub zero: u32,
-    /// 0; or lines in memory, where a banded segment keeps only these. `origin` then is pixel (0, 0) of the first line in
-    /// memory; there are no lines above it.
+    /// 0; or lines in memory, where a chain of steps passes the map on through so few. `origin` then is pixel (0, 0) of the
+    /// first line in memory; there are no lines above it.
     pub lines: u32,
 }
 
@@ -261,8 +261,6 @@ pub struct Segment {
     pub first: u32,
     /// One past the last step.
     pub end: u32,
-    /// 0; or, for a pair of steps whose map has fewer lines in memory than it has, output lines computed at a time.
-    pub band: u32,
 }
 
 /// One operator application.

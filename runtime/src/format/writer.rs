@@ -111,9 +111,10 @@ impl Builder {
         let end = end.max(self.header.tensors_end as u64);
         self.header.tensors_end = u32::try_from(end).unwrap_or(u32::MAX);
         let mut mask = round_up(end, 8);
-        for t in &mut self.tensors {
-            t.mask = u32::try_from(mask).unwrap_or(u32::MAX);
-            mask = mask.saturating_add(mask_bytes(t));
+        for i in 0..self.tensors.len() {
+            let bytes = mask_bytes(&self.model(), &self.tensors[i]);
+            self.tensors[i].mask = u32::try_from(mask).unwrap_or(u32::MAX);
+            mask = mask.saturating_add(bytes);
         }
         let total = layout(&self.model()).total;
         self.header.arena_len = u32::try_from(total).unwrap_or(u32::MAX);

@@ -47,7 +47,7 @@ impl<'a> Net<'a> {
 
     /// First steps of the segments.
     pub fn segments(&self) -> Vec<usize> {
-        self.f.records(SEGMENTS, 12).map(|at| self.f.n(at)).collect()
+        self.f.records(SEGMENTS, 8).map(|at| self.f.n(at)).collect()
     }
 
     /// Executes a frame of pixels.

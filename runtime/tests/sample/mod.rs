@@ -106,7 +106,7 @@ impl Net {
     /// Ends a segment behind the last step.
     pub fn cut(&mut self) {
         let first = self.b.segments.last().map_or(0, |s| s.end);
-        self.b.segments.push(Segment { first, end: self.b.steps.len() as u32, band: 0 });
+        self.b.segments.push(Segment { first, end: self.b.steps.len() as u32 });
     }
 
     pub fn gate(&mut self, step: u32) {
@@ -221,8 +221,7 @@ pub fn net() -> (Net, At) {
     let add = n.conv(Op::Conv, d, Some(a), r, window(1, 1, 0));
     n.gate(add);
     n.cut();
-    // The pair runs two lines at a time, through three lines of memory.
-    n.b.segments[1].band = 2;
+    // The pair is a chain: three lines at a time, through three lines of memory.
     n.b.tensors[d as usize].lines = 3;
 
     // Scratch of another segment may lie where `d` lay.

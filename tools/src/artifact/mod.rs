@@ -1,8 +1,10 @@
 //! An artifact as the tools hold it: the bytes the engine executes, and the JSON that people read.
 
+mod alive;
 mod golden;
 mod meta;
 
+pub use alive::{Alive, alive, bytes as tensor_bytes, region};
 pub use golden::made_up_codes;
 pub use meta::{FitSpec, InputKind, InputSpec, Meta, Norm, StepInfo};
 

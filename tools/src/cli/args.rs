@@ -230,6 +230,19 @@ pub fn real(text: &str) -> Result<f32, String> {
     }
 }
 
+/// Bytes: 65536, 64K, 1M.
+pub fn bytes(text: &str) -> Result<usize> {
+    let (digits, factor) = match text.char_indices().last() {
+        Some((at, 'k' | 'K')) => (&text[..at], 1 << 10),
+        Some((at, 'm' | 'M')) => (&text[..at], 1 << 20),
+        _ => (text, 1),
+    };
+    match digits.parse::<usize>().ok().and_then(|n| n.checked_mul(factor)) {
+        Some(n) if n > 0 => Ok(n),
+        _ => bail!("a number of bytes is needed: 65536, 64K or 1M"),
+    }
+}
+
 pub fn at_least_one(text: &str) -> Result<usize, String> {
     match text.parse::<usize>() {
         Ok(n) if n > 0 => Ok(n),

@@ -13,7 +13,7 @@ use quiescent::kernels;
 use quiescent_tools::artifact::{Artifact, InputKind, InputSpec, write_whole};
 use quiescent_tools::calibrate::{self, Method};
 use quiescent_tools::clip::{self, Anchor, Mode};
-use quiescent_tools::convert::{self, Options};
+use quiescent_tools::convert::{self, Fit, Options};
 use quiescent_tools::feed::{Feed, Input};
 use quiescent_tools::gates::Budget;
 use quiescent_tools::lower::{Hold, Norm};
@@ -84,6 +84,13 @@ pub struct Args {
     /// Memory for held tensors: the arena may be this multiple of the dense one
     #[arg(long, value_name = "R", default_value = "2.0", allow_negative_numbers = true, value_parser = args::positive)]
     arena_ratio: f32,
+    /// Memory of the device for the arena (what `bake` calls ARENA_BYTES): 65536, 64K, 1M. Fewer tensors are held and fewer lines of a
+    /// map kept until it fits; fails where it cannot
+    #[arg(long, value_name = "BYTES", value_parser = args::bytes)]
+    ram: Option<usize>,
+    /// Memory of the device for the artifact; fails where it does not fit
+    #[arg(long, value_name = "BYTES", value_parser = args::bytes)]
+    flash: Option<usize>,
     /// Time for the refinement of single gates
     #[arg(long, value_name = "SECONDS", default_value = "60", value_parser = args::not_negative)]
     refine: f32,
@@ -181,12 +188,14 @@ pub fn main(a: &Args, talk: &Talk) -> Result<()> {
     };
     let hints = task.as_ref().map(|t| t.0.input.clone()).unwrap_or_default();
     let gated = a.gates == Gates::Auto;
+    let fit = Fit { ram: a.ram, flash: a.flash };
     let options = Options {
         model: a.model.clone(),
         calib: a.calib.clone(),
         task: a.task.clone(),
         gates: gated,
-        hold: if gated { Hold::Ratio(a.arena_ratio) } else { Hold::None },
+        hold: if gated { Hold::Ratio(a.arena_ratio) } else { Hold::Outputs },
+        fit,
         profile: profile(a.target),
         input_shape: a.input_shape.clone(),
         norm: norm(a, &hints),
@@ -199,13 +208,14 @@ pub fn main(a: &Args, talk: &Talk) -> Result<()> {
         "arguments": std::env::args().skip(1).collect::<Vec<_>>(),
         "model": a.model, "calib": a.calib, "task": a.task, "max_drop": a.max_drop, "gates": gated,
         "norm": options.norm, "input_shape": a.input_shape, "profile": options.profile as u16, "keep_float": a.keep_float,
-        "range": format!("{:?}", a.range), "calib_frames": a.calib_frames, "arena_ratio": a.arena_ratio, "refine": a.refine,
+        "range": format!("{:?}", a.range), "calib_frames": a.calib_frames, "arena_ratio": a.arena_ratio, "ram": a.ram, "flash": a.flash, "refine": a.refine,
         "search_frames": SEARCH_FRAMES,
     });
     let refine = std::time::Duration::from_secs_f32(a.refine.min(86_400.0));
-    let search = gated.then_some(Budget { max_drop: a.max_drop as f64, arena_ratio: a.arena_ratio, refine });
+    let search = gated.then_some(Budget { max_drop: a.max_drop as f64, arena_ratio: a.arena_ratio, ram: a.ram, refine });
     let job = Job { options, task, search, recipe };
     let (artifact, points) = convert(&job, talk)?;
+    fit.check(&artifact)?;
     artifact.save(&a.output)?;
     if let Some(path) = &a.report {
         let meta = &artifact.meta;
@@ -284,7 +294,7 @@ pub fn convert(job: &Job, talk: &Talk) -> Result<(Artifact, Vec<Point>)> {
             if search.is_some() {
                 talk.warn("no --calib clip has two frames: gates stay exact (every change is passed on); give a video to have them chosen");
             }
-            (calibrated.lower(&o.hold).with_context(at)?, Vec::new(), serde_json::Value::Null)
+            (calibrated.fitted(&o.hold).with_context(at)?, Vec::new(), serde_json::Value::Null)
         }
     };
     stage.set_message("self-test");

@@ -105,6 +105,7 @@ fn make(onnx: &Path, task: &Path, calib: String, talk: &Talk) -> Result<Artifact
         task: Some(task.into()),
         gates: true,
         hold: Hold::Ratio(2.0),
+        fit: Default::default(),
         profile: host(),
         input_shape: None,
         norm: None,

@@ -5,7 +5,7 @@ use std::path::PathBuf;
 use anyhow::{Result, bail};
 use quiescent::format::{Dtype, NONE};
 use quiescent::kernels;
-use quiescent_tools::artifact::{Artifact, InputKind};
+use quiescent_tools::artifact::{Alive, Artifact, InputKind, alive, region, tensor_bytes};
 use serde::Serialize;
 
 use super::talk::{Talk, bytes, count, percent, points_text, profile_name, triples};
@@ -18,6 +18,9 @@ pub struct Args {
     /// One line per step, and the error table of the conversion
     #[arg(long)]
     layers: bool,
+    /// The arena step by step: bytes alive, and in which tensors
+    #[arg(long)]
+    arena: bool,
     /// Runs made-up frames on every kernel set of this machine and compares checksums
     #[arg(long)]
     self_test: bool,
@@ -48,6 +51,7 @@ struct Report {
     golden: Vec<String>,
     self_test: Option<Vec<SelfTest>>,
     steps: Vec<Step>,
+    arena: Arena,
     layers: Vec<serde_json::Value>,
     recipe: serde_json::Value,
     search: serde_json::Value,
@@ -103,6 +107,30 @@ struct Step {
     gate: Option<usize>,
 }
 
+/// What of the arena is in use when.
+#[derive(Serialize)]
+struct Arena {
+    /// Bytes of tensors, and of everything behind them: masks, counters, staging.
+    tensor_bytes: usize,
+    other_bytes: usize,
+    /// The step with most bytes alive.
+    peak: usize,
+    tensors: Vec<ArenaTensor>,
+    /// Of each step, tensors by index.
+    steps: Vec<Alive>,
+}
+
+#[derive(Serialize)]
+struct ArenaTensor {
+    name: String,
+    /// Its first byte, border included, and how many there are.
+    at: usize,
+    bytes: usize,
+    held: bool,
+    /// Lines in memory, where there are fewer than the map has.
+    lines: Option<u32>,
+}
+
 #[derive(Serialize)]
 struct SelfTest {
     kernels: &'static str,
@@ -122,7 +150,7 @@ pub fn main(a: &Args, talk: &Talk) -> Result<()> {
         }
         report.self_test = Some(results);
     }
-    talk.result(&report, || report.text(a.layers))?;
+    talk.result(&report, || report.text(a.layers, a.arena))?;
     let failed: Vec<&str> = report.self_test.iter().flatten().filter(|t| !t.passed).map(|t| t.kernels).collect();
     if !failed.is_empty() {
         bail!("{}: the self-test failed with {}: other results than those stored by the converter", a.model.display(), failed.join(", "));
@@ -199,14 +227,34 @@ fn report(file: &str, artifact: &Artifact) -> Report {
         golden: meta.golden.iter().map(|g| format!("{g:08x}")).collect(),
         self_test: None,
         steps,
+        arena: arena(artifact),
         layers: meta.layers.clone(),
         recipe: meta.recipe.clone(),
         search: meta.search.clone(),
     }
 }
 
+fn arena(artifact: &Artifact) -> Arena {
+    let model = artifact.model();
+    let steps = alive(&model);
+    let tensors = model.tensors.iter().enumerate().map(|(i, t)| ArenaTensor {
+        name: artifact.meta.tensors.get(i).cloned().unwrap_or_default(),
+        at: region(t).0,
+        bytes: tensor_bytes(t),
+        held: t.held(),
+        lines: (t.lines > 0).then_some(t.lines),
+    });
+    Arena {
+        tensor_bytes: model.header.tensors_end as usize,
+        other_bytes: (model.header.arena_len - model.header.tensors_end) as usize,
+        peak: (0..steps.len()).max_by_key(|k| (steps[*k].bytes, std::cmp::Reverse(*k))).unwrap_or(0),
+        tensors: tensors.collect(),
+        steps,
+    }
+}
+
 impl Report {
-    fn text(&self, layers: bool) -> String {
+    fn text(&self, layers: bool, arena: bool) -> String {
         let mut t = format!("{}: {} converted by quiescent {}, for {}\n", self.model, self.source, self.tool, self.profile);
         t += &format!(
             "size       {} ({} weights and tables), arena {} ({} for dense execution alone)\n",
@@ -247,6 +295,9 @@ impl Report {
         if layers {
             self.layer_lines(&mut t);
         }
+        if arena {
+            self.arena_lines(&mut t);
+        }
         t += &points_text(&self.points);
         for n in &self.notes {
             t += &format!("note: {n}\n");
@@ -260,6 +311,26 @@ impl Report {
             }
         }
         t
+    }
+
+    fn arena_lines(&self, t: &mut String) {
+        let a = &self.arena;
+        *t += &format!("\n  arena: {} of tensors, {} of masks, counters and staging\n", bytes(a.tensor_bytes), bytes(a.other_bytes));
+        *t += "  step     bytes  tensors alive: at+bytes name (lines in memory, or held)\n";
+        for (k, step) in a.steps.iter().enumerate() {
+            let pieces = step.tensors.iter().map(|i| {
+                let tensor = &a.tensors[*i];
+                let how = match tensor.lines {
+                    Some(n) => format!(" ({n} lines)"),
+                    None if tensor.held => " (held)".into(),
+                    None => String::new(),
+                };
+                format!("{}+{} {}{how}", tensor.at, tensor.bytes, tensor.name.rsplit(';').next().unwrap_or(""))
+            });
+            let mark = if k == a.peak { " < peak" } else { "" };
+            *t += &format!("  {k:4} {:9}  {}{mark}\n", step.bytes, pieces.collect::<Vec<_>>().join(", "));
+        }
+        t.push('\n');
     }
 
     fn layer_lines(&self, t: &mut String) {

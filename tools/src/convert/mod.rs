@@ -1,5 +1,9 @@
 //! ONNX model and clips to artifact: import, passes, calibrate, lower, search for gates, emit.
 
+mod fit;
+
+pub use fit::Fit;
+
 use std::path::{Path, PathBuf};
 
 use anyhow::{Context, Result, bail, ensure};
@@ -22,6 +26,8 @@ pub struct Options {
     pub task: Option<PathBuf>,
     pub gates: bool,
     pub hold: Hold,
+    /// Memory the artifact has to fit into.
+    pub fit: Fit,
     pub profile: Profile,
     pub input_shape: Option<Vec<usize>>,
     /// Preprocessing given on the command line; the task file's hints fill the rest.
@@ -146,10 +152,37 @@ impl Calibrated<'_> {
         lower::pieces(&self.prepared.graph, &self.plan)
     }
 
-    /// The artifact with gates at threshold 0.
+    /// The artifact with gates at threshold 0. Where the arena is limited, chains take as few lines as it takes to fit; whether that was
+    /// enough is for [`Fit::check`] to say.
     pub fn lower(&self, hold: &Hold) -> Result<Artifact> {
+        let artifact = self.lowered(hold, None)?;
+        let header = artifact.header();
+        match self.options.fit.ram {
+            Some(ram) if header.arena_len as usize > ram => {
+                // The tensors' part ends with as many bytes as vector loads may touch.
+                let beside = (header.arena_len - header.tensors_end) as usize + quiescent::format::SLACK;
+                self.lowered(hold, Some(ram.saturating_sub(beside)))
+            }
+            _ => Ok(artifact),
+        }
+    }
+
+    /// The same with as many tensors held as the arena's limit allows, without a search.
+    pub fn fitted(&self, hold: &Hold) -> Result<Artifact> {
+        let (Some(ram), Hold::Ratio(most)) = (self.options.fit.ram, hold) else { return self.lower(hold) };
+        let tries = (0..).map(|k| most - 0.1 * k as f32).take_while(|ratio| *ratio > 0.95).map(Hold::Ratio);
+        for hold in tries {
+            let artifact = self.lower(&hold)?;
+            if artifact.header().arena_len as usize <= ram {
+                return Ok(artifact);
+            }
+        }
+        self.lower(&Hold::None)
+    }
+
+    fn lowered(&self, hold: &Hold, most: Option<usize>) -> Result<Artifact> {
         let (graph, plan, o) = (&self.prepared.graph, &self.plan, &self.options);
-        let options = lower::Options { profile: o.profile, hold: hold.clone(), gates: o.gates, bands: true };
+        let options = lower::Options { profile: o.profile, hold: hold.clone(), gates: o.gates, bands: true, most };
         let lowered = lower::lower(graph, plan, &options)?;
         let meta = Meta {
             tool: env!("CARGO_PKG_VERSION").into(),

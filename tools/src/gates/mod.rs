@@ -36,13 +36,24 @@ pub struct Budget {
     pub max_drop: f64,
     /// Largest arena, as a multiple of the dense one.
     pub arena_ratio: f32,
+    /// Largest arena in bytes.
+    pub ram: Option<usize>,
     /// Time for the refinement of single gates.
     pub refine: Duration,
 }
 
 impl Default for Budget {
     fn default() -> Self {
-        Self { max_drop: 0.01, arena_ratio: 2.0, refine: Duration::from_secs(60) }
+        Self { max_drop: 0.01, arena_ratio: 2.0, ram: None, refine: Duration::from_secs(60) }
+    }
+}
+
+impl Budget {
+    /// Whether the artifact takes more memory than it may.
+    fn over(&self, artifact: &Artifact) -> bool {
+        let header = artifact.header();
+        let (len, dense) = (header.arena_len, header.arena_dense_len);
+        len as f32 > self.arena_ratio * dense as f32 || self.ram.is_some_and(|ram| len as usize > ram)
     }
 }
 
@@ -117,7 +128,7 @@ pub fn search(m: &Material, budget: &Budget, progress: &dyn Fn(&str)) -> Result<
     let factors = sensitivity::factors(&trial, &mut all)?;
     let mut s = Search { lower, trial, budget, progress, found, floor, factors };
     let (mut artifact, mut setting) = s.spread(all)?;
-    if artifact.header().arena_len as f32 > budget.arena_ratio * artifact.header().arena_dense_len as f32 {
+    if budget.over(&artifact) {
         artifact = s.let_go(pieces, setting)?;
         // Fewer gates make fewer errors: the rest may be coarser.
         (artifact, setting) = s.start(artifact, &[setting.input])?;
@@ -258,8 +269,8 @@ impl Search<'_> {
 
     /// Step 2.
     fn let_go(&mut self, pieces: &[(usize, usize)], setting: Setting) -> Result<Artifact> {
-        let ratio = self.budget.arena_ratio;
-        let over = |a: &Artifact| a.header().arena_len as f32 > ratio * a.header().arena_dense_len as f32;
+        let budget = self.budget;
+        let over = |a: &Artifact| budget.over(a);
         let lower = self.lower;
         let factors = self.factors.clone();
         let make = |gone: &BTreeSet<usize>| -> Result<Artifact> {

@@ -98,8 +98,7 @@ pub(super) fn emit(l: &Lowering, memory: &Memory, options: &Options) -> Result<L
         });
     }
     for (first, end) in &memory.segments {
-        let band = memory.bands.get(&l.items[*first].output).map_or(0, |b| b.rows as u32);
-        e.b.segments.push(f::Segment { first: *first as u32, end: *end as u32, band });
+        e.b.segments.push(f::Segment { first: *first as u32, end: *end as u32 });
     }
     e.outputs()?;
     e.b.header.cost = f::Cost { dense_above: if options.gates { 0.98 } else { 0.0 }, macs: f::u64Le::new(dense) };
@@ -144,7 +143,7 @@ impl Emit<'_, '_> {
             fill: NONE,
             scale: NONE,
             zero: NONE,
-            lines: memory.bands.get(&t).map_or(0, |b| b.lines as u32),
+            lines: memory.lines.get(&t).map_or(0, |n| *n as u32),
             ..Default::default()
         };
         if memory.held.contains(&super::memory::root(self.l, t)) {

@@ -4,8 +4,7 @@
 //! tensor shares memory with others, and its rows are recomputed, with halo, whenever a held tensor behind it needs
 //! them. Steps `first..end` form a segment when no scratch tensor lives across its borders.
 //!
-//! A scratch tensor between a convolution and one window operator, both otherwise among held tensors, needs no map: the pair
-//! runs in bands through a few lines (the engine's `band`).
+//! Scratch tensors between window operators may be passed on through a few lines (`chains`).
 //!
 //! Under a limit, tensors are let go in the order of recomputed multiply-accumulates per byte saved. A tensor read only
 //! row by row costs nothing to let go but its gate; one read by a 3x3 window is recomputed on a wider rim.
@@ -14,6 +13,7 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use anyhow::Result;
 
+use super::chains::Chains;
 use super::{Lowering, Options};
 use super::emit::window;
 use super::homes::Home;
@@ -26,7 +26,9 @@ use crate::ir::Op;
 pub enum Hold {
     /// All.
     All,
-    /// None but the input and the outputs: for dense execution.
+    /// None but the outputs: every frame is computed whole.
+    Outputs,
+    /// None but the input and the outputs: frames are compared, and computed whole where they differ.
     None,
     /// As many as fit into this multiple of the dense arena, by predicted recomputation.
     Ratio(f32),
@@ -47,32 +49,24 @@ pub(crate) struct Memory {
     pub held: BTreeSet<usize>,
     /// `first..end` items.
     pub segments: Vec<(usize, usize)>,
-    /// Tensors of which only some lines are in memory.
-    pub bands: BTreeMap<usize, Band>,
+    /// Lines in memory of tensors that are passed on through so few.
+    pub lines: BTreeMap<usize, usize>,
     /// Bytes of tensors.
     pub bytes: usize,
     pub dense_bytes: usize,
 }
 
-/// How a pair of steps passes a tensor on.
-#[derive(Clone, Copy, Debug)]
-pub(crate) struct Band {
-    /// Output lines of the reader at a time.
-    pub rows: usize,
-    /// Lines of the tensor in memory, border lines among them.
-    pub lines: usize,
-}
-
-/// Output lines of a band: enough work for a kernel call, few enough to stay in a first-level cache.
-const BAND: usize = 4;
+/// What pieces of memory start at multiples of, in bytes.
+pub(crate) const ALIGN: usize = 64;
 
 /// A piece of memory: a tensor and all that lies in it.
 #[derive(Clone, Debug)]
-struct Root {
-    tensor: usize,
-    bytes: usize,
-    first: usize,
-    last: usize,
+pub(crate) struct Root {
+    pub tensor: usize,
+    pub bytes: usize,
+    /// First and last step it is needed at.
+    pub first: usize,
+    pub last: usize,
     /// Input and outputs are held whenever anything is.
     pinned: bool,
     /// Multiply-accumulates that scratch would recompute on the rim, as a share of a frame's.
@@ -86,7 +80,7 @@ pub(crate) fn root(l: &Lowering, mut t: usize) -> usize {
     t
 }
 
-fn size(l: &Lowering, t: usize) -> Result<usize> {
+pub(crate) fn size(l: &Lowering, t: usize) -> Result<usize> {
     Ok(match l.value(t)?.store {
         Store::U8(_) => 1,
         Store::F32 => 4,
@@ -151,12 +145,17 @@ fn row_by_row(l: &Lowering, item: &super::items::Item) -> bool {
 }
 
 pub(crate) fn plan(l: &Lowering, options: &Options) -> Result<Memory> {
-    let roots = roots(l)?;
+    let mut roots = roots(l)?;
     let pinned = |all: bool| -> BTreeSet<usize> {
         roots.iter().filter(|r| all || r.pinned).map(|r| r.tensor).collect()
     };
-    let (_, dense_bytes) = allocate(&roots, &pinned(false));
+    let (_, mut dense_bytes) = allocate(&roots, &pinned(false));
     let held = match &options.hold {
+        Hold::Outputs => {
+            let outputs = l.graph.outputs.iter().map(|o| root(l, o.tensor)).collect();
+            let_input_go(l, &mut roots);
+            outputs
+        }
         Hold::None => pinned(false),
         Hold::All => pinned(true),
         Hold::Without(gone) => {
@@ -165,59 +164,36 @@ pub(crate) fn plan(l: &Lowering, options: &Options) -> Result<Memory> {
         Hold::Ratio(ratio) => fit(&roots, pinned(true), (dense_bytes as f32 * ratio) as usize),
     };
     let segments = segments(l.items.len(), &roots, &held);
-    let bands = if options.bands { bands(l, &roots, &held, &segments)? } else { BTreeMap::new() };
-    let roots: Vec<Root> = roots.into_iter().map(|r| narrowed(l, r, &bands)).collect::<Result<_>>()?;
-    let (offsets, bytes) = allocate(&roots, &held);
+    let mut chains = Chains::default();
+    if options.bands {
+        let scratch = |t: usize| roots.iter().any(|r| r.tensor == t) && !held.contains(&t);
+        chains = Chains::of(l, scratch, &segments)?;
+        for (first, _) in segments.iter().filter(|(first, end)| end - first == 2) {
+            chains.take(*first);
+        }
+        chains.shrink(&roots, options.most, |roots| allocate(roots, &held).1);
+    }
+    let (offsets, bytes) = allocate(&chains.apply(&roots), &held);
+    if let Hold::Outputs = options.hold {
+        dense_bytes = bytes;
+    }
+    let lines = chains.lines();
     let mut places = BTreeMap::new();
     for t in 0..l.values.len() {
         if l.values[t].is_some() && offsets.contains_key(&root(l, t)) {
-            place(l, t, &offsets, &bands, &mut places)?;
+            place(l, t, &offsets, &lines, &mut places)?;
         }
     }
-    Ok(Memory { places, segments, bands, held, bytes, dense_bytes })
+    Ok(Memory { places, segments, lines, held, bytes, dense_bytes })
 }
 
-/// The scratch tensors of pairs of steps that can run in bands, where that saves memory.
-fn bands(
-    l: &Lowering, roots: &[Root], held: &BTreeSet<usize>, segments: &[(usize, usize)],
-) -> Result<BTreeMap<usize, Band>> {
-    let mut bands = BTreeMap::new();
-    for (first, end) in segments.iter().filter(|(first, end)| end - first == 2) {
-        let [make, take] = &l.items[*first..*end] else { continue };
-        let map = make.output;
-        let readers = l.items.iter().filter(|i| i.inputs.contains(&map)).count();
-        let written = l.items.iter().filter(|i| i.output == map).count();
-        // A tensor by itself: no view of another, no other in it.
-        let alone = !l.homes.contains_key(&map) && !l.homes.values().any(|h| h.parent() == map);
-        let scratch = roots.iter().any(|r| r.tensor == map) && !held.contains(&map);
-        let out = take.output;
-        let kept = held.contains(&root(l, out));
-        let codes = matches!(make.kind, Kind::Conv { .. }) && matches!(l.value(map)?.store, Store::U8(_));
-        let reads = match &take.kind {
-            Kind::Conv { .. } => true,
-            Kind::Node(n) => matches!(l.graph.nodes[*n].op, Op::MaxPool(_) | Op::AvgPool { .. }),
-            _ => false,
-        };
-        let once = take.inputs.first() == Some(&map) && take.inputs[1..].iter().all(|t| *t != map);
-        if !(readers == 1 && written == 1 && alone && scratch && kept && codes && reads && once) {
-            continue;
-        }
-        let Some(w) = window(l, take) else { continue };
-        let (stride, reach) = (w.stride[0] as usize, (w.kernel[0] as usize - 1) * w.dilation[0] as usize + 1);
-        let lines = (BAND - 1) * stride + reach;
-        let b = l.borders[map];
-        if stride <= reach && lines < l.value(map)?.shape.h + b.t + b.b {
-            bands.insert(map, Band { rows: BAND, lines });
-        }
+/// An input that is not held is needed until its last reader has run.
+fn let_input_go(l: &Lowering, roots: &mut [Root]) {
+    let input = root(l, l.graph.inputs[0].tensor);
+    let reads = |i: &super::items::Item| i.inputs.iter().any(|t| root(l, *t) == input);
+    if let Some(r) = roots.iter_mut().find(|r| r.tensor == input) {
+        (r.pinned, r.last) = (false, l.items.iter().rposition(reads).unwrap_or(0));
     }
-    Ok(bands)
-}
-
-/// A root with the memory of its band.
-fn narrowed(l: &Lowering, r: Root, bands: &BTreeMap<usize, Band>) -> Result<Root> {
-    let Some(band) = bands.get(&r.tensor) else { return Ok(r) };
-    let (shape, b) = (l.value(r.tensor)?.shape, l.borders[r.tensor]);
-    Ok(Root { bytes: band.lines * (shape.w + b.l + b.r) * shape.c * size(l, r.tensor)?, ..r })
 }
 
 /// Lets tensors go until the rest fits, cheapest recomputation per byte first, then takes back what still fits.
@@ -241,9 +217,24 @@ fn fit(roots: &[Root], mut held: BTreeSet<usize>, limit: usize) -> BTreeSet<usiz
     held
 }
 
-/// Held tensors one after another, then scratch by size, each at the first gap its lifetime allows. Returns offsets and total.
+/// Held tensors one after another, then scratch, each at the first gap its lifetime allows, in the best of a few orders. Returns offsets and
+/// total.
 fn allocate(roots: &[Root], held: &BTreeSet<usize>) -> (BTreeMap<usize, usize>, usize) {
-    const ALIGN: usize = 64;
+    let span = |r: &Root| r.last - r.first + 1;
+    let orders: [&dyn Fn(&Root) -> (usize, usize); 4] = [
+        &|r| (r.bytes, 0),
+        &|r| (r.bytes * span(r), r.bytes),
+        &|r| (span(r), r.bytes),
+        &|r| (usize::MAX - r.first, r.bytes),
+    ];
+    let all = orders.iter().map(|order| packed(roots, held, order));
+    all.reduce(|best, next| if next.1 < best.1 { next } else { best }).unwrap_or_default()
+}
+
+/// Scratch in one order, largest key first.
+fn packed(
+    roots: &[Root], held: &BTreeSet<usize>, order: &dyn Fn(&Root) -> (usize, usize),
+) -> (BTreeMap<usize, usize>, usize) {
     let mut offsets = BTreeMap::new();
     let mut end = 0;
     for r in roots.iter().filter(|r| held.contains(&r.tensor)) {
@@ -252,7 +243,7 @@ fn allocate(roots: &[Root], held: &BTreeSet<usize>) -> (BTreeMap<usize, usize>, 
     }
     let base = end;
     let mut scratch: Vec<&Root> = roots.iter().filter(|r| !held.contains(&r.tensor)).collect();
-    scratch.sort_by_key(|r| std::cmp::Reverse(r.bytes));
+    scratch.sort_by_key(|r| std::cmp::Reverse(order(r)));
     let mut done: Vec<(&Root, usize)> = Vec::new();
     for r in scratch {
         let mut busy: Vec<(usize, usize)> = done
@@ -293,7 +284,7 @@ fn segments(items: usize, roots: &[Root], held: &BTreeSet<usize>) -> Vec<(usize,
 }
 
 fn place(
-    l: &Lowering, t: usize, offsets: &BTreeMap<usize, usize>, bands: &BTreeMap<usize, Band>,
+    l: &Lowering, t: usize, offsets: &BTreeMap<usize, usize>, lines: &BTreeMap<usize, usize>,
     places: &mut BTreeMap<usize, Place>,
 ) -> Result<Place> {
     if let Some(p) = places.get(&t) {
@@ -305,17 +296,17 @@ fn place(
             let b = l.borders[t];
             let pixel = shape.c * size;
             let line = (shape.w + b.l + b.r) * pixel;
-            let above = if bands.contains_key(&t) { 0 } else { b.t };
+            let above = if lines.contains_key(&t) { 0 } else { b.t };
             Place { origin: offsets[&t] + above * line + b.l * pixel, pixel, line }
         }
         Some(Home::Part { parent, c0, y0, x0 }) => {
-            let p = place(l, *parent, offsets, bands, places)?;
+            let p = place(l, *parent, offsets, lines, places)?;
             // A single line has no next one; contiguous, it can be reshaped.
             let line = if shape.h == 1 { shape.w * p.pixel } else { p.line };
             Place { origin: p.origin + y0 * p.line + x0 * p.pixel + c0 * size, line, ..p }
         }
         Some(Home::Same { parent }) => {
-            let p = place(l, *parent, offsets, bands, places)?;
+            let p = place(l, *parent, offsets, lines, places)?;
             let pixel = shape.c * size;
             Place { origin: p.origin, pixel, line: shape.w * pixel }
         }

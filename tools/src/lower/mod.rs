@@ -5,9 +5,11 @@
 //!   -> items    nodes become steps: activations, clamps and residual additions fuse into their convolution
 //!   -> homes    who lies in whose memory: concatenations and reshapes become views; who needs a border
 //!   -> memory   which tensors are held, segments, arena offsets
+//!   -> chains   which tensors are passed on through a few lines
 //!   -> emit     records, packed weights, tables
 //! ```
 
+mod chains;
 mod emit;
 mod homes;
 mod input;
@@ -36,8 +38,10 @@ pub struct Options {
     pub hold: Hold,
     /// Gates on (thresholds start at 0 and are set by the search) or off.
     pub gates: bool,
-    /// Pairs of steps run in bands where that saves memory; results are the same either way.
+    /// Steps run in chains, through a few lines, where that saves memory; results are the same either way.
     pub bands: bool,
+    /// Bytes the tensors should fit into: chains take fewer lines at a time where they would not.
+    pub most: Option<usize>,
 }
 
 /// The artifact's records, and what people want to know of them.

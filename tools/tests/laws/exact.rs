@@ -120,6 +120,7 @@ fn patrol() {
         task: None,
         gates: true,
         hold: Hold::All,
+        fit: Default::default(),
         profile: quiescent::format::Profile::Any,
         input_shape: None,
         norm: None,

@@ -196,6 +196,21 @@ pub fn single() -> Case {
     Case::new("single", n)
 }
 
+/// A tall map whose first stages need not be stored whole.
+pub fn tall() -> Case {
+    let mut n = Net::new(10, 40, 24, 3);
+    let x = n.block(0, 8, same(3).stride(2));
+    let x = n.depthwise(x, same(3));
+    let x = n.block(x, 12, same(1));
+    let x = n.max_pool(x, 3, 2, pad(1, 1, 1, 1));
+    let x = n.block(x, 16, same(3));
+    let x = n.depthwise(x, same(5).stride(2));
+    let x = n.avg_pool(x, 2, 1, pad(0, 0, 1, 1), true);
+    let y = n.conv(x, 10, same(1));
+    n.output(y);
+    Case { name: "tall".into(), graph: n.done(), float_layers: vec![] }
+}
+
 /// A graph by chance: operators drawn one after another over what is there already.
 pub fn random(seed: u64) -> Case {
     let mut r = Random::new(seed ^ 0x51ed);

@@ -305,12 +305,12 @@ pub fn calibrate(g: &Graph, frames: &[Vec<u8>], float_layers: &[String]) -> cali
 
 /// Gates are there, all thresholds 0.
 pub fn artifact(g: &Graph, plan: &calibrate::Plan, hold: Hold) -> Artifact {
-    planned(g, plan, hold, true)
+    planned(g, plan, hold, true, None)
 }
 
-/// The same, in bands where possible or never.
-pub fn planned(g: &Graph, plan: &calibrate::Plan, hold: Hold, bands: bool) -> Artifact {
-    let options = lower::Options { profile: Profile::Any, hold, gates: true, bands };
+/// The same, in chains where possible or never, within so many bytes of tensors if they can.
+pub fn planned(g: &Graph, plan: &calibrate::Plan, hold: Hold, bands: bool, most: Option<usize>) -> Artifact {
+    let options = lower::Options { profile: Profile::Any, hold, gates: true, bands, most };
     let lowered = lower::lower(g, plan, &options).unwrap_or_else(|e| panic!("{e:#}\n{g}"));
     Artifact::new(lowered.builder, Meta::default()).unwrap_or_else(|e| panic!("{e:#}\n{g}"))
 }

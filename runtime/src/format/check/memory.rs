@@ -53,7 +53,7 @@ pub(super) fn tensors(m: &Model) -> Result<(), FormatError> {
     let mut mask = round_up(m.header.tensors_end as u64, 8);
     for (index, t) in (0..).zip(m.tensors) {
         tensor(m, t, mask).map_err(|fault| FormatError::Tensor { index, fault })?;
-        mask += mask_bytes(t);
+        mask += mask_bytes(m, t);
     }
     Ok(())
 }
@@ -170,8 +170,9 @@ impl Reach {
 /// No step writes memory that it reads or that is still needed.
 pub(super) fn lifetimes(m: &Model) -> Result<(), FormatError> {
     let input = m.header.input as u32;
-    let held = |fault| FormatError::Tensor { index: input, fault };
-    Reach::of(m, input, 0).and_then(|reach| owns(m, input, None, &reach)).map_err(held)?;
+    let at = |fault| FormatError::Tensor { index: input, fault };
+    let kept = if m.gated() { Reach::of(m, input, 0).and_then(|reach| owns(m, input, None, &reach)) } else { frame_lives(m, input) };
+    kept.map_err(at)?;
     for (index, s) in (0..).zip(m.steps) {
         let at = index as usize;
         let alone = || {
@@ -194,6 +195,18 @@ pub(super) fn lifetimes(m: &Model) -> Result<(), FormatError> {
 
 fn tensor_of<'a>(m: &Model<'a>, index: u32) -> &'a Tensor {
     &m.tensors[index as usize]
+}
+
+/// The law of scratch tensors for an input that is not held: nothing is written there until the last step that reads it. It is written
+/// anew with every frame, so no held tensor may lie there, and no other name shows it.
+fn frame_lives(m: &Model, input: u32) -> Checked {
+    let x = tensor_of(m, input);
+    let held = |t: &&Tensor| t.held();
+    ensure(m.tensors.iter().filter(held).all(|t| apart(x, t)), Fault::Overlap)?;
+    let reads = |s: &Step| inputs(s).contains(&input);
+    ensure(m.steps.iter().filter(|s| reads(s)).all(computes), Fault::View)?;
+    let last = m.steps.iter().rposition(reads).map_or(0, |k| k + 1);
+    ensure(m.steps[..last].iter().all(|s| apart(x, tensor_of(m, s.output))), Fault::Overlap)
 }
 
 /// The law of held tensors for the result `from` of step `at` (`None`: the input).

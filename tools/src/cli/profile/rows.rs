@@ -182,8 +182,8 @@ fn kernel(model: &Model, index: usize, set: &Kernels) -> String {
     if is_scalar && set.name != scalar::KERNELS.name {
         text += " scalar";
     }
-    let banded = model.segments.iter().any(|s| s.band > 0 && (s.first as usize..s.end as usize).contains(&index));
-    if banded {
+    let lines = |t: u32| model.tensors.get(t as usize).is_some_and(|t| t.lines > 0);
+    if model.steps.get(index).is_some_and(|s| lines(s.output) || lines(s.inputs[0])) {
         text += " band";
     }
     text

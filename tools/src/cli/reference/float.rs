@@ -76,6 +76,7 @@ fn prepare(artifact: &Artifact, onnx: &Path) -> Result<Prepared> {
         task: None,
         gates: false,
         hold: Hold::None,
+        fit: Default::default(),
         profile: quiescent::format::Profile::Any,
         input_shape: Some(spec.onnx_shape.clone()),
         norm: spec.norm.clone(),
