@@ -21,6 +21,9 @@ pub(super) static KERNELS: Kernels = super::set("neon", convolution, channelwise
 /// Rows at a time: with 8 sums each, 16 of 32 registers.
 const ROWS: usize = 2;
 
+/// Rows at a time in a narrow block, with 4 sums each: four would leave no registers for their codes.
+const NARROW: usize = 3;
+
 unsafe fn channelwise(t: &DepthwiseTile) {
     // SAFETY: the tile is valid (the caller); then its rows are written.
     unsafe {
@@ -46,13 +49,14 @@ unsafe fn rows<const PAIRS: bool>(t: &ConvTile, block: usize, start: &Sums) {
     // SAFETY: the tile is valid (the caller); rows up to `len` are in it.
     unsafe {
         if conv::narrow(t, block) {
-            while row + 2 * ROWS <= len {
-                tile::<{ 2 * ROWS }, 2, PAIRS>(t, row, block, start);
-                row += 2 * ROWS;
+            while row + NARROW <= len {
+                tile::<NARROW, 2, PAIRS>(t, row, block, start);
+                row += NARROW;
             }
-            while row < len {
-                tile::<1, 2, PAIRS>(t, row, block, start);
-                row += 1;
+            match len - row {
+                1 => tile::<1, 2, PAIRS>(t, row, block, start),
+                2 => tile::<2, 2, PAIRS>(t, row, block, start),
+                _ => {}
             }
             return;
         }
