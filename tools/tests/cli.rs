@@ -379,6 +379,47 @@ fn without_gates_the_arena_is_dense() {
     assert!(seen["arena_bytes"].as_u64() < seen["arena_dense_bytes"].as_u64().map(|n| n + n / 2));
 }
 
+/// Under `--ram` the arena shrinks as far as it can; below, the step in the way is named and nothing is written. No two tensors alive at one
+/// step share memory, but for views.
+#[test]
+fn memory_is_fitted_or_refused() {
+    let (model, calib, task, qsc) = (patrol("patrol.onnx"), patrol("calibration.y4m"), patrol("task.toml"), in_folder("fitted.qsc"));
+    let convert = |limit: &[&'static str]| -> Vec<String> {
+        let plain = ["convert", &model, "-o", &qsc, "--calib", &calib, "--task", &task, "--calib-frames", "2", "--gates", "off"];
+        plain.iter().chain(limit).map(|s| s.to_string()).collect()
+    };
+    fn words(all: &[String]) -> Vec<&str> {
+        all.iter().map(String::as_str).collect()
+    }
+    let small = convert(&["--ram", "4K"]);
+    fails(&words(&small), &["--ram 4096", "bytes of arena are needed", "Step ", "bytes of tensors", "nothing was written"]);
+    fails(&words(&convert(&["--flash", "1K"])), &["--flash 1024", "bytes of artifact are needed", "step ", "nothing was written"]);
+    fails(&words(&convert(&["--ram", "many"])), &["--ram", "64K"]);
+    assert!(!Path::new(&qsc).exists());
+    let said = text(&quiescent(&words(&small)).stderr);
+    let least: u64 = said.split("give --ram ").nth(1).unwrap().split(',').next().unwrap().parse().unwrap();
+    let free = json(&words(&convert(&["--ram", "1M"])))["arena_bytes"].as_u64().unwrap();
+    let mut fitted = convert(&["--ram"]);
+    fitted.push(least.to_string());
+    let tight = json(&words(&fitted))["arena_bytes"].as_u64().unwrap();
+    assert!(tight <= least && least < free, "{tight} of {least}, {free} without a limit");
+    let arena = json(&["inspect", &qsc])["arena"].clone();
+    let (steps, tensors) = (arena["steps"].as_array().unwrap(), arena["tensors"].as_array().unwrap());
+    assert!(tensors.iter().filter(|t| t["lines"].is_u64()).count() > 4, "{arena}");
+    for step in steps {
+        let alive = step["tensors"].as_array().unwrap().iter().map(|t| &tensors[t.as_u64().unwrap() as usize]);
+        let mut own: Vec<(u64, u64)> = alive
+            .filter(|t| t["view"] == false)
+            .map(|t| (t["at"].as_u64().unwrap(), t["at"].as_u64().unwrap() + t["bytes"].as_u64().unwrap()))
+            .collect();
+        own.sort_unstable();
+        assert!(own.windows(2).all(|w| w[0].1 <= w[1].0), "{own:?}");
+        assert!(step["bytes"].as_u64() <= steps[arena["peak"].as_u64().unwrap() as usize]["bytes"].as_u64());
+    }
+    let shown = text(&quiescent(&["inspect", &qsc, "--arena"]).stdout);
+    assert!(shown.contains("< peak") && shown.contains(" lines)"), "{shown}");
+}
+
 #[test]
 fn wrong_models_and_artifacts_are_refused() {
     let (qsc, clip, calib) = (in_folder("patrol.qsc"), patrol("evaluation.y4m"), patrol("calibration.y4m"));

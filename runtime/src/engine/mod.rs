@@ -339,8 +339,13 @@ impl<'a> Engine<'a> {
             let joined = self.join_of(step).is_some_and(|j| j.first == 0);
             if !joined {
                 // Rows the budget put off come first.
-                self.mask(out).copy_from_slice(self.pending(out));
-                self.pending(out).fill(0);
+                match self.pending(out) {
+                    [] => self.mask(out).fill(0),
+                    pending => {
+                        self.mask(out).copy_from_slice(pending);
+                        pending.fill(0);
+                    }
+                }
             }
             for input in 0..step.inputs_len as usize {
                 if self.is_tensor(step, input) && self.any_marked(step.inputs[input] as usize) {
@@ -404,9 +409,12 @@ impl<'a> Engine<'a> {
         unsafe { self.arena.words(t.mask as usize + 8 * part.first * words, lines * words) }
     }
 
-    /// Rows the budget put off.
+    /// Rows the budget put off; there are none of scratch.
     fn pending(&self, tensor: usize) -> &'a mut [u64] {
         let t = &self.model.tensors[tensor];
+        if !t.held() {
+            return &mut [];
+        }
         // SAFETY: as for `mask`; this is the second half of the tensor's mask memory.
         unsafe { self.arena.words(t.mask as usize + 8 * self.mask_words(t), self.mask_words(t)) }
     }

@@ -12,7 +12,7 @@ use super::{ALIGN, Model, NONE, SLACK, TILE, Tensor};
 /// Byte offsets into an arena that starts at a multiple of [`ALIGN`].
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Layout {
-    /// Row masks: two per tensor, in tensor order, without gaps; none where frames are all computed whole. A multiple of 8.
+    /// Row masks: two per held tensor, one per scratch tensor, in tensor order, without gaps; none where frames are all computed whole. A multiple of 8.
     pub masks: usize,
     /// A u32 a step. A multiple of 8.
     pub stats: usize,
@@ -54,9 +54,10 @@ pub fn layout(model: &Model) -> Layout {
     Layout { masks, stats, staging, staging_len, line, scratch, total }
 }
 
-/// Bytes of both masks of a tensor.
+/// Bytes of a tensor's masks: rows to do and, where it is held, rows put off.
 pub(super) fn mask_bytes(model: &Model, t: &Tensor) -> u64 {
-    if model.gated() { 2 * 8 * (t.h as u64) * (t.words() as u64) } else { 0 }
+    let masks = if !model.gated() { 0 } else { 1 + t.held() as u64 };
+    masks * 8 * (t.h as u64) * (t.words() as u64)
 }
 
 pub(super) fn round_up(v: u64, align: u64) -> u64 {

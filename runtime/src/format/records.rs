@@ -216,8 +216,8 @@ pub struct Tensor {
     pub border: [u8; 4],
     /// Entries of `scale` and `zero`: 0 (reals), 1 or c.
     pub quant_len: u16,
-    /// Arena byte of the row mask: `h` lines of `ceil(w / 64)` words; a second mask of the same size (rows put off by
-    /// the budget) follows. Without length in a network whose frames are all computed whole ([`super::Model::dense`]).
+    /// Arena byte of the row mask: `h` lines of `ceil(w / 64)` words; where the tensor is held a second mask of the same size
+    /// (rows put off by the budget) follows. Without length in a network whose frames are all computed whole ([`super::Model::dense`]).
     pub mask: u32,
     /// Data offset of `c` zero codes, what the border holds; `NONE` without border.
     pub fill: u32,

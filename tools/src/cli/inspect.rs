@@ -3,7 +3,7 @@
 use std::path::PathBuf;
 
 use anyhow::{Result, bail};
-use quiescent::format::{Dtype, NONE};
+use quiescent::format::{Dtype, NONE, VIEW};
 use quiescent::kernels;
 use quiescent_tools::artifact::{Alive, Artifact, InputKind, alive, region, tensor_bytes};
 use serde::Serialize;
@@ -127,6 +127,8 @@ struct ArenaTensor {
     at: usize,
     bytes: usize,
     held: bool,
+    /// It lies in the memory of others.
+    view: bool,
     /// Lines in memory, where there are fewer than the map has.
     lines: Option<u32>,
 }
@@ -242,6 +244,7 @@ fn arena(artifact: &Artifact) -> Arena {
         at: region(t).0,
         bytes: tensor_bytes(t),
         held: t.held(),
+        view: t.flags & VIEW != 0,
         lines: (t.lines > 0).then_some(t.lines),
     });
     Arena {

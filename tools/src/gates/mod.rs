@@ -335,6 +335,22 @@ impl Search<'_> {
                 ));
             }
         }
+        // Scratch is shared: what went early may have its place after all.
+        for (t, _) in pieces {
+            let mut fewer = gone.clone();
+            if !fewer.remove(t) {
+                continue;
+            }
+            let a = make(&fewer)?;
+            if over(&a) {
+                continue;
+            }
+            self.found.runs += 1;
+            let work = self.trial.all(&a, MARGIN)?.work;
+            if work < base {
+                (gone, artifact, base) = (fewer, a, work);
+            }
+        }
         self.found.held_let_go = gone.len();
         Ok(artifact)
     }
