@@ -221,7 +221,7 @@ fn fit(roots: &[Root], mut held: BTreeSet<usize>, limit: usize) -> BTreeSet<usiz
 /// total.
 fn allocate(roots: &[Root], held: &BTreeSet<usize>) -> (BTreeMap<usize, usize>, usize) {
     let span = |r: &Root| r.last - r.first + 1;
-    let orders: [&dyn Fn(&Root) -> (usize, usize); 4] = [
+    let orders: [Order; 4] = [
         &|r| (r.bytes, 0),
         &|r| (r.bytes * span(r), r.bytes),
         &|r| (span(r), r.bytes),
@@ -231,9 +231,12 @@ fn allocate(roots: &[Root], held: &BTreeSet<usize>) -> (BTreeMap<usize, usize>, 
     all.reduce(|best, next| if next.1 < best.1 { next } else { best }).unwrap_or_default()
 }
 
-/// Scratch in one order, largest key first.
+/// What goes first: the largest key.
+type Order<'o> = &'o dyn Fn(&Root) -> (usize, usize);
+
+/// Scratch in one order.
 fn packed(
-    roots: &[Root], held: &BTreeSet<usize>, order: &dyn Fn(&Root) -> (usize, usize),
+    roots: &[Root], held: &BTreeSet<usize>, order: Order,
 ) -> (BTreeMap<usize, usize>, usize) {
     let mut offsets = BTreeMap::new();
     let mut end = 0;
