@@ -5,6 +5,8 @@
 
 #[path = "kernels/guarded.rs"]
 mod guarded;
+#[path = "kernels/judge.rs"]
+mod judge;
 #[path = "kernels/pools.rs"]
 mod pools;
 #[path = "kernels/rows.rs"]
