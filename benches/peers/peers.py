@@ -1,21 +1,28 @@
 #!/usr/bin/env python3
-"""Dense inference of the asset set's CNNs: Quiescent int8 beside ONNX Runtime and OpenVINO, f32 and int8, MNN and ncnn.
+"""Dense inference of the asset set's CNNs: Quiescent int8 beside ONNX Runtime, OpenVINO and LiteRT, f32 and int8, MNN, ncnn and tract.
 
     cargo build --release -p quiescent-benches
     QUIESCENT_ASSETS=... taskset -c 1 python benches/peers/peers.py [--rounds 40] [--record benches/record/peers.md] [MODEL ...]
 
 One thread each, one core (taskset), one process tree. All engines take the same frames, and take turns frame by frame:
 round r runs every engine once on frame r, so that a slow moment of the machine hits all of them. Quiescent is the
-program `steps`, asked over a pipe; it times its own step as the others are timed here: from the input to outputs in f32.
+program `steps` and tract the program `tract`, asked over a pipe; they time their own step as the others are timed here: from
+the input to outputs in f32.
 
 The int8 peers run the usual post-training quantisation, onnxruntime.quantization.quantize_static with QDQ nodes, per
 channel, u8 activations and s8 weights, calibrated on the same frames; models that come quantised run as they are. The
-quantised files are kept in --cache. MNN and ncnn, where they are installed (pip install MNN ncnn pnnx), run the f32 model through their own converters. A
-peer whose first outputs are not those of ONNX Runtime in f32 is not timed.
+quantised files are kept in --cache. MNN and ncnn, where they are installed (pip install MNN ncnn pnnx), run the f32 model through
+their own converters. So does LiteRT with XNNPACK (pip install ai-edge-litert onnx2tf tensorflow-cpu tf_keras onnx_graphsurgeon
+sng4onnx onnxsim), and besides it an int8 form, quantised by TensorFlow on the same frames (litert.py). tract takes the ONNX file. It
+executes QDQ nodes one by one, 1.3 to 4.6 times slower than the f32 file: it gets them only where the model comes with them.
+
+A peer whose first outputs are not those of ONNX Runtime in f32 is not timed; int8 ones may differ as much as ONNX Runtime's own do.
 """
 import argparse
 import datetime
+import importlib.metadata
 import pathlib
+import re
 import statistics
 import subprocess
 import sys
@@ -24,18 +31,22 @@ import time
 import numpy as np
 import onnx
 
+import litert
 import setup
 
+# Largest difference of outputs, as a share of the largest: f32, and int8, where ONNX Runtime's own reach 0.43.
+F32, INT8 = 0.02, 0.5
 
-class Quiescent:
-    """The step server, of the best kernel set or the one named."""
 
-    def __init__(self, binary, model, frames, *kernels):
-        self.process = subprocess.Popen([binary, model, frames, *kernels], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True)
-        first = self.process.stdout.readline().split()
-        if not first or first[0] != "ready":
-            raise RuntimeError(f"{binary} did not start for {model}")
-        self.kernels, self.macs = first[1], int(first[2])
+class Server:
+    """A program that times its own steps."""
+
+    def __init__(self, *command):
+        self.process = subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
+        ready, *self.facts = self.process.stdout.readline().split() or [""]
+        if ready != "ready":
+            causes = [line.strip() for line in self.process.stderr if re.match(r"(Error|    \d+): ", line)]
+            raise RuntimeError(" ".join(causes[:1] + causes[-1:]) or f"{command[0]} did not start")
 
     def step(self, _frame):
         self.process.stdin.write("step\n")
@@ -48,13 +59,37 @@ class Quiescent:
         self.process.wait()
 
 
-class Peer:
-    """A function of one frame, timed here."""
+class Quiescent(Server):
+    """The best kernel set, or the one named."""
 
-    def __init__(self, run):
-        self.run = run
+    def __init__(self, binary, model, frames, *kernels):
+        super().__init__(binary, model, frames, *kernels)
+        self.kernels, self.macs = self.facts[0], int(self.facts[1])
+
+
+class Tract(Server):
+    def __init__(self, binary, path, frames, folder):
+        folder.mkdir(exist_ok=True)
+        for file in folder.iterdir():
+            file.unlink()
+        super().__init__(binary, str(path), frames, str(folder))
+        self.first = [np.load(file) for file in sorted(folder.iterdir())]
+
+    def outputs(self, _first):
+        return self.first
+
+
+class Peer:
+    """A function of one frame, timed here; `prepare` puts the frame into its layout before."""
+
+    def __init__(self, run, prepare=lambda frame: frame):
+        self.run, self.prepare = run, prepare
+
+    def outputs(self, frame):
+        return self.run(self.prepare(frame))
 
     def step(self, frame):
+        frame = self.prepare(frame)
         start = time.perf_counter_ns()
         self.run(frame)
         return (time.perf_counter_ns() - start) * 1e-6
@@ -92,18 +127,14 @@ def openvino_peer(path, shape):
     return Peer(run)
 
 
-def convert(command, cache):
-    done = subprocess.run(command, cwd=cache, capture_output=True, text=True, timeout=300)
-    if done.returncode:
-        raise RuntimeError(f"{command[0]} failed: {(done.stderr or done.stdout).strip().splitlines()[-1:]}")
-
-
-def mnn_peer(path, cache):
+def mnn_peer(path, _frames, cache):
     import MNN
 
     file = cache / f"{path.stem}.mnn"
     if not file.exists():
-        convert(["mnnconvert", "-f", "ONNX", "--modelFile", str(path), "--MNNModel", str(file), "--bizCode", "peers"], cache)
+        # What the command `mnnconvert` does, without its report over the network, for which it installs packages.
+        tool = [sys.executable, "-c", "import sys, _tools; _tools.mnnconvert(sys.argv)"]
+        setup.convert([*tool, "-f", "ONNX", "--modelFile", str(path), "--MNNModel", str(file), "--bizCode", "peers"], cache)
     net = MNN.Interpreter(str(file))
     session = net.createSession({"numThread": 1, "backend": "CPU", "precision": "high"})
     place = net.getSessionInput(session)
@@ -122,7 +153,7 @@ def mnn_peer(path, cache):
     return peer
 
 
-def ncnn_peer(path, shape, cache):
+def ncnn_peer(path, frames, cache):
     import ncnn
 
     folder = cache / f"{path.stem}.pnnx"
@@ -131,7 +162,7 @@ def ncnn_peer(path, shape, cache):
     if not base.with_suffix(".ncnn.param").exists():
         copy = base.with_suffix(".onnx")
         copy.write_bytes(path.read_bytes())
-        convert(["pnnx", copy.name, "inputshape=[" + ",".join(map(str, shape)) + "]"], folder)
+        setup.convert(["pnnx", copy.name, "inputshape=[" + ",".join(map(str, frames[0].shape)) + "]"], folder)
     net = ncnn.Net()
     net.opt.num_threads = 1
     net.opt.use_vulkan_compute = False
@@ -149,45 +180,49 @@ def ncnn_peer(path, shape, cache):
     return Peer(run)
 
 
+def litert_peer(path, frames, cache, int8=False):
+    return Peer(litert.runner(path, frames, cache, int8), litert.turned)
+
+
 CONVERTED = {
-    "MNN f32": lambda path, shape, cache: mnn_peer(path, cache),
-    "ncnn f32": ncnn_peer,
+    "MNN f32": (mnn_peer, F32),
+    "ncnn f32": (ncnn_peer, F32),
+    "LiteRT f32": (litert_peer, F32),
+    "LiteRT int8": (lambda *model: litert_peer(*model, int8=True), INT8),
 }
 
 
 def probe(name, path, file):
     """In a process of its own, for not every model that converts runs, and not every failure is an exception."""
-    frame = np.load(file)
-    CONVERTED[name](path, list(frame.shape), path.parent).step(frame)
+    frames = np.load(file)
+    CONVERTED[name][0](path, frames, path.parent).step(frames[0])
 
 
-def survives(name, path, frame, cache):
+def survives(name, path, frames, cache):
     file = cache / "probe.npy"
-    np.save(file, frame)
+    np.save(file, frames)
     done = subprocess.run([sys.executable, __file__, "--probe", name, str(path), str(file)], capture_output=True, text=True, timeout=600)
     if done.returncode:
         raise RuntimeError((done.stderr.strip().splitlines() or [f"died with status {done.returncode}"])[-1])
 
 
-def converted_peer(name, path, frame, reference, cache):
-    survives(name, path, frame, cache)
-    peer = CONVERTED[name](path, list(frame.shape), cache)
-    if not right(peer, reference, frame):
-        raise RuntimeError("its outputs are not those of ONNX Runtime")
-    return peer
+def converted_peer(name, path, frames, reference, cache):
+    survives(name, path, frames, cache)
+    make, within = CONVERTED[name]
+    return checked(make(path, frames, cache), reference, frames[0], within)
 
 
-def right(peer, reference, frame):
-    """Whether a peer's outputs are the reference's, in any order and shape."""
-    found = getattr(peer, "outputs", peer.run)(frame)
-    wanted = reference.run(frame)
-    rest = [np.sort(np.ravel(x)) for x in found]
-    for w in (np.sort(np.ravel(x)) for x in wanted):
-        k = next((k for k, f in enumerate(rest) if f.shape == w.shape and np.abs(f - w).max() <= 0.02 * max(1e-3, np.abs(w).max())), None)
+def checked(peer, reference, frame, within):
+    """The peer, if its outputs are the reference's, in any order and shape."""
+    rest = [np.sort(np.ravel(x)) for x in peer.outputs(frame)]
+    for w in (np.sort(np.ravel(x)) for x in reference.outputs(frame)):
+        w = w.astype(np.float32)
+        k = next((k for k, f in enumerate(rest) if f.shape == w.shape and np.abs(f - w).max() <= within * max(1e-3, np.abs(w).max())), None)
         if k is None:
-            return False
+            peer.close()
+            raise RuntimeError("its outputs are not those of ONNX Runtime")
         rest.pop(k)
-    return True
+    return peer
 
 
 def measure(model, arguments):
@@ -203,10 +238,13 @@ def measure(model, arguments):
         makers["ORT f32"] = lambda: onnxruntime_peer(ready)
         makers["OpenVINO f32"] = lambda: openvino_peer(ready, list(frames.shape[1:]))
         for name in CONVERTED:
-            makers[name] = lambda name=name: converted_peer(name, ready, frames[0], engines["ORT f32"], cache)
+            makers[name] = lambda name=name: converted_peer(name, ready, frames, engines["ORT f32"], cache)
     if quantised:
         makers["ORT int8"] = lambda: onnxruntime_peer(quantised)
         makers["OpenVINO int8"] = lambda: openvino_peer(quantised, list(frames.shape[1:]))
+    known, within = ("ORT int8", INT8) if already else ("ORT f32", F32)
+    tract = lambda: Tract(arguments.tract, quantised if already else ready, str(file), cache / "tract")
+    makers["tract"] = lambda: checked(tract(), engines[known], frames[0], within)
     for name, make in makers.items():
         try:
             engines[name] = make()
@@ -248,7 +286,7 @@ def table_row(model, times, macs):
     return "| " + " | ".join(cells) + " |"
 
 
-COLUMNS = ["Quiescent int8", "ORT f32", "ORT int8", "OpenVINO f32", "OpenVINO int8", "MNN f32", "ncnn f32"]
+COLUMNS = ["Quiescent int8", "ORT f32", "ORT int8", "OpenVINO f32", "OpenVINO int8", "MNN f32", "ncnn f32", "LiteRT f32", "LiteRT int8", "tract"]
 HEAD = (
     "| model | MMAC | " + " | ".join(COLUMNS) + " | best peer | ratio of minima | ratio of medians |\n"
     "|---|---|" + "---|" * len(COLUMNS) + "---|---|---|"
@@ -256,21 +294,21 @@ HEAD = (
 
 
 def others():
-    """Versions of the peers that need not be there."""
+    """Versions of the peers that need not be there, and of tract."""
     found = ""
-    for name, version in (("MNN", lambda m: m.version()), ("ncnn", lambda m: m.__version__)):
+    for name, package in (("MNN", "MNN"), ("ncnn", "ncnn"), ("LiteRT", "ai-edge-litert"), ("onnx2tf", "onnx2tf"), ("TensorFlow", "tensorflow-cpu")):
         try:
-            found += f"{name} {version(__import__(name))}, "
-        except ImportError:
+            found += f"{name} {importlib.metadata.version(package)}, "
+        except importlib.metadata.PackageNotFoundError:
             pass
-    return found
+    lock = (setup.ROOT / "Cargo.lock").read_text(encoding="utf-8")
+    return found + "tract " + re.search(r'name = "tract-onnx"\nversion = "(.*)"', lock)[1] + ", "
 
 
 def processor():
-    for line in open("/proc/cpuinfo", encoding="ascii"):
-        if line.startswith("model name"):
-            return line.split(":", 1)[1].strip()
-    return "unknown"
+    """Its name, and family and model, for names may say little."""
+    facts = dict(re.findall(r"^(.*?)\s*: (.*)$", pathlib.Path("/proc/cpuinfo").read_text(encoding="utf-8"), re.M))
+    return "{}, family {}, model {}".format(*(facts.get(k, "unknown") for k in ("model name", "cpu family", "model")))
 
 
 def main():
@@ -279,6 +317,7 @@ def main():
     parser.add_argument("--rounds", type=int, default=60)
     parser.add_argument("--seconds", type=float, default=10, help="stop a model's rounds after this long (at least 10 rounds)")
     parser.add_argument("--steps", default=str(setup.ROOT / "target/release/steps"))
+    parser.add_argument("--tract", default=str(setup.ROOT / "target/release/tract"))
     parser.add_argument("--cache", default="/tmp/quiescent-peers")
     parser.add_argument("--record")
     parser.add_argument("--probe", nargs=3, help=argparse.SUPPRESS)

@@ -5,6 +5,7 @@ Frames are those of a clip, fitted by plain resizing, or of the labelled set, in
 """
 import os
 import pathlib
+import subprocess
 
 import numpy as np
 import onnx
@@ -36,11 +37,26 @@ TYPES = {onnx.TensorProto.FLOAT: np.float32, onnx.TensorProto.UINT8: np.uint8, o
 
 
 def model_input(model):
-    graph = onnx.load(ASSETS / f"models/{model}.onnx").graph
-    constants = {i.name for i in graph.initializer}
-    value = next(i for i in graph.input if i.name not in constants)
+    value = free_input(onnx.load(ASSETS / f"models/{model}.onnx").graph)
     tensor = value.type.tensor_type
     return value.name, [d.dim_value or 1 for d in tensor.shape.dim], TYPES[tensor.elem_type]
+
+
+def free_input(graph):
+    """The input that is not a weight."""
+    constants = {i.name for i in graph.initializer}
+    return next(i for i in graph.input if i.name not in constants)
+
+
+def channels_last(shape):
+    return len(shape) == 4 and shape[3] in (1, 3)
+
+
+def convert(command, folder):
+    """Runs a converter in a folder."""
+    done = subprocess.run(command, cwd=folder, capture_output=True, text=True, timeout=300)
+    if done.returncode:
+        raise RuntimeError(f"{command[0]} failed: {(done.stderr or done.stdout).strip().splitlines()[-1:]}")
 
 
 def frames(model):
@@ -71,7 +87,7 @@ def frames(model):
 def clip_frames(clip, order, scale, mean, deviation, shape, kind):
     import cv2
 
-    last = shape[3] in (1, 3)
+    last = channels_last(shape)
     height, width = (shape[1], shape[2]) if last else (shape[2], shape[3])
     capture = cv2.VideoCapture(str(ASSETS / f"video/{clip}.mp4"))
     out = []
@@ -102,6 +118,10 @@ def models(model, data, cache):
         constants = {i.name for i in proto.graph.initializer}
         for i in [i for i in proto.graph.input if i.name in constants]:
             proto.graph.input.remove(i)
+        # Batches of unknown size stop tract and onnx2tf.
+        for d in free_input(proto.graph).type.tensor_type.shape.dim:
+            d.dim_value = d.dim_value or 1
+        del proto.graph.value_info[:]
         if max(o.version for o in proto.opset_import if o.domain in ("", "ai.onnx")) < 13:
             try:
                 proto = onnx.version_converter.convert_version(proto, 13)

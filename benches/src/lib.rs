@@ -1,13 +1,14 @@
 //! Models, data and measures shared by the programs that compare Quiescent with the float model and with its peers.
 //!
 //! `cases` names the models and what each is calibrated and judged on, `data` reads the frames, `mel` makes the input of
-//! the anomaly detector from sound, `measure` holds the error of a model over many frames.
+//! the anomaly detector from sound, `measure` holds the error of a model over many frames, `serve` answers a script that times.
 #![allow(missing_docs)]
 
 pub mod cases;
 pub mod data;
 pub mod measure;
 pub mod mel;
+pub mod serve;
 
 use std::path::PathBuf;
 

@@ -11,12 +11,11 @@
 //! the frames first; they are calibrated on as well. Pixels are made from them with the task's preprocessing. The first
 //! line written is `ready`, the kernel set, and the multiply-accumulates of a step.
 
-use std::io::{BufRead, Write};
 use std::time::Instant;
 
 use anyhow::{Context, Result, bail, ensure};
 use quiescent::{Mode, kernels};
-use quiescent_benches::cases;
+use quiescent_benches::{cases, serve};
 use quiescent_tools::artifact::{self, InputKind, InputSpec};
 use quiescent_tools::convert::{self, Prepared};
 use quiescent_tools::feed::Input;
@@ -43,30 +42,19 @@ fn main() -> Result<()> {
     let mut engine = artifact.engine(&mut arena, set)?;
     engine.set_mode(Mode::Dense);
     let mut lengths: Vec<Vec<f32>> = Vec::new();
-    let mut out = std::io::stdout();
-    writeln!(out, "ready {} {}", set.name, artifact.header().cost.macs.get())?;
-    out.flush()?;
-    let mut next = 0;
-    for line in std::io::stdin().lock().lines() {
-        match line?.trim() {
-            "step" => {
-                let start = Instant::now();
-                let outputs = artifact::step(&mut engine, &frames[next % frames.len()])?;
-                for (k, o) in outputs.iter().enumerate() {
-                    if lengths.len() <= k {
-                        lengths.push(vec![0.0; o.len()]);
-                    }
-                    o.read(&mut lengths[k]);
-                }
-                writeln!(out, "{}", start.elapsed().as_nanos())?;
-                out.flush()?;
-                next += 1;
+    let mut next = frames.iter().cycle();
+    serve::answer(&format!("{} {}", set.name, artifact.header().cost.macs.get()), || {
+        let frame = next.next().context("no frames")?;
+        let start = Instant::now();
+        let outputs = artifact::step(&mut engine, frame)?;
+        for (k, o) in outputs.iter().enumerate() {
+            if lengths.len() <= k {
+                lengths.push(vec![0.0; o.len()]);
             }
-            "quit" => break,
-            other => bail!("unknown request {other:?}: step or quit"),
+            o.read(&mut lengths[k]);
         }
-    }
-    Ok(())
+        Ok(start.elapsed())
+    })
 }
 
 /// From the model's input layout to `[h, w, c]`.
