@@ -15,6 +15,9 @@ pub(crate) const BLOCK: usize = 16;
 /// Narrow rows of a softmax worked on side by side: one where vectors are few and the stack is small.
 const SIDE: usize = if cfg!(target_os = "none") { 1 } else { BLOCK };
 
+/// Blocks of a wide softmax whose exponentials are kept from its sum to its results.
+const KEPT: usize = if cfg!(target_os = "none") { 0 } else { 8 };
+
 /// Entries a per-channel array holds after a period, if that is no whole number of blocks.
 pub const BEYOND: usize = BLOCK - 1;
 
@@ -637,10 +640,21 @@ fn softmax_narrow(a: &Operand, c: usize, first: usize, n: usize, row: &mut Row) 
 #[inline(always)]
 fn softmax_wide(a: &Operand, row: &mut Row) {
     let len = row.len();
+    match a.plain(len, len) {
+        Some(a) => softmax_blocks(&a, row),
+        None => softmax_blocks(a, row),
+    }
+}
+
+#[inline(always)]
+fn softmax_blocks(a: &impl Load, row: &mut Row) {
+    let len = row.len();
+    let (whole, rest) = (len / BLOCK, len % BLOCK);
+    // The block that ends with the row, of which the last `rest` are in no whole one.
+    let last = len - BLOCK;
     let (mut max, mut sum) = ([f32::MIN; BLOCK], [0.0; BLOCK]);
-    let mut place = Place::new(len);
     for k in 0..len.div_ceil(BLOCK) {
-        let at = place.at(k, len);
+        let at = (k * BLOCK).min(last);
         let x = a.load(at, at);
         for i in 0..BLOCK {
             max[i] = if x[i] > max[i] { x[i] } else { max[i] };
@@ -650,14 +664,22 @@ fn softmax_wide(a: &Operand, row: &mut Row) {
     for m in max {
         top = if m > top { m } else { top };
     }
-    for k in 0..len.div_ceil(BLOCK) {
-        let at = place.at(k, len);
-        let x = a.load(at, at);
-        // The overlap of the last block is in the sums already.
-        let seen = k * BLOCK - at;
+    let mut kept = [[0.0; BLOCK]; KEPT];
+    for k in 0..whole {
+        let e = exps(a.load(k * BLOCK, k * BLOCK), top);
+        if let Some(kept) = kept.get_mut(k) {
+            *kept = e;
+        }
         for i in 0..BLOCK {
-            let e = exp(x[i] - top);
-            sum[(i + BLOCK - seen) % BLOCK] += if i < seen { 0.0 } else { e };
+            sum[i] += e[i];
+        }
+    }
+    if rest > 0 {
+        let e = exps(a.load(last, last), top);
+        for i in 0..BLOCK {
+            if i < rest {
+                sum[i] += e[BLOCK - rest + i];
+            }
         }
     }
     let mut half = BLOCK / 2;
@@ -668,13 +690,24 @@ fn softmax_wide(a: &Operand, row: &mut Row) {
         half /= 2;
     }
     for k in 0..len.div_ceil(BLOCK) {
-        let at = place.at(k, len);
-        let mut x = a.load(at, at);
-        for x in &mut x {
-            *x = exp(*x - top) / sum[0];
+        let at = (k * BLOCK).min(last);
+        let mut e = match kept.get(k) {
+            Some(kept) if k < whole => *kept,
+            _ => exps(a.load(at, at), top),
+        };
+        for e in &mut e {
+            *e /= sum[0];
         }
-        row.store(at, at, &x);
+        row.store(at, at, &e);
     }
+}
+
+#[inline(always)]
+fn exps(mut x: Block, top: f32) -> Block {
+    for x in &mut x {
+        *x = exp(*x - top);
+    }
+    x
 }
 
 /// `e^x` to about 2 units in the last place for `-87 <= x <= 88`, saturating outside (Cody and Waite reduction,
