@@ -88,21 +88,32 @@ pub(super) unsafe fn tile<V: Vector, const R: usize, const N: usize>(
         }
         acc
     };
-    // One by one, into memory of their own: the accumulators above are registers only if every index to them is constant.
-    let mut sums = [[acc[0][0]; N]; R];
+    let at = panel.first * V::WORDS;
+    // SAFETY: as above.
+    if !t.real && unsafe { V::finish_whole(t, row, count, at, &acc) } {
+        return;
+    }
+    let sums = in_memory(&acc);
+    // SAFETY: as above.
+    unsafe {
+        if t.real {
+            finish_reals::<V, R, N>(t, row, count, at, &sums);
+        } else {
+            V::finish(t, row, count, at, &sums);
+        }
+    }
+}
+
+/// One by one, into memory of their own: accumulators are registers only if every index to them is constant.
+#[inline(always)]
+pub(super) fn in_memory<V: Vector, const R: usize, const N: usize>(acc: &[[V; N]; R]) -> [[V; N]; R] {
+    let mut sums = *acc;
     for r in 0..R {
         for n in 0..N {
             sums[r][n] = acc[r][n];
         }
     }
-    // SAFETY: as above.
-    unsafe {
-        if t.real {
-            finish_reals::<V, R, N>(t, row, count, panel.first * V::WORDS, &sums);
-        } else {
-            V::finish(t, row, count, panel.first * V::WORDS, &sums);
-        }
-    }
+    sums
 }
 
 /// Multipliers and offsets of `N` vectors of outputs: all there, because the arrays hold whole blocks.

@@ -74,6 +74,13 @@ pub(super) unsafe trait Vector: Copy {
     }
     /// `acc[i] + sum over j < 4 of x[4i + j] * w[4i + j]`, wrapping.
     unsafe fn dot(self, x: Self::Left, w: Self::Right) -> Self;
+    /// The same for sums in registers, if the set has a way and the tile is one for it; otherwise nothing.
+    #[inline(always)]
+    unsafe fn finish_whole<const R: usize, const N: usize>(
+        _t: &ConvTile, _row: usize, _count: usize, _at: usize, _sums: &[[Self; N]; R],
+    ) -> bool {
+        false
+    }
     /// Scales, rounds and stores the sums of rows `row..row + count` and outputs from `at` on; those of further rows repeat the last one's.
     #[inline(always)]
     unsafe fn finish<const R: usize, const N: usize>(t: &ConvTile, row: usize, count: usize, at: usize, sums: &[[Self; N]; R]) {

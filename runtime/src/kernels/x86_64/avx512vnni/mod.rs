@@ -1,5 +1,7 @@
 //! The set `avx512vnni`: AVX-512 F, BW, DQ, VL and VNNI; with VBMI, tables are looked up in registers.
 
+mod finish;
+mod halves;
 mod tables;
 mod vector;
 
@@ -107,21 +109,30 @@ super::entries! { "avx512f,avx512bw,avx512dq,avx512vl,avx512vnni,bmi2";
 
     /// Blocks of 16 outputs outside, rows inside; `N` blocks and `R` rows to a tile while there are as many.
     fn by_block<const R: usize, const N: usize>(t: &ConvTile) {
-        let blocks = t.oc.div_ceil(16);
+        let half = halves::apply(t);
+        let blocks = if half { t.oc / 16 } else { t.oc.div_ceil(16) };
         let mut block = 0;
-        while block < blocks {
-            let left = blocks - block;
-            // SAFETY: `block + n <= blocks`.
-            unsafe {
+        // SAFETY: `block + n <= blocks`, and half a block after them.
+        unsafe {
+            while block < blocks {
+                let left = blocks - block;
                 block += match left {
                     8.. if N >= 8 => { by_row::<R, 8>(t, block); 8 }
                     // Two pairs rather than three and one.
                     4 if N == 3 => { by_row::<R, 2>(t, block); 2 }
                     4.. if N >= 4 => { by_row::<R, 4>(t, block); 4 }
                     3.. => { by_row::<R, 3>(t, block); 3 }
+                    _ if half => break,
                     2 => { by_row::<R, 2>(t, block); 2 }
                     _ => { by_row::<R, 1>(t, block); 1 }
                 };
+            }
+            if half {
+                match blocks - block {
+                    0 => by_pair::<R, 0>(t, block),
+                    1 => by_pair::<R, 1>(t, block),
+                    _ => by_pair::<R, 2>(t, block),
+                }
             }
         }
     }
@@ -139,6 +150,24 @@ super::entries! { "avx512f,avx512bw,avx512dq,avx512vl,avx512vnni,bmi2";
                     3.. if R >= 4 => { tile::<4, N>(t, row, left.min(4), block); left.min(4) }
                     2 if R >= 2 => { tile::<2, N>(t, row, 2, block); 2 }
                     _ => { tile::<1, N>(t, row, 1, block); 1 }
+                };
+            }
+        }
+    }
+
+    /// As `by_row`, with half a block after `N` whole ones.
+    fn by_pair<const R: usize, const N: usize>(t: &ConvTile, block: usize) {
+        let rows = t.rows_in.len();
+        let mut row = 0;
+        while row < rows {
+            let left = rows - row;
+            // SAFETY: `row + count <= rows`.
+            unsafe {
+                row += match left {
+                    7.. if R == 8 => { halves::tile::<8, N>(t, row, left.min(8), block); left.min(8) }
+                    5.. if R == 8 => { halves::tile::<6, N>(t, row, left.min(6), block); left.min(6) }
+                    3.. if R >= 4 => { halves::tile::<4, N>(t, row, left.min(4), block); left.min(4) }
+                    _ => { halves::tile::<2, N>(t, row, left.min(2), block); left.min(2) }
                 };
             }
         }

@@ -6,15 +6,16 @@
 use core::arch::x86_64::*;
 
 use super::super::{conv, vector::Vector};
+use super::finish;
 use crate::kernels::{ConvTile, PickTile, scalar};
 
 /// A 512-bit register.
 #[derive(Clone, Copy)]
-pub(super) struct Zmm(__m512i);
+pub(super) struct Zmm(pub __m512i);
 
 /// The lowest `n <= 64` bits.
 #[inline(always)]
-fn first(n: usize) -> u64 {
+pub(super) fn first(n: usize) -> u64 {
     // Two shifts, because one by 64 would be none.
     !(!0u64 << (n / 2) << (n - n / 2))
 }
@@ -37,6 +38,14 @@ unsafe impl Vector for Zmm {
     type Real = __m512;
     type Left = __m512i;
     type Right = __m512i;
+
+    #[inline(always)]
+    unsafe fn finish_whole<const R: usize, const N: usize>(
+        t: &ConvTile, row: usize, count: usize, at: usize, sums: &[[Self; N]; R],
+    ) -> bool {
+        // SAFETY: the caller's.
+        unsafe { finish::whole(t, row, count, at, sums) }
+    }
 
     with_features! {
         fn zero() -> Self {
