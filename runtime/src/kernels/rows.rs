@@ -608,9 +608,21 @@ pub(super) fn softmax(a: &Operand, c: usize, row: &mut Row) {
 #[inline(always)]
 fn softmax_narrow(a: &Operand, c: usize, first: usize, n: usize, row: &mut Row) {
     let mut x = [[0.0; SIDE]; BLOCK];
-    for i in 0..n {
-        for k in 0..c {
-            x[k][i] = a.value((first + i) * c + k, k);
+    match *a {
+        Operand::Codes { codes, scale, offset } => {
+            let (codes, scale, offset) = (&codes[first * c..][..n * c], &scale[..c], &offset[..c]);
+            for (i, codes) in codes.chunks_exact(c).enumerate() {
+                for k in 0..c {
+                    x[k][i] = codes[k] as f32 * scale[k] + offset[k];
+                }
+            }
+        }
+        _ => {
+            for i in 0..n {
+                for k in 0..c {
+                    x[k][i] = a.value((first + i) * c + k, k);
+                }
+            }
         }
     }
     let (mut max, mut sum) = ([f32::MIN; SIDE], [0.0; SIDE]);
@@ -630,9 +642,20 @@ fn softmax_narrow(a: &Operand, c: usize, first: usize, n: usize, row: &mut Row) 
             x[i] /= sum[i];
         }
     }
-    for i in 0..n {
-        for k in 0..c {
-            row.set((first + i) * c + k, k, x[k][i]);
+    match row {
+        Row::Reals { reals, lo, hi } => {
+            for (i, reals) in reals[first * c..][..n * c].chunks_exact_mut(c).enumerate() {
+                for k in 0..c {
+                    reals[k] = clamp(x[k][i], *lo, *hi).to_le_bytes();
+                }
+            }
+        }
+        _ => {
+            for i in 0..n {
+                for k in 0..c {
+                    row.set((first + i) * c + k, k, x[k][i]);
+                }
+            }
         }
     }
 }

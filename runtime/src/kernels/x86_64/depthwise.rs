@@ -131,40 +131,68 @@ pub(super) unsafe fn channels<V: Vector, const ROWS: usize, const FULL: bool>(
     }
 }
 
-/// The number of rows from `row` on that follow one another, in the input and in the result.
+/// Rows of a tile in runs: those that follow one another, in the input and in the result.
+pub(super) struct Runs {
+    ends: [u16; RUNS],
+    n: usize,
+}
+
+/// Runs of a tile at most, and the rows each holds in the mean at least.
+const RUNS: usize = 32;
+const LONG: usize = 8;
+
+impl Runs {
+    /// Those of a tile that [`runs`] does, and faster: few channels, in groups of 4, and long runs.
+    #[inline(always)]
+    pub(super) fn of<V: Vector>(t: &DepthwiseTile) -> Option<Runs> {
+        if t.oc >= V::BYTES || !t.oc.is_multiple_of(4) || t.real || t.residual.is_some() || t.quads > KEPT {
+            return None;
+        }
+        let rows = t.rows_in.len();
+        let mut all = Runs { ends: [0; RUNS], n: 0 };
+        let mut row = 0;
+        while row < rows {
+            row = run(t, row);
+            *all.ends.get_mut(all.n)? = row as u16;
+            all.n += 1;
+        }
+        (rows >= LONG * all.n && rows <= u16::MAX as usize).then_some(all)
+    }
+
+    /// The first row of each, and the one after its last.
+    #[inline(always)]
+    fn iter(&self) -> impl Iterator<Item = (usize, usize)> {
+        let mut first = 0;
+        self.ends[..self.n].iter().map(move |&end| (core::mem::replace(&mut first, end as usize), end as usize))
+    }
+}
+
+/// The end of the run from `row` on.
 #[inline(always)]
 fn run(t: &DepthwiseTile, row: usize) -> usize {
-    let c = t.oc as u32;
-    let mut n = 1;
-    while row + n < t.rows_in.len()
-        && t.rows_in[row + n] == t.rows_in[row + n - 1].wrapping_add(c)
-        && t.rows_out[row + n] == t.rows_out[row + n - 1].wrapping_add(c)
-    {
-        n += 1;
+    let (from, to) = (&t.rows_in[row..], &t.rows_out[row..]);
+    let len = from.len().min(to.len());
+    let apart = |i: usize| {
+        let gap = |rows: &[u32]| rows[i + 1].wrapping_sub(rows[i]) ^ t.oc as u32;
+        gap(from) | gap(to)
+    };
+    let mut end = 1;
+    // Several at once, without a branch for each.
+    while end + LONG <= len && (end - 1..end + LONG - 1).fold(0, |any, i| any | apart(i)) == 0 {
+        end += LONG;
     }
-    n
+    while end < len && apart(end - 1) == 0 {
+        end += 1;
+    }
+    row + end
 }
 
-/// Whether [`runs`] does the tile, and faster: few channels, in groups of 4, and long runs.
-#[inline(always)]
-pub(super) fn in_runs<V: Vector>(t: &DepthwiseTile) -> bool {
-    if t.oc >= V::BYTES || !t.oc.is_multiple_of(4) || t.real || t.residual.is_some() || t.quads > KEPT {
-        return false;
-    }
-    let (mut row, mut runs) = (0, 0);
-    while row < t.rows_in.len() {
-        row += run(t, row);
-        runs += 1;
-    }
-    t.rows_in.len() >= 8 * runs
-}
-
-/// All rows of a tile that [`in_runs`] takes.
+/// All rows of a tile.
 ///
 /// # Safety
 /// The tile is valid (see [`DepthwiseTile`]), the CPU has the features of `V`.
 #[inline(always)]
-pub(super) unsafe fn runs<V: Vector>(t: &DepthwiseTile) {
+pub(super) unsafe fn runs<V: Vector>(t: &DepthwiseTile, runs: &Runs) {
     let c = t.oc;
     let (lo, hi) = (t.lo, t.hi);
     let period = V::BYTES * vectors_of_period::<V>(c);
@@ -188,10 +216,8 @@ pub(super) unsafe fn runs<V: Vector>(t: &DepthwiseTile) {
                 }
                 kept.write(w);
             }
-            let mut row = 0;
-            while row < t.rows_in.len() {
-                let rows = run(t, row);
-                let len = rows * c;
+            for (row, end) in runs.iter() {
+                let len = (end - row) * c;
                 let input = t.input.add(t.rows_in[row] as usize);
                 let output = t.output.add(t.rows_out[row] as usize);
                 let mut at = first;
@@ -205,7 +231,6 @@ pub(super) unsafe fn runs<V: Vector>(t: &DepthwiseTile) {
                     y.store_part(output.add(at), n);
                     at += period;
                 }
-                row += rows;
             }
         }
         first += V::BYTES;

@@ -8,7 +8,7 @@
 use core::arch::x86_64::*;
 
 use super::vector::Zmm;
-use crate::kernels::ConvTile;
+use crate::kernels::{ConvTile, Residual};
 
 /// Outputs of a vector.
 const WORDS: usize = 16;
@@ -60,8 +60,34 @@ impl Bounds {
 pub(super) unsafe fn whole<const R: usize, const N: usize>(
     t: &ConvTile, row: usize, count: usize, at: usize, sums: &[[Zmm; N]; R],
 ) -> bool {
-    if t.residual.is_some() || at + N * WORDS > t.oc {
+    if at + N * WORDS > t.oc {
         return false;
+    }
+    // SAFETY: the caller's.
+    unsafe {
+        match &t.residual {
+            None => sums_to_codes::<R, N, false>(t, [row, count, at], sums, None),
+            second => sums_to_codes::<R, N, true>(t, [row, count, at], sums, second.as_ref()),
+        }
+    }
+    true
+}
+
+/// Of `count` rows from `row` on and outputs from `at` on, with a second input if `SECOND`.
+///
+/// # Safety
+/// As [`whole`].
+#[inline(always)]
+unsafe fn sums_to_codes<const R: usize, const N: usize, const SECOND: bool>(
+    t: &ConvTile, [row, count, at]: [usize; 3], sums: &[[Zmm; N]; R], second: Option<&Residual>,
+) {
+    let (mut second_in, mut factors) = ([t.input; R], t.m.as_ptr());
+    if let (true, Some(second)) = (SECOND, second) {
+        factors = second.r.as_ptr();
+        for (r, p) in second_in.iter_mut().enumerate() {
+            // SAFETY: a row of the second input, `at` within it.
+            *p = unsafe { second.input.add(*second.rows.get_unchecked(row + r.min(count - 1)) as usize + at) };
+        }
     }
     let mut out = [t.output; R];
     for (r, out) in out.iter_mut().enumerate() {
@@ -72,9 +98,14 @@ pub(super) unsafe fn whole<const R: usize, const N: usize>(
     unsafe {
         let bounds = Bounds::of(t);
         macro_rules! code {
-            ($r:expr, $n:expr, $m:expr, $b:expr) => {
-                bounds.round(_mm512_add_ps(_mm512_mul_ps(_mm512_cvtepi32_ps(sums[$r][$n].0), $m), $b))
-            };
+            ($r:expr, $n:expr, $m:expr, $b:expr) => {{
+                let mut y = _mm512_add_ps(_mm512_mul_ps(_mm512_cvtepi32_ps(sums[$r][$n].0), $m), $b);
+                if SECOND {
+                    let x = _mm512_cvtepu8_epi32(_mm_loadu_si128(second_in[$r].add($n * WORDS).cast()));
+                    y = _mm512_add_ps(y, _mm512_mul_ps(_mm512_cvtepi32_ps(x), _mm512_loadu_ps(factors.add(at + $n * WORDS))));
+                }
+                bounds.round(y)
+            }};
         }
         macro_rules! affine {
             ($n:expr) => {{
@@ -143,5 +174,4 @@ pub(super) unsafe fn whole<const R: usize, const N: usize>(
             down!(2);
         }
     }
-    true
 }

@@ -79,12 +79,12 @@ super::entries! { "avx512f,avx512bw,avx512dq,avx512vl,avx512vnni,bmi2";
 
     fn depthwise<const VBMI: bool>(t: &DepthwiseTile) {
         let rows = t.rows_in.len();
-        let runs = channelwise::in_runs::<Zmm>(t);
-        if runs {
+        let mut at = 0;
+        if let Some(runs) = channelwise::Runs::of::<Zmm>(t) {
             // SAFETY: the tile is valid (the caller); the features are this function's.
-            unsafe { channelwise::runs::<Zmm>(t) }
+            unsafe { channelwise::runs::<Zmm>(t, &runs) }
+            at = t.oc;
         }
-        let mut at = if runs { t.oc } else { 0 };
         while at < t.oc {
             let left = t.oc - at;
             // As many rows to a vector as leave the fewest lanes idle.

@@ -44,12 +44,12 @@ macro_rules! set {
         $crate::kernels::x86_64::entries! { $features;
             fn depthwise(t: &DepthwiseTile) {
                 let rows = t.rows_in.len();
-                let runs = channelwise::in_runs::<$vector>(t);
-                if runs {
+                let mut at = 0;
+                if let Some(runs) = channelwise::Runs::of::<$vector>(t) {
                     // SAFETY: the tile is valid (the caller); the features are this function's.
-                    unsafe { channelwise::runs::<$vector>(t) }
+                    unsafe { channelwise::runs::<$vector>(t, &runs) }
+                    at = t.oc;
                 }
-                let mut at = if runs { t.oc } else { 0 };
                 while at < t.oc {
                     let left = t.oc - at;
                     // SAFETY: `at + n <= oc`; the tile is valid (the caller).
