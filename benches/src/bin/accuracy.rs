@@ -1,7 +1,7 @@
 //! The dense integer network beside the float model, for every convolutional model of the asset set.
 //!
 //! ```text
-//! cargo run --release -p quiescent-benches --bin accuracy -- [--record FILE] [--set KEY=VALUE].. [MODEL..]
+//! cargo run --release -p quiescent-benches --bin accuracy -- [--record FILE] [--set KEY=VALUE].. [--layers] [MODEL..]
 //! ```
 //!
 //! Each model is converted as it is, with codes calibrated on frames that are not judged, and run frame by frame in the
@@ -11,9 +11,11 @@
 
 use std::collections::BTreeMap;
 use std::fmt::Write as _;
+use std::path::PathBuf;
 use std::time::Instant;
 
 use anyhow::{Context, Result, bail, ensure};
+use clap::Parser;
 use quiescent::{Mode, kernels};
 use quiescent_benches::cases::{self, Case, Source};
 use quiescent_benches::data;
@@ -30,16 +32,27 @@ use quiescent_tools::clip;
 /// Score floor of precision-recall curves.
 const AP_FLOOR: f32 = 0.05;
 
+/// The dense integer network beside the float model.
+#[derive(Parser)]
+struct Args {
+    /// Names of models of the asset set; all unless given.
+    models: Vec<String>,
+    /// Where to write the table.
+    #[arg(long)]
+    record: Option<PathBuf>,
+    /// Option of the calibration, as KEY=VALUE.
+    #[arg(long)]
+    set: Vec<String>,
+    /// Print the error table of each model.
+    #[arg(long)]
+    layers: bool,
+}
+
 fn main() -> Result<()> {
-    let mut args = std::env::args().skip(1);
-    let (mut record, mut wanted, mut options) = (None, Vec::new(), calibrate::Options::default());
-    while let Some(a) = args.next() {
-        match a.as_str() {
-            "--record" => record = Some(args.next().context("--record takes a file name")?),
-            "--set" => set(&mut options, &args.next().context("--set takes KEY=VALUE")?)?,
-            flag if flag.starts_with('-') => bail!("unknown flag {flag}; there are --record FILE and --set KEY=VALUE"),
-            model => wanted.push(model.to_string()),
-        }
+    let args = Args::parse();
+    let (wanted, mut options) = (args.models, calibrate::Options::default());
+    for text in &args.set {
+        set(&mut options, text)?;
     }
     let cases = cases::all();
     for w in &wanted {
@@ -49,13 +62,13 @@ fn main() -> Result<()> {
     print!("{head}");
     let (mut table, mut golden) = (String::from(head), String::new());
     for case in cases.iter().filter(|c| wanted.is_empty() || wanted.iter().any(|w| w == c.model)) {
-        let rows = judge(case, &options, &mut golden).with_context(|| case.model.to_string())?;
+        let rows = judge(case, &options, args.layers, &mut golden).with_context(|| case.model.to_string())?;
         print!("{rows}");
         table += &rows;
     }
     print!("\n{golden}");
-    if let Some(file) = record {
-        std::fs::write(&file, format!("{table}\n{golden}")).with_context(|| format!("writing {file}"))?;
+    if let Some(file) = args.record {
+        std::fs::write(&file, format!("{table}\n{golden}")).with_context(|| format!("writing {}", file.display()))?;
     }
     Ok(())
 }
@@ -83,7 +96,7 @@ fn set(o: &mut calibrate::Options, text: &str) -> Result<()> {
     Ok(())
 }
 
-fn judge(case: &Case, calibration: &calibrate::Options, golden: &mut String) -> Result<String> {
+fn judge(case: &Case, calibration: &calibrate::Options, layers: bool, golden: &mut String) -> Result<String> {
     let task = cases::task(case.model)?;
     let mut options = cases::options(case.model);
     options.calibrate = calibration.clone();
@@ -95,7 +108,7 @@ fn judge(case: &Case, calibration: &calibrate::Options, golden: &mut String) -> 
     let start = Instant::now();
     let artifact = convert::quantise(&options, &prepared, &frames, None)?;
     let seconds = start.elapsed().as_secs_f64();
-    if std::env::var_os("LAYERS").is_some() {
+    if layers {
         for l in &artifact.meta.layers {
             eprintln!("{l}");
         }

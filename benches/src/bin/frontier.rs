@@ -1,7 +1,6 @@
 //! Work left against agreement for one detector on one clip, beside the trivial rivals.
 //!
-//! `frontier MODEL.onnx --task TASK.toml --clip CLIP --split N [--keep CLASS,..] [--codes CLIP]... [--noise SIGMA] [--labels CSV] [--drop D]
-//! [--refine S]`
+//! `frontier MODEL.onnx --task TASK.toml --clip CLIP`; `--help` lists what else there is.
 //!
 //! Gates are calibrated on the frames from `split` on, everything is measured on the frames before it. Agreement is the
 //! task's score against the same artifact run densely (F1 at IoU 0.5 with the score margin). Rivals: every k-th frame
@@ -12,7 +11,8 @@ use std::collections::BTreeMap;
 use std::path::PathBuf;
 use std::time::{Duration, Instant};
 
-use anyhow::{Context, Result, bail};
+use anyhow::Result;
+use clap::Parser;
 use quiescent::format::Profile;
 use quiescent::{Mode, kernels};
 use quiescent_tools::artifact::{self, Artifact};
@@ -23,42 +23,47 @@ use quiescent_tools::lower::Hold;
 use quiescent_tools::task::{self, Agreement, Labels, Prediction, Task, ap50};
 use quiescent_tools::{calibrate, convert};
 
-#[derive(Default)]
+/// Work left against agreement for one detector on one clip, as rows of Markdown.
+#[derive(Parser)]
 struct Args {
+    /// ONNX file.
     model: PathBuf,
+    /// Task file.
+    #[arg(long)]
     task: PathBuf,
+    /// Video, folder or glob.
+    #[arg(long)]
     clip: String,
-    keep: Option<String>,
+    /// Frames before it are measured, 80 from it on are calibrated on.
+    #[arg(long, default_value_t = 200)]
     split: usize,
+    /// Classes that count; all unless given.
+    #[arg(long, value_delimiter = ',')]
+    keep: Vec<String>,
+    /// Further clips for the ranges of codes.
+    #[arg(long)]
     codes: Vec<String>,
-    noise: Option<Noise>,
+    /// Sigma of Gaussian noise on the decoded frames, in levels of 255.
+    #[arg(long)]
+    noise: Option<f32>,
+    /// Labelled boxes, for AP50.
+    #[arg(long)]
     labels: Option<PathBuf>,
+    /// Agreement that gates may cost on the calibration frames.
+    #[arg(long, default_value_t = 0.005)]
     drop: f64,
+    /// Seconds the search refines for.
+    #[arg(long, default_value_t = 60)]
     refine: u64,
+    /// Arena over the dense one, at most.
+    #[arg(long, default_value_t = 2.0)]
     ratio: f32,
 }
 
-fn args() -> Result<Args> {
-    let mut a = Args { drop: 0.005, refine: 60, split: 200, ratio: 2.0, ..Default::default() };
-    let mut it = std::env::args().skip(1);
-    while let Some(flag) = it.next() {
-        let mut value = || it.next().with_context(|| format!("{flag} wants a value"));
-        match flag.as_str() {
-            "--task" => a.task = value()?.into(),
-            "--clip" => a.clip = value()?,
-            "--keep" => a.keep = Some(value()?),
-            "--split" => a.split = value()?.parse()?,
-            "--codes" => a.codes.push(value()?),
-            "--noise" => a.noise = Some(Noise { sigma: value()?.parse()?, seed: 1 }),
-            "--labels" => a.labels = Some(value()?.into()),
-            "--drop" => a.drop = value()?.parse()?,
-            "--refine" => a.refine = value()?.parse()?,
-            "--ratio" => a.ratio = value()?.parse()?,
-            _ if flag.starts_with("--") => bail!("unknown flag {flag}"),
-            _ => a.model = flag.into(),
-        }
+impl Args {
+    fn noise(&self) -> Option<Noise> {
+        self.noise.map(|sigma| Noise { sigma, seed: 1 })
     }
-    Ok(a)
 }
 
 struct Clip {
@@ -67,7 +72,7 @@ struct Clip {
 }
 
 fn load(spec: &artifact::InputSpec, a: &Args, start: usize, frames: Option<usize>) -> Result<Clip> {
-    let feed = Feed::open(spec, &a.clip, &clip::Options { start, frames, noise: a.noise, ..Default::default() })?;
+    let feed = Feed::open(spec, &a.clip, &clip::Options { start, frames, noise: a.noise(), ..Default::default() })?;
     let map = feed.fit_map();
     Ok(Clip { frames: feed.map(|f| Ok(f?.input)).collect::<Result<_>>()?, map })
 }
@@ -139,10 +144,10 @@ fn mean_change(a: &Input, b: &Input) -> f64 {
 }
 
 fn main() -> Result<()> {
-    let a = args()?;
+    let a = Args::parse();
     let mut task = Task::load(&a.task)?;
-    if let Some(keep) = &a.keep {
-        task.keep(&keep.split(',').collect::<Vec<_>>())?;
+    if !a.keep.is_empty() {
+        task.keep(&a.keep.iter().map(String::as_str).collect::<Vec<_>>())?;
     }
     let options = convert::Options {
         model: a.model.clone(),
@@ -183,8 +188,8 @@ fn main() -> Result<()> {
     );
     println!("|---|---|---|---|---|---|---|---|---|");
     let name = |p: &str| PathBuf::from(p).file_stem().map_or(String::new(), |s| s.to_string_lossy().into_owned());
-    let kept = a.keep.as_ref().map_or(String::new(), |k| format!(" ({k})"));
-    let noise = a.noise.map_or(String::new(), |n| format!(" + noise {}", n.sigma));
+    let kept = if a.keep.is_empty() { String::new() } else { format!(" ({})", a.keep.join(",")) };
+    let noise = a.noise.map_or(String::new(), |n| format!(" + noise {n}"));
     let head = format!("| {} | {}{noise} |", name(&a.model.to_string_lossy()) + &kept, name(&a.clip));
     println!(
         "{head} dense int8 ({} frames, {boxes} boxes, arena {:.2}x) | 100 % | 1.0 | 1.0000 | {} | {dense_ms:.2} | |",

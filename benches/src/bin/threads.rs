@@ -1,15 +1,17 @@
 //! Dense execution on several threads beside one.
 //!
 //! ```text
-//! threads N CLIP MODEL.qsc..      a line of a table for each model
+//! threads N CLIP MODEL.qsc.. [--rounds 600]      a line of a table for each model
 //! ```
 //!
 //! Two engines of an artifact take the same frames in turn, round by round. On a shared machine read the minima: a thread that is not
-//! run when it should be costs the other one its time as well. `ROUNDS` in the environment is the number of rounds, 600 unless given.
+//! run when it should be costs the other one its time as well.
 
+use std::path::PathBuf;
 use std::time::Instant;
 
-use anyhow::{Context, Result, bail};
+use anyhow::Result;
+use clap::Parser;
 use quiescent::{Mode, kernels, threads::Pool};
 use quiescent_tools::artifact::{self, Artifact};
 use quiescent_tools::clip;
@@ -18,18 +20,30 @@ use quiescent_tools::feed::{Feed, Input};
 /// Frames in memory.
 const FRAMES: usize = 8;
 
+/// Dense execution on several threads beside one.
+#[derive(Parser)]
+struct Args {
+    /// Threads.
+    n: usize,
+    /// Frames: a video, a folder or a glob.
+    clip: String,
+    /// Artifacts.
+    #[arg(required = true)]
+    models: Vec<PathBuf>,
+    /// Frames on each.
+    #[arg(long, default_value_t = 600)]
+    rounds: usize,
+}
+
 fn main() -> Result<()> {
-    let args: Vec<String> = std::env::args().skip(1).collect();
-    let [n, clip, models @ ..] = &args[..] else { bail!("usage: threads N CLIP MODEL.qsc..") };
-    let rounds = std::env::var("ROUNDS").ok().map_or(Ok(600), |r| r.parse()).context("ROUNDS")?;
-    let n: usize = n.parse().context("N")?;
+    let Args { n, clip, models, rounds } = Args::parse();
     let pool = Pool::new(n)?;
     println!("| model | MMAC | 1 thread, ms | {n} threads, ms | ratio of minima | ratio of medians |\n|---|---|---|---|---|---|");
-    for model in models {
-        let artifact = Artifact::load(model.as_ref())?;
+    for model in &models {
+        let artifact = Artifact::load(model)?;
         let options = clip::Options { frames: Some(FRAMES), ..Default::default() };
         let frames: Vec<Input> =
-            Feed::open(&artifact.meta.input, clip, &options)?.map(|f| f.map(|f| f.input)).collect::<Result<_>>()?;
+            Feed::open(&artifact.meta.input, &clip, &options)?.map(|f| f.map(|f| f.input)).collect::<Result<_>>()?;
         let [mut a, mut b] = [artifact.arena(), artifact.arena()];
         let mut engines = [artifact.engine(&mut a, kernels::best())?, artifact.engine(&mut b, kernels::best())?];
         engines[1].set_crew(Some(&pool));
