@@ -202,7 +202,7 @@ fn take_every(out: &mut [u64], line: &[u64], stride: usize) {
                 let mut word = *word;
                 while word != 0 {
                     let j = 64 * i + word.trailing_zeros() as usize;
-                    if j % stride == 0
+                    if j.is_multiple_of(stride)
                         && let Some(o) = out.get_mut(j / stride / 64)
                     {
                         *o |= 1 << (j / stride % 64);

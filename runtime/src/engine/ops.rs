@@ -192,14 +192,11 @@ impl<'a> Engine<'a> {
         }
     }
 
-    fn result_row<'t>(
-        &self, target: &Target, i: usize, out: &Tensor, affine: &Affine, lo: f32, hi: f32,
-        table: Option<&'t [u8; 256]>,
-    ) -> Row<'t>
+    fn result_row<'t>(&self, target: &Target, i: usize, out: &Tensor, affine: &Affine) -> Row<'t>
     where
         'a: 't,
     {
-        let bytes = self.result(target, i, out);
+        let (bytes, lo, hi) = (self.result(target, i, out), f32::MIN, f32::MAX);
         match out.dtype() {
             Dtype::F32 => Row::Reals { reals: bytes.as_chunks_mut().0, lo, hi },
             Dtype::U8 => Row::Codes {
@@ -208,7 +205,7 @@ impl<'a> Engine<'a> {
                 offset: self.array(affine.offset, out.c as usize),
                 lo,
                 hi,
-                table,
+                table: None,
             },
         }
     }
@@ -362,7 +359,7 @@ impl<'a> Engine<'a> {
         for (i, (y, col)) in tile.pixels().enumerate() {
             let a = self.operand(x, &p.a, self.row(x, y as usize, col as usize));
             let sum = (0..x.c as usize).fold(0.0, |s, k| s + a.get(k));
-            self.result_row(target, i, out, &p.out, f32::MIN, f32::MAX, None).put(0, sum * p.factor);
+            self.result_row(target, i, out, &p.out).put(0, sum * p.factor);
         }
         Some(())
     }

@@ -70,11 +70,8 @@ impl<'a> Engine<'a> {
         match self.reach(step, input) {
             None => {}
             Some(Reach::Same) => mask::or(marked, seen),
-            Some(Reach::All) => {
-                if mask::any(seen) {
-                    og.fill(marked);
-                }
-            }
+            Some(Reach::All) if mask::any(seen) => og.fill(marked),
+            Some(Reach::All) => {}
             Some(Reach::Window(w)) => mask::spread_window(marked, og, seen, g, w, self.scratch()),
             Some(Reach::Index(i)) => {
                 mask::spread_index(marked, og, seen, g, self.array(i.ys, og.h), self.array(i.xs, og.w));
@@ -98,11 +95,8 @@ impl<'a> Engine<'a> {
         match self.reach(step, input) {
             None => {}
             Some(Reach::Same) => mask::or(needed, marked),
-            Some(Reach::All) => {
-                if mask::any(marked) {
-                    g.fill(needed);
-                }
-            }
+            Some(Reach::All) if mask::any(marked) => g.fill(needed),
+            Some(Reach::All) => {}
             Some(Reach::Window(w)) => mask::need_window(needed, g, marked, og, w, self.scratch()),
             Some(Reach::Index(i)) => {
                 mask::need_index(needed, g, marked, og, self.array(i.ys, og.h), self.array(i.xs, og.w));

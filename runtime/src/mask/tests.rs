@@ -74,7 +74,6 @@ fn windows_by_definition() {
             stride: [pick(3, &mut next), pick(3, &mut next)],
             dilation: [pick(2, &mut next), pick(2, &mut next)],
             pad: [next(3) as u16, next(3) as u16],
-            ..Default::default()
         };
         let grid = Grid { h: out.h * w.stride[0] as usize + next(2), w: out.w * w.stride[1] as usize + next(2) };
         let taps = |y: usize, x: usize| {
