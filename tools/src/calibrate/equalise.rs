@@ -24,20 +24,22 @@ use crate::ir::{Binary, Conv, Graph, Op, TensorId};
 struct Trust {
     /// No channel's range is narrowed more than this, so that a channel silent in calibration keeps some.
     narrowest: f32,
+    /// The same for a channel that every frame excites about alike.
+    steady: f32,
     /// A channel's range over what was seen of it.
     headroom: f32,
 }
 
 /// For convolutions alone: what a channel shows on other scenes is often twice what a few clips showed, and clipping it costs
-/// far more than the precision gained; no channel is taken for silent.
-const READERS: Trust = Trust { narrowest: 1.0 / 2.0, headroom: 2.0 };
+/// far more than the precision gained; no channel is taken for silent. What is alike over all frames will be on others.
+const READERS: Trust = Trust { narrowest: 1.0 / 2.0, steady: 1.0 / 8.0, headroom: 2.0 };
 /// For sums, whose channels differ by far more than that and pass their error on from block to block, for what tables write, and for
 /// what those of later layers read.
-const FINE: Trust = Trust { narrowest: 1.0 / 32.0, headroom: 2.0 };
+const FINE: Trust = Trust { narrowest: 1.0 / 32.0, steady: 1.0 / 32.0, headroom: 2.0 };
 /// Most channels of a layer that counts as early.
 const EARLY: usize = 16;
 /// For what table functions of early layers read: few channels, which every scene excites.
-const TABLES: Trust = Trust { narrowest: 1.0 / 256.0, headroom: 1.0 };
+const TABLES: Trust = Trust { narrowest: 1.0 / 256.0, steady: 1.0 / 256.0, headroom: 1.0 };
 
 /// Codes for a tensor, starting from one scale for all channels. `None` where one scale is best or a reader needs it. `moved`:
 /// the tensor has its input's codes; `table`: a table function writes `t`.
@@ -108,18 +110,29 @@ pub fn own_ranges(stats: &TensorStats, q: &Quant) -> Quant {
 
 fn interpolated(stats: &TensorStats, q: &Quant, a: f32, trust: Trust) -> Quant {
     let (lo, hi) = q.range(0);
-    let end = |whole: f32, channel: f32| whole * (trust.headroom * channel / whole).clamp(trust.narrowest, 1.0).powf(a);
+    let end = |whole: f32, channel: f32, steady: bool| {
+        let narrowest = if steady { trust.steady } else { trust.narrowest };
+        whole * (trust.headroom * channel / whole).clamp(narrowest, 1.0).powf(a)
+    };
     let each: Vec<Quant> = stats
         .channel_min
         .iter()
         .zip(&stats.channel_max)
-        .map(|(&min, &max)| {
-            let down = if lo < 0.0 { end(lo, min.min(0.0)) } else { 0.0 };
-            let up = if hi > 0.0 { end(hi, max.max(0.0)) } else { 0.0 };
+        .enumerate()
+        .map(|(k, (&min, &max))| {
+            let down = if lo < 0.0 { end(lo, min.min(0.0), steady(stats.frames_of(&stats.frame_min, k).map(|v| -v))) } else { 0.0 };
+            let up = if hi > 0.0 { end(hi, max.max(0.0), steady(stats.frames_of(&stats.frame_max, k))) } else { 0.0 };
             Quant::from_range(down, up)
         })
         .collect();
     Quant { scale: each.iter().map(|q| q.scale[0]).collect(), zero: each.iter().map(|q| q.zero[0]).collect() }
+}
+
+/// Whether extremes of frames are alike: the largest at most half above all but the least eighth. Few frames do not tell.
+fn steady(extremes: impl Iterator<Item = f32>) -> bool {
+    let mut sorted: Vec<f32> = extremes.collect();
+    sorted.sort_unstable_by(f32::total_cmp);
+    sorted.len() >= 8 && sorted[sorted.len() / 8] > 0.0 && sorted[sorted.len() - 1] <= 1.5 * sorted[sorted.len() / 8]
 }
 
 /// Noise a convolution's output takes from the rounding of its input and of its weights, relative to its power.

@@ -33,6 +33,9 @@ pub struct TensorStats {
     pub count: u64,
     pub channel_min: Vec<f32>,
     pub channel_max: Vec<f32>,
+    /// Least and greatest values of each frame: `[frames][c]`.
+    pub frame_min: Vec<f32>,
+    pub frame_max: Vec<f32>,
     pub channel_mean: Vec<f32>,
     pub channel_mean_abs: Vec<f32>,
     pub channel_mean_square: Vec<f32>,
@@ -75,6 +78,11 @@ pub fn observe(g: &Graph, frames: impl Iterator<Item = Vec<f32>>, _opts: &Option
 }
 
 impl TensorStats {
+    /// A channel's entries of `frame_min` or `frame_max`.
+    pub fn frames_of<'a>(&self, extremes: &'a [f32], channel: usize) -> impl Iterator<Item = f32> + use<'a> {
+        extremes.iter().skip(channel).step_by(self.channel_max.len().max(1)).copied()
+    }
+
     /// False where a value is not finite.
     fn add(&mut self, c: usize, values: &[f32]) -> bool {
         if self.count == 0 {
@@ -85,11 +93,12 @@ impl TensorStats {
             self.channel_mean_square = vec![0.0; c];
         }
         let (mut sum, mut abs, mut square) = (vec![0f32; c], vec![0f32; c], vec![0f32; c]);
+        let (mut low, mut high) = (vec![f32::INFINITY; c], vec![f32::NEG_INFINITY; c]);
         for row in values.chunks_exact(c) {
             for k in 0..c {
                 let v = row[k];
-                self.channel_min[k] = if v < self.channel_min[k] { v } else { self.channel_min[k] };
-                self.channel_max[k] = if v > self.channel_max[k] { v } else { self.channel_max[k] };
+                low[k] = if v < low[k] { v } else { low[k] };
+                high[k] = if v > high[k] { v } else { high[k] };
                 sum[k] += v;
                 abs[k] += v.abs();
                 square[k] += v * v;
@@ -99,10 +108,14 @@ impl TensorStats {
             return false;
         }
         for k in 0..c {
+            self.channel_min[k] = self.channel_min[k].min(low[k]);
+            self.channel_max[k] = self.channel_max[k].max(high[k]);
             self.channel_mean[k] += sum[k];
             self.channel_mean_abs[k] += abs[k];
             self.channel_mean_square[k] += square[k];
         }
+        self.frame_min.extend(low);
+        self.frame_max.extend(high);
         self.count += values.len() as u64;
         self.min = self.channel_min.iter().copied().fold(f32::INFINITY, f32::min);
         self.max = self.channel_max.iter().copied().fold(f32::NEG_INFINITY, f32::max);

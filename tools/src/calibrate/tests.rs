@@ -416,8 +416,8 @@ fn the_simulation_is_the_integer_network() {
     assert!((noise / simulated[0] - 1.0).abs() < 0.01, "{noise} {}", simulated[0]);
 }
 
-#[test]
-fn small_channels_before_a_depthwise_convolution_keep_their_precision() {
+/// Eight channels, each half of the one before, clamped and read by a depthwise convolution that evens them out. Also its input and output.
+fn falling_channels() -> (Builder, TensorId, TensorId) {
     let mut b = Builder::new(shape(8, 8, 3));
     let a = b.conv(0, 8, 1, 1);
     if let Op::Conv(c) = &mut b.0.nodes[0].op {
@@ -433,12 +433,34 @@ fn small_channels_before_a_depthwise_convolution_keep_their_precision() {
         (0..8).for_each(|o| c.weights[o * 9..o * 9 + 9].iter_mut().for_each(|w| *w *= 2f32.powi(o as i32)));
     }
     b.output(d);
+    (b, r, d)
+}
+
+#[test]
+fn small_channels_before_a_depthwise_convolution_keep_their_precision() {
+    let (mut b, r, d) = falling_channels();
     let frames = b.frames(4);
     let one = plan(&b.0, &frames, &Options { equalise: false, ..Options::default() });
     let each = plan(&b.0, &frames, &Options::default());
     assert_eq!(one.quant(r).unwrap().scale.len(), 1);
     let (one, each) = (db(&b.0, &one, &frames, d), db(&b.0, &each, &frames, d));
     assert!(each > one + 6.0, "{one} dB with one scale, {each} dB with one a channel");
+}
+
+#[test]
+fn channels_that_every_frame_excites_are_narrowed_further() {
+    let (mut b, r, _) = falling_channels();
+    let steady = b.frames(16);
+    let rare: Vec<Vec<f32>> =
+        steady.iter().enumerate().map(|(k, f)| f.iter().map(|v| if k == 9 { *v } else { 0.01 * v }).collect()).collect();
+    let narrowest = |frames: &[Vec<f32>]| {
+        let p = plan(&b.0, frames, &Options::default());
+        let scale = &p.quant(r).unwrap().scale;
+        scale.iter().copied().fold(f32::INFINITY, f32::min) / scale.iter().copied().fold(0.0, f32::max)
+    };
+    let (all, one, few) = (narrowest(&steady), narrowest(&rare), narrowest(&steady[..7]));
+    assert!((0.12..0.2).contains(&all), "{all}");
+    assert!(one > 0.49 && few > 0.49, "{one} {few}");
 }
 
 #[test]
