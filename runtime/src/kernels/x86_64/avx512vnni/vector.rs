@@ -139,9 +139,9 @@ unsafe impl Vector for Zmm {
                 match ROWS {
                     1 => self.store_part(p[0], n),
                     2 => {
-                        Zmm(_mm512_zextsi256_si512(_mm512_castsi512_si256(self.0))).store_part(p[0], n);
+                        store_half(_mm512_castsi512_si256(self.0), p[0], n);
                         if count > 1 {
-                            Zmm(_mm512_zextsi256_si512(_mm512_extracti64x4_epi64::<1>(self.0))).store_part(p[1], n);
+                            store_half(_mm512_extracti64x4_epi64::<1>(self.0), p[1], n);
                         }
                     }
                     _ => {
@@ -324,6 +324,23 @@ unsafe impl Vector for Zmm {
         }
         fn min(a: __m512, b: __m512) -> __m512 {
             _mm512_min_ps(a, b)
+        }
+    }
+}
+
+/// The first `n <= 32` bytes.
+///
+/// # Safety
+/// They are writable.
+#[inline]
+#[target_feature(enable = "avx512bw,avx512vl")]
+unsafe fn store_half(x: __m256i, p: *mut u8, n: usize) {
+    // SAFETY: the caller's.
+    unsafe {
+        if n == 32 {
+            _mm256_storeu_si256(p.cast(), x);
+        } else {
+            _mm256_mask_storeu_epi8(p.cast(), first(n) as u32, x);
         }
     }
 }
