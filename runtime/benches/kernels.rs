@@ -8,7 +8,7 @@ use std::ops::{Deref, DerefMut};
 use std::time::Instant;
 
 use quiescent::format::{BinaryFn, MapFn};
-use quiescent::kernels::{self, LerpTile, Bin, CompareTile, ConvTile, Kernels, Operand, Row, Uni};
+use quiescent::kernels::{self, LerpTile, Bin, CompareTile, ConvLayer, ConvTile, Kernels, Operand, Row, Uni};
 
 struct Layer {
     name: &'static str,
@@ -145,22 +145,25 @@ fn time(set: &Kernels, layer: &Layer, rows: usize, table: bool) -> f64 {
 
     let pass = || {
         for (rows_in, rows_out) in rows_in.chunks(rows).zip(rows_out.chunks(rows)) {
-            let tile = ConvTile {
-                input: input.as_ptr(),
-                rows_in,
+            let layer = ConvLayer {
                 segments: &segments,
                 quads,
                 weights,
                 oc,
                 m: &m,
                 b: &b,
-                residual: None,
                 lo: 0.0,
                 hi: 255.0,
                 table: table.then_some(&entries),
+                real: false,
+            };
+            let tile = ConvTile {
+                layer: &layer,
+                input: input.as_ptr(),
+                rows_in,
+                residual: None,
                 output: output.as_mut_ptr(),
                 rows_out,
-                real: false,
             };
             // SAFETY: all rows, with their taps and 4 more bytes, lie in `input` and `output`; the set is available.
             unsafe {

@@ -62,7 +62,7 @@ impl Engine<'_> {
             (false, true) => return self.compare(i, step, Part::whole(out), None),
             (true, true) => {
                 let mut audit = None;
-                self.chain(first..i + 1, false, Some(&mut |step, part| audit = self.compare(i, step, part, audit)));
+                self.chain(first..i + 1, false, Some(&mut |step, part| audit = self.compare(i, step, *part, audit)));
                 return audit;
             }
         }
@@ -87,13 +87,13 @@ impl Engine<'_> {
         let mut audit = before.unwrap_or(Audit { step: i, worst: 0, limit, rows: 0 });
         // SAFETY: the layout keeps this part for staging; nothing else is in use here.
         let staging = unsafe { self.arena.bytes_mut(self.layout.staging, tile_rows * bytes) };
-        let rows_out = Offsets::packed(bytes);
+        let mut rows_out = Offsets::new();
         let pending = self.pending(step.output as usize);
         self.with_conv(step, part.input, |conv| {
             let (mut cursor, mut tile) = (Cursor::new(grid(out), part.first, part.end), Tile::of(tile_rows));
             while cursor.next(None, &mut tile) {
                 let start = staging.as_mut_ptr();
-                self.tile(step, conv, &tile, &Target { start, rows: rows_out.first(tile.len()), input: part.input });
+                self.tile(step, conv, &tile, &Target { start, rows: rows_out.packed(tile.len(), bytes), input: part.input });
                 for (new, (y, x)) in staging.chunks_exact(bytes).zip(tile.pixels()) {
                     let (y, x) = (y as usize, x as usize);
                     let word = pending.get(y * grid(out).words() + x / 64).copied().unwrap_or(0);

@@ -44,14 +44,42 @@ impl Part {
 struct Lines {
     /// The line at the front of the buffer.
     base: i32,
-    /// One past the last that is made.
-    end: i32,
-    /// One past the last that the reader sees now.
-    goal: i32,
+    /// How many from there are made, and how many the reader sees now: at most those in memory.
+    made: u16,
+    seen: u16,
 }
 
 /// Nothing made, nothing seen.
-const NO_LINES: Lines = Lines { base: 0, end: i32::MIN, goal: i32::MIN };
+const NO_LINES: Lines = Lines { base: i32::MIN, made: 0, seen: 0 };
+
+impl Lines {
+    /// One past the last that is made.
+    fn end(&self) -> i32 {
+        self.base + self.made as i32
+    }
+
+    /// One past the last that the reader sees.
+    fn goal(&self) -> i32 {
+        self.base + self.seen as i32
+    }
+}
+
+/// Where a chain is.
+struct State<'l> {
+    /// Of its maps; the last step is behind them.
+    lines: &'l mut [Lines],
+    /// The step at work.
+    k: usize,
+    /// The last step's next line.
+    next: usize,
+}
+
+impl State<'_> {
+    /// The reader takes over where all it sees is made.
+    fn pass_on(&mut self) {
+        self.k += usize::from(self.lines.get(self.k).is_some_and(|l| l.made == l.seen));
+    }
+}
 
 /// How a window moves down: lines from one to the next, lines above the map, lines it spans.
 #[derive(Clone, Copy)]
@@ -79,7 +107,7 @@ impl Slide {
 }
 
 /// What to do on lines of a chain's last step.
-pub(super) type Last<'l> = &'l mut dyn FnMut(&Step, Part);
+pub(super) type Last<'l> = &'l mut dyn FnMut(&Step, &Part);
 
 impl<'a> Engine<'a> {
     /// One past the last step of the chain that begins at step `i`.
@@ -103,41 +131,48 @@ impl<'a> Engine<'a> {
     pub(super) fn chain(&self, steps: Range<usize>, gated: bool, mut last: Option<Last>) -> Option<()> {
         let run = self.model.steps.get(steps.clone())?;
         let maps = run.len().checked_sub(1)?;
-        let mut state = [NO_LINES; MAX_CHAIN];
-        let lines = state.get_mut(..maps)?;
-        for make in run.get(..maps)? {
-            self.blank_sides(self.output_of(make)?);
-        }
-        // The step at work, and the last step's next line.
-        let (mut k, mut next) = (maps, 0);
-        while let Some(part) = self.turn(run, lines, &mut k, &mut next, gated) {
-            let step = run.get(k)?;
+        self.blank_all(run.get(..maps)?);
+        let mut lines = [NO_LINES; MAX_CHAIN];
+        let mut state = State { lines: lines.get_mut(..maps)?, k: maps, next: 0 };
+        while let Some(part) = self.turn(run, &mut state, gated) {
+            let step = run.get(state.k)?;
             match &mut last {
-                Some(last) if k == maps => last(step, part),
-                _ => self.run_part(step, gated.then(|| &*self.mask(step.output as usize)), part),
+                Some(last) if state.k == maps => last(step, &part),
+                _ => self.run_lines(step, gated, &part),
             }
-            self.done(Work::Step(steps.start + k));
-            // The reader takes over where all it sees is made.
-            k += usize::from(lines.get(k).is_some_and(|l| l.end == l.goal));
+            self.done(Work::Step(steps.start + state.k));
+            state.pass_on();
         }
         Some(())
+    }
+
+    // Apart from `chain`, whose frame lies below those of the kernels, as what it calls else.
+    #[inline(never)]
+    fn blank_all(&self, steps: &[Step]) {
+        steps.iter().filter_map(|s| self.output_of(s)).for_each(|map| self.blank_sides(map));
+    }
+
+    #[inline(never)]
+    fn run_lines(&self, step: &Step, gated: bool, part: &Part) {
+        self.run_part(step, gated.then(|| &*self.mask(step.output as usize)), part);
     }
 
     /// What comes next in a chain, of which the lines then count as made: the step `k` that is at work, or one before it that has lines to
     /// make for it. `None` at the end.
     #[inline(never)]
-    fn turn(&self, run: &[Step], lines: &mut [Lines], k: &mut usize, next: &mut usize, gated: bool) -> Option<Part> {
+    fn turn(&self, run: &[Step], state: &mut State, gated: bool) -> Option<Part> {
+        let State { lines, k, next } = state;
         loop {
             let step = run.get(*k)?;
             let out = self.output_of(step)?;
             let (first, goal, output) = match lines.get(*k) {
-                Some(l) => (l.end.max(0) as usize, l.goal.clamp(0, out.h as i32) as usize, l.base as u32),
+                Some(l) => (l.end().max(0) as usize, l.goal().clamp(0, out.h as i32) as usize, l.base as u32),
                 None => (*next, out.h as usize, 0),
             };
             if first >= goal {
                 // Border lines follow by themselves.
                 match lines.get_mut(*k) {
-                    Some(l) => l.end = l.goal,
+                    Some(l) => l.made = l.seen,
                     None => return None,
                 }
                 *k += 1;
@@ -153,28 +188,28 @@ impl<'a> Engine<'a> {
             if let (Some(below), false) = (below, idle) {
                 let (map, slide, l) = (self.output_of(run.get(below)?)?, self.slide(step)?, lines.get_mut(below)?);
                 let seen = slide.seen(part.first, part.end);
-                if (l.base, l.goal) != (seen.start, seen.end) {
+                if (l.base, l.goal()) != (seen.start, seen.end) {
                     self.keep(map, l, seen.start);
-                    l.goal = seen.end;
-                    for y in (l.end..l.goal).filter(|y| *y < 0 || *y >= map.h as i32) {
+                    l.seen = seen.len() as u16;
+                    for y in (l.end()..l.goal()).filter(|y| *y < 0 || *y >= map.h as i32) {
                         self.blank_line(map, (y - l.base) as isize);
                     }
                 }
-                if l.end < l.goal {
+                if l.made < l.seen {
                     *k = below;
                     continue;
                 }
                 part.input = (l.base as u32).wrapping_mul(map.line);
             }
             match lines.get_mut(*k) {
-                Some(l) => l.end = if part.end == goal { l.goal } else { part.end as i32 },
+                Some(l) => l.made = if part.end == goal { l.seen } else { (part.end as i32 - l.base) as u16 },
                 None => *next = part.end,
             }
             if !idle {
                 return Some(part);
             }
             // Nobody reads what is not marked.
-            *k += usize::from(lines.get(*k).is_some_and(|l| l.end == l.goal));
+            *k += usize::from(lines.get(*k).is_some_and(|l| l.made == l.seen));
         }
     }
 
@@ -191,17 +226,18 @@ impl<'a> Engine<'a> {
 
     /// Makes `from` the first line in memory; lines behind it stay.
     fn keep(&self, map: &Tensor, lines: &mut Lines, from: i32) {
-        if lines.end > from {
+        if lines.end() > from {
             let left = map.border[1] as usize * map.pixel as usize;
             let (line, start) = (map.line as usize, map.origin as usize - left);
             let columns = map.w as usize + map.border[1] as usize + map.border[3] as usize;
             let last = (columns - 1) * map.pixel as usize + row_bytes(map);
-            let (skip, kept) = ((from - lines.base) as usize, (lines.end - from) as usize);
+            let (skip, kept) = ((from - lines.base) as usize, (lines.end() - from) as usize);
             // SAFETY: lines of the buffer, which the check has proved to hold a band's; nothing else is in use here.
             let buffer = unsafe { self.arena.bytes_mut(start, (skip + kept - 1) * line + last) };
             buffer.copy_within(skip * line.., 0);
+            lines.made = kept as u16;
         } else {
-            lines.end = from;
+            lines.made = 0;
         }
         lines.base = from;
     }

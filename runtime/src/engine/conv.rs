@@ -3,28 +3,19 @@
 use super::Engine;
 use super::band::Part;
 use super::ops::Target;
-use super::room::DENSE;
+use super::room::{DENSE, WINDOWS};
 use super::tiles::{Offsets, Tile};
 use crate::format::{Conv, Dtype, MAX_TAPS, NONE, Op, Step, Tensor};
-use crate::kernels::{ConvTile, Residual};
+use crate::kernels::{ConvLayer, ConvTile, Residual};
 
 /// Rows that are listed on their own.
 const FEW: usize = 4;
 
 /// A convolution without its rows.
 pub(super) struct Prepared<'a> {
-    segments: &'a [u32],
-    quads: usize,
-    weights: &'a [i8],
-    oc: usize,
-    m: &'a [f32],
-    b: &'a [f32],
+    layer: ConvLayer<'a>,
     /// Second input and its multipliers.
     residual: Option<(&'a Tensor, &'a [f32])>,
-    lo: f32,
-    hi: f32,
-    table: Option<&'a [u8; 256]>,
-    real: bool,
     depthwise: bool,
     /// First tap of output pixel (0, 0); it may lie in the border, before pixel (0, 0).
     corner: u32,
@@ -86,50 +77,64 @@ impl<'a> Engine<'a> {
             _ => None,
         };
         Some(Prepared {
-            segments,
-            quads,
-            weights: self.array(conv.weights, weights),
-            oc,
-            m: self.array(conv.m, 16 * blocks),
-            b: self.array(conv.b, 16 * blocks),
+            layer: ConvLayer {
+                segments,
+                quads,
+                weights: self.array(conv.weights, weights),
+                oc,
+                m: self.array(conv.m, 16 * blocks),
+                b: self.array(conv.b, 16 * blocks),
+                lo: conv.lo,
+                hi: conv.hi,
+                table: if conv.table == NONE { None } else { Some(self.table(conv.table)?) },
+                real: out.dtype() == Dtype::F32,
+            },
             residual,
-            lo: conv.lo,
-            hi: conv.hi,
-            table: if conv.table == NONE { None } else { Some(self.table(conv.table)?) },
-            real: out.dtype() == Dtype::F32,
             depthwise,
             corner: x.origin.wrapping_sub(shift).wrapping_sub(w.pad[0] as u32 * x.line).wrapping_sub(w.pad[1] as u32 * x.pixel),
             stride: [w.stride[0] as u32 * x.line, w.stride[1] as u32 * x.pixel],
         })
     }
 
-    fn convolve(&self, p: &Prepared, rows_in: &[u32], rows_res: &[u32], target: &Target) {
-        let tile = p.tile(self.arena.start(), rows_in, rows_res, target);
+    #[inline(always)]
+    fn convolve(&self, p: &Prepared, rows_in: &[u32], rows_res: &[u32], output: *mut u8, rows_out: &[u32]) {
+        let input = self.arena.start();
+        let residual = p.residual.map(|(_, r)| Residual { input, rows: rows_res, r });
+        let tile = ConvTile { layer: &p.layer, input, rows_in, residual, output, rows_out };
         let kernel = if p.depthwise { self.kernels.depthwise } else { self.kernels.conv };
         // SAFETY: the check proves the tile valid for every pixel of the output; the CPU has the set's features.
         unsafe { kernel(&tile) };
     }
 
     /// The output pixels of a tile.
+    // Apart from its caller, as what has room for the rows of a second input is from it.
+    #[inline(never)]
     pub(super) fn conv(&self, p: &Prepared, tile: &Tile, target: &Target) {
-        let mut rows_in = Offsets::new();
-        let rows_in = rows_in.fill(tile, p.corner, p.stride[0], p.stride[1]);
         match p.residual {
-            Some((res, _)) => self.convolve(p, rows_in, Offsets::new().of(tile, res, 0), target),
-            None => self.convolve(p, rows_in, &[], target),
+            Some((res, _)) => self.conv_added(p, tile, target, res),
+            None => self.convolve(p, Offsets::new().fill(tile, p.corner, p.stride[0], p.stride[1]), &[], target.start, target.rows),
         }
+    }
+
+    #[inline(never)]
+    fn conv_added(&self, p: &Prepared, tile: &Tile, target: &Target, res: &Tensor) {
+        let (mut rows_in, mut rows_res) = (Offsets::new(), Offsets::new());
+        let rows_in = rows_in.fill(tile, p.corner, p.stride[0], p.stride[1]);
+        self.convolve(p, rows_in, rows_res.of(tile, res, 0), target.start, target.rows);
     }
 
     /// All output pixels of a part.
     pub(super) fn dense_conv(&self, p: &Prepared, out: &Tensor, part: Part) {
-        // Long lists take a while to clear.
-        let few = DENSE > 16 && (part.end - part.first) * out.w as usize <= FEW;
-        match (few, p.residual.is_some()) {
-            (false, false) => self.dense_rows::<DENSE, 0>(p, out, part),
-            (false, true) => self.dense_rows::<DENSE, DENSE>(p, out, part),
-            (true, false) => self.dense_rows::<FEW, 0>(p, out, part),
-            (true, true) => self.dense_rows::<FEW, FEW>(p, out, part),
-        }
+        let rows = (part.end - part.first) * out.w as usize;
+        let rows = match (p.depthwise, DENSE > 16 && rows <= FEW, p.residual.is_some()) {
+            // Long lists take a while to clear.
+            (_, true, false) => Self::dense_rows::<FEW, 0>,
+            (_, true, true) => Self::dense_rows::<FEW, FEW>,
+            (true, false, false) => Self::dense_rows::<WINDOWS, 0>,
+            (_, _, false) => Self::dense_rows::<DENSE, 0>,
+            (_, _, true) => Self::dense_rows::<DENSE, DENSE>,
+        };
+        rows(self, p, out, part);
     }
 
     /// The same, `ROWS` at a time, with room for as many of a second input.
@@ -142,39 +147,14 @@ impl<'a> Engine<'a> {
             let n = ROWS.min(rows - first);
             let second = n.min(SECOND);
             list(p, out, part, first, [&mut of_input[..n], &mut of_output[..n], &mut of_second[..second]]);
-            let target = Target { start: self.arena.start(), rows: &of_output[..n], input: part.input };
-            self.convolve(p, &of_input[..n], &of_second[..second], &target);
+            self.convolve(p, &of_input[..n], &of_second[..second], self.arena.start(), &of_output[..n]);
             first += ROWS;
         }
     }
 }
 
-impl Prepared<'_> {
-    // Apart from its caller, whose frame lies below those of the kernels, as `list`.
-    #[inline(never)]
-    fn tile<'t>(&'t self, input: *const u8, rows_in: &'t [u32], rows_res: &'t [u32], target: &Target<'t>) -> ConvTile<'t> {
-        ConvTile {
-            input,
-            rows_in,
-            segments: self.segments,
-            quads: self.quads,
-            weights: self.weights,
-            oc: self.oc,
-            m: self.m,
-            b: self.b,
-            residual: self.residual.map(|(_, r)| Residual { input, rows: rows_res, r }),
-            lo: self.lo,
-            hi: self.hi,
-            table: self.table,
-            output: target.start,
-            rows_out: target.rows,
-            real: self.real,
-        }
-    }
-}
-
 /// Where pixels of a part of `out` lie, from its pixel `first` on: the first taps, the results, what is added, where there is room for that.
-// Apart from its caller, as `Prepared::tile`.
+// Apart from its caller, whose frame lies below those of the kernels.
 #[inline(never)]
 fn list(p: &Prepared, out: &Tensor, part: Part, first: usize, [of_input, of_output, of_second]: [&mut [u32]; 3]) {
     let w = out.w as usize;

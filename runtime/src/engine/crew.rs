@@ -100,7 +100,7 @@ impl Engine<'_> {
     /// read nothing else that is written meanwhile. Rows of inputs are none of the output's (check), what is read past them neither
     /// ([`cuts`](Self::cuts)).
     #[inline]
-    pub(super) unsafe fn share(&self, part: Part, cuts: Option<Cuts>, run: &dyn Fn(Part, Seat)) {
+    pub(super) unsafe fn share(&self, part: Part, cuts: Option<Cuts>, run: &impl Fn(Part, Seat)) {
         if PARTS < 2 {
             return run(part, Seat { part: 0, of: 1 });
         }

@@ -45,12 +45,18 @@ pub(super) fn reals(bytes: &[u8]) -> &[Real] {
 }
 
 impl<'a> Engine<'a> {
-    /// Runs `step`, prepared as `conv` if it is one, on the output pixels of a tile; `None` only for records the check refuses.
-    pub(super) fn tile(&self, step: &Step, conv: Option<&Prepared>, tile: &Tile, target: &Target) -> Option<()> {
-        if let Some(conv) = conv {
-            self.conv(conv, tile, target);
-            return Some(());
+    /// Runs `step`, prepared as `conv` if it is one, on the output pixels of a tile.
+    #[inline]
+    pub(super) fn tile(&self, step: &Step, conv: Option<&Prepared>, tile: &Tile, target: &Target) {
+        match conv {
+            Some(conv) => self.conv(conv, tile, target),
+            None => _ = self.other(step, tile, target),
         }
+    }
+
+    /// The same of all but convolutions of codes; `None` only for records the check refuses.
+    #[inline(never)]
+    fn other(&self, step: &Step, tile: &Tile, target: &Target) -> Option<()> {
         let model = self.model;
         let x = model.tensors.get(step.inputs[0] as usize)?;
         let out = model.tensors.get(step.output as usize)?;

@@ -21,7 +21,10 @@ pub(super) const PARTS: usize = room(128, 1);
 
 /// Rows of a dense convolution: kernels read weights, and put them in order, once for all. Where there are vectors there is mostly
 /// more memory, too.
-pub(super) const DENSE: usize = room(256, if cfg!(feature = "mve") { 72 } else { 12 });
+pub(super) const DENSE: usize = room(256, if cfg!(feature = "mve") { 72 } else { 8 });
+
+/// The same of a depthwise convolution, which takes less of the stack itself, and more for the order.
+pub(super) const WINDOWS: usize = room(DENSE, if cfg!(feature = "mve") { DENSE } else { 16 });
 
 /// Bytes of the pieces in which pixels with gaps between them are worked on.
 pub(super) const PIECE: usize = room(1024, 128);

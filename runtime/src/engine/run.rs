@@ -37,15 +37,21 @@ impl<'a> Engine<'a> {
                 i = chain.end;
             }
         }
-        for i in 0..self.model.tensors.len() {
-            self.mask(i).fill(0);
-            self.pending(i).fill(0);
-        }
+        self.unmark();
         self.warm = true;
         if first == 0 {
             self.loosest = 0.0;
         }
         self.stats.dense = true;
+    }
+
+    // Apart from its caller, whose frame lies below those of the kernels, as `count` and `prepare` are.
+    #[inline(never)]
+    fn unmark(&self) {
+        for i in 0..self.model.tensors.len() {
+            self.mask(i).fill(0);
+            self.pending(i).fill(0);
+        }
     }
 
     /// The steps of a segment over the rows their masks list.
@@ -80,7 +86,7 @@ impl<'a> Engine<'a> {
                 match step.gate {
                     NONE if rows == self.model.tensors[out].rows() => self.run_rows(step, None),
                     NONE => self.run_rows(step, Some(self.mask(out))),
-                    _ => self.run_judged(step, Part::whole(&self.model.tensors[out])),
+                    _ => self.run_judged(step, &Part::whole(&self.model.tensors[out])),
                 }
                 self.done(Work::Step(last));
             }
@@ -89,6 +95,7 @@ impl<'a> Engine<'a> {
         self.learn();
     }
 
+    #[inline(never)]
     fn count(&mut self, i: usize, step: &Step, rows: usize) {
         if moves_nothing(step) {
             return;
@@ -101,18 +108,20 @@ impl<'a> Engine<'a> {
     }
 
     /// Runs the rows of `mask` (all without one) straight into the output.
+    #[inline(never)]
     pub(super) fn run_rows(&self, step: &Step, mask: Option<&[u64]>) {
-        self.run_part(step, mask, Part::whole(&self.model.tensors[step.output as usize]));
+        self.run_part(step, mask, &Part::whole(&self.model.tensors[step.output as usize]));
     }
 
     /// The same on a part of the output's lines.
-    pub(super) fn run_part(&self, step: &Step, mask: Option<&[u64]>, part: Part) {
+    #[inline(always)]
+    pub(super) fn run_part(&self, step: &Step, mask: Option<&[u64]>, part: &Part) {
         let out = &self.model.tensors[step.output as usize];
         let elementwise = mask.is_none() && Op::new(step.op).is_some_and(Self::elementwise);
-        // A single line is done, and cut, by columns.
-        let end = if elementwise && out.h == 1 { out.w as usize } else { part.end };
-        let part = Part { end, ..part };
         self.with_conv(step, part.input, |conv| {
+            // A single line is done, and cut, by columns.
+            let end = if elementwise && out.h == 1 { out.w as usize } else { part.end };
+            let part = Part { end, ..*part };
             let cuts = self.cuts(step, mask, part, usize::MAX);
             // SAFETY: rows of the output's lines are written, rows of inputs and the mask read.
             unsafe {
@@ -144,13 +153,13 @@ impl<'a> Engine<'a> {
     }
 
     /// Runs the marked rows of a part into the staging area, lets the gate judge each, and leaves those marked that it passed on.
-    pub(super) fn run_judged(&self, step: &Step, part: Part) {
+    pub(super) fn run_judged(&self, step: &Step, part: &Part) {
         let room = self.staged(step);
         self.with_conv(step, part.input, |conv| {
-            let cuts = self.cuts(step, Some(self.mask(step.output as usize)), part, room);
+            let cuts = self.cuts(step, Some(self.mask(step.output as usize)), *part, room);
             // SAFETY: rows of the output's lines, their words of the mask and a seat's share of the staging area are written, rows of inputs
             // read.
-            unsafe { self.share(part, cuts, &|part, seat| self.judge_tiles(step, conv, part, seat)) };
+            unsafe { self.share(*part, cuts, &|part, seat| self.judge_tiles(step, conv, part, seat)) };
         });
     }
 
@@ -170,14 +179,13 @@ impl<'a> Engine<'a> {
         // SAFETY: the layout keeps that many rows for staging; these are in use by this seat alone.
         let staging = unsafe { self.arena.bytes_mut(self.layout.staging + seat.part * side * bytes, side * bytes) };
         let (mut cursor, mut tile) = (Cursor::new(grid(out), part.first, part.end), Tile::of(side));
-        let (staged, mut held) = (Offsets::packed(bytes), Offsets::new());
+        let mut rows = Offsets::new();
         let skipped = part.first * out.words();
         while cursor.next(Some(&*marked), &mut tile) {
-            let target =
-                Target { start: staging.as_mut_ptr(), rows: staged.first(tile.len()), input: part.input };
+            let target = Target { start: staging.as_mut_ptr(), rows: rows.packed(tile.len(), bytes), input: part.input };
             self.tile(step, conv, &tile, &target);
             // SAFETY: rows of the output, each once; staging lies outside all tensors (layout).
-            let mut passed = unsafe { gate.judge(staging, self.arena.start(), held.of(&tile, out, 0)) };
+            let mut passed = unsafe { gate.judge(staging, self.arena.start(), rows.of(&tile, out, 0)) };
             for span in tile.spans() {
                 let (word, bits) = span.bits(grid(out));
                 if let Some(word) = marked.get_mut(word - skipped) {
@@ -251,6 +259,7 @@ impl<'a> Engine<'a> {
     }
 
     /// Scratch memory is shared: a scratch tensor's border has to be written anew.
+    #[inline(never)]
     pub(super) fn prepare(&self, step: &Step) {
         if !self.model.tensors[step.output as usize].held() {
             self.fill_border(step.output as usize);

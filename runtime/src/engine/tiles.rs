@@ -61,13 +61,14 @@ impl Offsets {
         Self([0; TILE + AT_ONCE])
     }
 
-    /// One row of `bytes` after another.
-    pub fn packed(bytes: usize) -> Self {
-        let mut all = Self::new();
-        for (at, next) in zip(&mut all.0, (0..).step_by(bytes)) {
-            *at = next;
+    /// `n` rows of `bytes`, one after another.
+    #[inline(never)]
+    pub fn packed(&mut self, n: usize, bytes: usize) -> &[u32] {
+        let mut next = 0;
+        for at in self.0.iter_mut().take(n) {
+            (*at, next) = (next, next + bytes as u32);
         }
-        all
+        self.first(n)
     }
 
     pub fn first(&self, n: usize) -> &[u32] {
@@ -95,6 +96,7 @@ impl Offsets {
     }
 
     /// The rows of a map that lies `shift` bytes before its place.
+    #[inline(never)]
     pub fn of(&mut self, tile: &Tile, t: &Tensor, shift: u32) -> &[u32] {
         self.fill(tile, t.origin.wrapping_sub(shift), t.line, t.pixel)
     }

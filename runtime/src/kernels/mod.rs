@@ -17,6 +17,8 @@ pub mod scalar;
 #[cfg(target_arch = "x86_64")]
 pub mod x86_64;
 
+use core::ops::Deref;
+
 pub use compare::CompareTile;
 pub use rows::{BEYOND, Bin, Operand, Real, Row, Uni};
 pub(crate) use rows::{BLOCK, clamp};
@@ -32,10 +34,23 @@ pub(crate) use rows::{BLOCK, clamp};
 /// `weights.len() >= blocks * segments.len() * quads * 64` with `blocks = oc.div_ceil(16)`; `m`, `b`, `r` hold
 /// `16 * blocks`; for u8 results `0 <= lo <= hi <= 255`.
 pub struct ConvTile<'a> {
+    /// What all tiles of the convolution have in common; its fields read as the tile's.
+    pub layer: &'a ConvLayer<'a>,
     /// Start of the arena.
     pub input: *const u8,
     /// Byte offset of the first tap of each row.
     pub rows_in: &'a [u32],
+    /// Second input.
+    pub residual: Option<Residual<'a>>,
+    /// Start of the arena or of a staging buffer.
+    pub output: *mut u8,
+    /// Byte offset of each result row.
+    pub rows_out: &'a [u32],
+}
+
+/// A convolution without its rows (see [`ConvTile`]).
+#[derive(Clone, Copy)]
+pub struct ConvLayer<'a> {
     /// Byte offset of each tap line (or tap) from the first.
     pub segments: &'a [u32],
     /// Groups of 4 bytes a segment.
@@ -48,20 +63,22 @@ pub struct ConvTile<'a> {
     pub m: &'a [f32],
     /// Offsets.
     pub b: &'a [f32],
-    /// Second input.
-    pub residual: Option<Residual<'a>>,
     /// Lower bound.
     pub lo: f32,
     /// Upper bound.
     pub hi: f32,
     /// Applied to the rounded code.
     pub table: Option<&'a [u8; 256]>,
-    /// Start of the arena or of a staging buffer.
-    pub output: *mut u8,
-    /// Byte offset of each result row.
-    pub rows_out: &'a [u32],
     /// Results are f32 instead of codes.
     pub real: bool,
+}
+
+impl<'a> Deref for ConvTile<'a> {
+    type Target = ConvLayer<'a>;
+
+    fn deref(&self) -> &ConvLayer<'a> {
+        self.layer
+    }
 }
 
 /// The second input of a convolution: u8 rows added before clamping.

@@ -1,7 +1,7 @@
 //! Convolution and depthwise tiles.
 
 use proptest::prelude::*;
-use quiescent::kernels::{ConvTile, Kernels, Residual, scalar};
+use quiescent::kernels::{ConvLayer, ConvTile, Kernels, Residual, scalar};
 
 use super::guarded::{Against, Guarded};
 use super::{Random, sets};
@@ -184,26 +184,29 @@ impl Shape {
             |v: &[f32]| guarded(&v.iter().flat_map(|x| x.to_le_bytes()).collect::<Vec<_>>());
         let (input, weights, residuals) = (guarded(&input), guarded(&weights), guarded(&residuals));
         let (m, b, r) = (bytes(&m), bytes(&b), bytes(&r));
-        let tile = ConvTile {
-            input: input.as_ptr(),
-            rows_in: &rows_in,
+        let layer = ConvLayer {
             segments: &segments,
             quads: self.quads,
             weights: cast(&weights),
             oc: self.oc,
             m: cast(&m),
             b: cast(&b),
+            lo,
+            hi,
+            table: self.table.then_some(&table),
+            real: self.real,
+        };
+        let tile = ConvTile {
+            layer: &layer,
+            input: input.as_ptr(),
+            rows_in: &rows_in,
             residual: self.residual.then_some(Residual {
                 input: residuals.as_ptr(),
                 rows: &residual_rows,
                 r: cast(&r),
             }),
-            lo,
-            hi,
-            table: self.table.then_some(&table),
             output: output.as_mut_ptr(),
             rows_out: &rows_out,
-            real: self.real,
         };
         // SAFETY: offsets are at most `2 * spread`, `line` bytes before the end; result rows are disjoint and inside
         // `output`; the set is available.
@@ -323,22 +326,25 @@ fn conv_wraps() {
     let (m, b) = ([1e-7f32; 16], [128.0; 16]);
     let run = |set: &Kernels| {
         let mut output = [0f32; 16];
-        let tile = ConvTile {
-            input: input.as_ptr(),
-            rows_in: &[0],
+        let layer = ConvLayer {
             segments: &[0; 4],
             quads,
             weights: &weights,
             oc: 16,
             m: &m,
             b: &b,
-            residual: None,
             lo: -1e9,
             hi: 1e9,
             table: None,
+            real: true,
+        };
+        let tile = ConvTile {
+            layer: &layer,
+            input: input.as_ptr(),
+            rows_in: &[0],
+            residual: None,
             output: output.as_mut_ptr().cast(),
             rows_out: &[0],
-            real: true,
         };
         // SAFETY: one row of 16 f32; the set is available.
         unsafe { (set.conv)(&tile) };

@@ -3,7 +3,7 @@
 #![no_main]
 
 use board::BOARD;
-use quiescent::kernels::{self, ConvTile, CompareTile, DriftTile, Kernels, Residual, scalar};
+use quiescent::kernels::{self, ConvLayer, ConvTile, CompareTile, DriftTile, Kernels, Residual, scalar};
 use quiescent_boards::{Aligned, Memory, host, say};
 
 const CASES: u64 = 600;
@@ -141,22 +141,25 @@ fn case(set: &Kernels, seed: u64) -> bool {
     for (set, output) in [set, &scalar::KERNELS].into_iter().zip(&mut memory.output) {
         output.fill(0xa5);
         let input = memory.input.as_ptr();
-        let tile = ConvTile {
-            input,
-            rows_in: &rows_in[..rows],
+        let layer = ConvLayer {
             segments: &taps[..segments],
             quads,
             weights: &memory.weights.0,
             oc,
             m,
             b,
-            residual: added.then_some(Residual { input, rows: &rows_res[..rows], r }),
             lo,
             hi,
             table: tabled.then_some(&memory.table),
+            real,
+        };
+        let tile = ConvTile {
+            layer: &layer,
+            input,
+            rows_in: &rows_in[..rows],
+            residual: added.then_some(Residual { input, rows: &rows_res[..rows], r }),
             output: output.as_mut_ptr(),
             rows_out: &rows_out[..rows],
-            real,
         };
         // SAFETY: offsets of rows and taps are less than half of what the line leaves; results are disjoint and fit.
         unsafe { if depthwise { (set.depthwise)(&tile) } else { (set.conv)(&tile) } }

@@ -40,7 +40,7 @@ fn passed(m: &Model, segment: &Segment, k: usize) -> Checked {
     let reach = kernel.saturating_sub(1) * dilation + 1;
     // Lines of the map are left behind one after the other, and none is passed over.
     ensure(stride <= reach && reach <= map.lines as u64, Fault::Band)?;
-    ensure(map.lines as u64 <= i32::MAX as u64, Fault::Band)
+    ensure(map.lines <= u16::MAX as u32, Fault::Band)
 }
 
 /// What step `k` reads is apart from what later steps of the chain write, while it still has lines to make.

@@ -10,7 +10,7 @@ use core::mem::{MaybeUninit, offset_of};
 use super::super::super::scalar::{self, finish};
 use super::finish::{Bounds, clamp, pack, scale, through_table};
 use super::readable;
-use crate::kernels::DepthwiseTile;
+use crate::kernels::{ConvLayer, DepthwiseTile};
 
 /// Most entries of a table: those of 25 taps.
 const ENTRIES: usize = 13;
@@ -93,7 +93,8 @@ pub unsafe fn depthwise(t: &DepthwiseTile) {
 /// The tile is valid, its weights readable, `oc - at < 4`.
 unsafe fn rest(t: &DepthwiseTile, at: usize) {
     let weights = &t.weights[at / 16 * t.quads * 64 + at % 16 * 4..];
-    let plain = DepthwiseTile { table: None, residual: None, ..*t };
+    let layer = ConvLayer { table: None, ..*t.layer };
+    let plain = DepthwiseTile { layer: &layer, residual: None, ..*t };
     for (i, &row) in t.rows_in.iter().enumerate() {
         let mut acc = [0i32; 4];
         let acc = &mut acc[..t.oc - at];

@@ -7,7 +7,7 @@
 use core::arch::naked_asm;
 
 use super::super::super::scalar;
-use crate::kernels::{ConvTile, Residual};
+use crate::kernels::{ConvLayer, ConvTile, Residual};
 
 /// The bounds of a tile's codes, each in all four bytes.
 #[repr(C)]
@@ -62,7 +62,8 @@ pub unsafe fn finish(t: &ConvTile, i: usize, at: usize, n: usize, sums: *const i
 #[cold]
 #[inline(never)]
 pub unsafe fn rest(t: &ConvTile, i: usize, at: usize, n: usize, sums: *const i32) {
-    let plain = ConvTile { table: None, residual: t.residual.as_ref().map(|r| Residual { ..*r }), ..*t };
+    let layer = ConvLayer { table: None, ..*t.layer };
+    let plain = ConvTile { layer: &layer, residual: t.residual.as_ref().map(|r| Residual { ..*r }), ..*t };
     // SAFETY: the caller's.
     unsafe { scalar::finish(&plain, i, at, core::slice::from_raw_parts(sums, n)) };
 }
