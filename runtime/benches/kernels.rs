@@ -145,7 +145,7 @@ fn time(set: &Kernels, layer: &Layer, rows: usize, table: bool) -> f64 {
 
     let pass = || {
         for (rows_in, rows_out) in rows_in.chunks(rows).zip(rows_out.chunks(rows)) {
-            let layer = ConvLayer {
+            let shared = ConvLayer {
                 segments: &segments,
                 quads,
                 weights,
@@ -158,7 +158,7 @@ fn time(set: &Kernels, layer: &Layer, rows: usize, table: bool) -> f64 {
                 real: false,
             };
             let tile = ConvTile {
-                layer: &layer,
+                layer: &shared,
                 input: input.as_ptr(),
                 rows_in,
                 residual: None,

@@ -1,9 +1,9 @@
-//! Random convolution tiles and changes of frames on every kernel set against the scalar one, byte for byte, gaps between results included.
+//! Random convolution tiles, changes of frames and rows before a gate on every kernel set against the scalar one, byte for byte, gaps between results included.
 #![no_std]
 #![no_main]
 
 use board::BOARD;
-use quiescent::kernels::{self, ConvLayer, ConvTile, CompareTile, DriftTile, Kernels, Residual, scalar};
+use quiescent::kernels::{self, ConvLayer, ConvTile, CompareTile, DriftTile, JudgeTile, Kernels, Residual, scalar};
 use quiescent_boards::{Aligned, Memory, host, say};
 
 const CASES: u64 = 600;
@@ -78,7 +78,7 @@ extern "C" fn main() -> ! {
     let mut good = true;
     for set in kernels::available().filter(|set| set.name != "scalar") {
         let same = (0..CASES).all(|seed| {
-            let same = case(set, seed) && changes(set, seed);
+            let same = case(set, seed) && changes(set, seed) && judged(set, seed);
             if !same {
                 say!("{BOARD}: {} differs from scalar in case {seed}", set.name);
             }
@@ -194,4 +194,33 @@ fn changes(set: &Kernels, seed: u64) -> bool {
         (same, weak, strong, sums)
     });
     found[0] == found[1]
+}
+
+/// Rows before a gate.
+fn judged(set: &Kernels, seed: u64) -> bool {
+    // SAFETY: one thread, one case at a time.
+    let memory = unsafe { BUFFERS.take() };
+    let mut random = Random(seed);
+    let (c, n) = (1 + random.below(70), 1 + random.below(16));
+    let (new, weights) = memory.input.split_at_mut(2048);
+    let (new, weights) = (&mut new[..n * c], &mut weights[..c]);
+    random.bytes(new, false);
+    random.bytes(weights, false);
+    let rows: [u32; 16] = core::array::from_fn(|i| (i * (c + 3)) as u32);
+    let most = [2, 12, 256][random.below(3)];
+    let (dead, noise) = (random.below(6) as u8, 1 + random.below(most));
+    let limit = [None, Some(random.below(4000) as u32), Some(random.below(1 << 18) as u32)][random.below(3)];
+    memory.output[0].iter_mut().for_each(|h| *h = random.next() as u8);
+    for (new, at) in new.chunks_exact(c).zip(rows) {
+        let held = &mut memory.output[0][at as usize..];
+        held.iter_mut().zip(new).for_each(|(h, n)| *h = n.wrapping_add(random.below(noise) as u8));
+    }
+    memory.output[1] = memory.output[0];
+    let [a, b] = &mut memory.output;
+    let [passed, expected] = [(set, &mut *a), (&scalar::KERNELS, &mut *b)].map(|(set, held)| {
+        let tile = JudgeTile { new, held: held.as_mut_ptr(), rows: &rows[..n], weights, dead, limit };
+        // SAFETY: 16 rows of at most 73 bytes lie in `output`.
+        unsafe { (set.judge)(&tile) }
+    });
+    passed == expected && a == b
 }
