@@ -96,11 +96,12 @@ fn is_spatial(op: &Op) -> bool {
     }
 }
 
-/// The tensors of the float tail: computed, with no convolution or global pooling downstream, in a branch that
-/// moves no pixels. A branch is what nodes of the tail connect.
+/// The tensors of the float tail: computed, with no convolution, global pooling or function that is a table of codes
+/// downstream, in a branch that moves no pixels. A branch is what nodes of the tail connect.
 pub fn float_tail(g: &Graph, links: &Links) -> Vec<bool> {
     let mut before = vec![false; g.tensors.len()];
     for n in g.nodes.iter().rev() {
+        before[n.output] |= matches!(n.op, Op::Unary(f) if !f.on_reals());
         if before[n.output] || matches!(n.op, Op::Conv(_) | Op::GlobalAvgPool) {
             n.inputs.iter().for_each(|&i| before[i] = true);
         }

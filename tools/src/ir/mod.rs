@@ -230,6 +230,14 @@ pub struct Graph {
     pub outputs: Vec<Output>,
 }
 
+impl Unary {
+    /// The device computes it on reals; the others are tables of codes there.
+    pub fn on_reals(self) -> bool {
+        use Unary::*;
+        !matches!(self, Mish | Gelu | GeluTanh | Erf | Softplus | Elu { .. } | Floor | Ceil | Pow { .. })
+    }
+}
+
 impl Shape {
     /// Pixels.
     pub fn rows(self) -> usize {

@@ -376,9 +376,9 @@ impl Emit<'_, '_> {
             let table = self.table(&a, &b, u);
             return Ok((Code::Table, self.b.data.put(&[f::Table { table }])));
         }
-        // A table for each channel, where the map is larger than they are.
+        // A table for each channel, where the map is larger than they are or the function is known by its codes alone.
         if let (Store::U8(a), Store::U8(b)) = (&l.value(x)?.store, &l.value(y)?.store)
-            && l.value(y)?.shape.rows() >= ROWS_FOR_TABLES
+            && (l.value(y)?.shape.rows() >= ROWS_FOR_TABLES || !u.on_reals())
         {
             let code = |k: usize, code: u8| b.code(k, exec::unary(u, a.real(k, code)));
             let tables: Vec<u8> = (0..self.channels(y)?).flat_map(|k| (0..=255).map(move |x| (k, x))).map(|(k, x)| code(k, x)).collect();
@@ -404,10 +404,7 @@ impl Emit<'_, '_> {
             Unary::Abs => (f::MapFn::Abs, [0.0; 2]),
             Unary::Neg => (f::MapFn::Neg, [0.0; 2]),
             Unary::Log => (f::MapFn::Log, [0.0; 2]),
-            other => bail!(
-                "{other:?} between reals or per-channel codes is not supported; place it before the last convolution, \
-                 or leave it to the caller"
-            ),
+            other => bail!("{other:?} on reals; this is a defect of the converter"),
         };
         Ok((Code::Map, self.map(x, y, function, p, NONE)?))
     }

@@ -32,7 +32,7 @@ pub(crate) fn assign(l: &mut Lowering) -> Result<()> {
     rows(l)?;
     lay_down(l);
     share_borders(l);
-    Ok(())
+    permutations(l)
 }
 
 /// What every convolution reads outside its input.
@@ -117,6 +117,47 @@ fn rows(l: &mut Lowering) -> Result<()> {
     }
     l.items = out;
     Ok(())
+}
+
+/// A permutation reads and writes maps without borders or gaps; copies stand in for others.
+fn permutations(l: &mut Lowering) -> Result<()> {
+    let items = std::mem::take(&mut l.items);
+    let mut out: Vec<Item> = Vec::with_capacity(items.len());
+    for mut item in items {
+        let permutes = matches!(&item.kind, Kind::Node(n) if matches!(l.graph.nodes[*n].op, Op::Permute { .. }));
+        let bare = |l: &mut Lowering, t: usize| -> Result<usize> {
+            let v = l.value(t)?.clone();
+            Ok(if gapless(l, t) { t } else { l.add(format!("{}.bare", v.name), v.shape, v.store) })
+        };
+        if !permutes {
+            out.push(item);
+            continue;
+        }
+        let (name, x, y) = (item.name.clone(), item.inputs[0], item.output);
+        (item.inputs[0], item.output) = (bare(l, x)?, bare(l, y)?);
+        let (from, to) = (item.inputs[0], item.output);
+        if from != x {
+            out.push(Item { name: name.clone(), kind: Kind::Copy, inputs: vec![x], output: from });
+        }
+        out.push(item);
+        if to != y {
+            out.push(Item { name, kind: Kind::Copy, inputs: vec![to], output: y });
+        }
+    }
+    l.items = out;
+    Ok(())
+}
+
+/// Whether the pixels of `t` lie one after the other.
+fn gapless(l: &Lowering, t: usize) -> bool {
+    let row = |t: usize| l.values[t].as_ref().map(|v| (v.shape.w, v.shape.c));
+    l.borders[t] == Pad::default()
+        && match l.homes.get(&t) {
+            None => true,
+            // Memory shared with a reshape is.
+            Some(Home::Same { .. }) => true,
+            Some(Home::Part { parent, .. }) => row(*parent) == row(t) && gapless(l, *parent),
+        }
 }
 
 /// Columns become lines: a mask keeps whole words for every line, so `T x 1` would cost 64 times what `1 x T` does. Rows keep

@@ -10,6 +10,7 @@ mod channels;
 mod cleanup;
 mod concat;
 mod constant;
+mod device;
 mod edit;
 mod pool;
 mod space;
@@ -36,6 +37,9 @@ const PASSES: &[(&str, Pass)] = &[
     ("channel order into convolutions", channels::into_convs),
     ("nested concats", concat::nested),
     ("constants in concats", concat::constants),
+    ("squares", device::squares),
+    ("quotients of constants", device::quotients),
+    ("lines over maps", device::lines),
     ("drop dead code", cleanup::dead),
 ];
 
