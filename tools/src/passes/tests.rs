@@ -234,3 +234,32 @@ fn whole_pools_concats_identities_and_constants() {
     let text = graph.to_string();
     assert!(text.lines().nth(1).is_some_and(|l| l.contains("[3, 4, 2] = Mul (%0, -2)")), "{text}");
 }
+
+#[test]
+fn lines_are_repeated_over_maps() {
+    // A constant line becomes a constant map, a computed column an Index.
+    let mut b = Build::new(4, 5, 3);
+    let line = b.tensor(1, 5, 3);
+    b.0.tensors[line].constant = Some(ramp(15));
+    let x = b.node(Op::Binary(Binary::Add), &[0, line], (4, 5, 3));
+    let column = b.node(Op::Index { ys: vec![0, 1, 2, 3], xs: vec![2], fill: 0.0 }, &[0], (4, 1, 3));
+    let y = b.node(Op::Binary(Binary::Mul), &[column, x], (4, 5, 3));
+    let (g, text) = b.passed(y);
+    assert!(text.iter().any(|t| t.starts_with("Index")), "{g}");
+    let whole = |n: &&Node| matches!(n.op, Op::Binary(_));
+    assert!(g.nodes.iter().filter(whole).all(|n| n.inputs.iter().all(|i| g.tensors[*i].shape.rows() == 20)), "{g}");
+}
+
+#[test]
+fn constants_are_divided_by_products_and_squares_are_products() {
+    let mut b = Build::new(2, 3, 2);
+    let k = b.constant(&[2.0, -3.0]);
+    let square = b.node(Op::Unary(Unary::Pow { exponent: 2.0 }), &[0], (2, 3, 2));
+    let one = b.constant(&[1.0, 1.5]);
+    let above = b.node(Op::Binary(Binary::Add), &[square, one], (2, 3, 2));
+    let y = b.node(Op::Binary(Binary::Div), &[k, above], (2, 3, 2));
+    let (g, _) = b.passed(y);
+    let ops: Vec<&Op> = g.nodes.iter().map(|n| &n.op).collect();
+    assert!(ops.iter().any(|op| matches!(op, Op::Unary(Unary::Reciprocal))), "{g}");
+    assert!(!ops.iter().any(|op| matches!(op, Op::Binary(Binary::Div) | Op::Unary(Unary::Pow { .. }))), "{g}");
+}

@@ -102,6 +102,11 @@ fn mixed_types() {
 }
 
 #[test]
+fn orders_and_functions_of_codes() {
+    both(&graphs::ordered(), 200, 17);
+}
+
+#[test]
 fn random_graphs() {
     for seed in 0..120 {
         both(&graphs::random(seed), 18, 20 + seed);

@@ -1,6 +1,6 @@
 //! The networks the laws are tried on: six by hand, each around some operators, and any number by chance.
 
-use quiescent_tools::ir::{Axis, Binary, Graph, Shape, Unary};
+use quiescent_tools::ir::{Axis, Binary, Graph, Op, Shape, Unary};
 
 use super::net::{K, Net, RELU, Random, pad, same};
 
@@ -140,6 +140,31 @@ pub fn curved() -> Case {
     let y = n.depthwise(x, same(3));
     n.output(y);
     Case::new("curved", n)
+}
+
+/// Orders of elements beside a border and inside a concatenation; functions known by their codes alone, on small maps and at the end.
+pub fn ordered() -> Case {
+    let mut n = Net::new(7, 12, 16, 3);
+    let x = n.block(0, 8, same(3));
+    let turned = |n: &mut Net, x: usize| {
+        let Shape { h, w, c } = n.shape(x);
+        let index = (0..h * w * c).map(|i| ((i / c % h * w + i / c / h) * c + i % c) as u32).collect();
+        n.node(Op::Permute { index }, &[x], Shape { h: w, w: h, c })
+    };
+    let a = turned(&mut n, x);
+    let b = n.block(a, 8, same(3));
+    let c = turned(&mut n, x);
+    let x = n.concat(&[b, c], Axis::C);
+    let x = n.block(x, 10, same(3).stride(2));
+    let x = n.act(x, Unary::Mish);
+    let y = n.conv(x, 6, same(1));
+    let y = n.act(y, Unary::Softplus);
+    n.output(y);
+    let y = n.conv(x, 4, same(3));
+    let y = n.act(y, Unary::Elu { alpha: 1.0 });
+    let y = n.conv(y, 5, same(1));
+    n.output(y);
+    Case::new("ordered", n)
 }
 
 /// Depth to space and back, slices and zero padding by index, lines and columns joined.
