@@ -1,7 +1,5 @@
 //! Which pixels of a line changed.
 
-use crate::mask;
-
 /// A line of a frame and the held one.
 pub struct CompareTile<'a> {
     /// Bytes of the frame's line, whole pixels.
@@ -18,7 +16,7 @@ pub struct CompareTile<'a> {
 const PLANES: usize = 4;
 
 /// See [`Kernels::compare`](super::Kernels::compare): `exceed` answers for at most 64 bytes which exceed each threshold, `by_pixel` makes one word of
-/// a pixel's `c` (see [`mask::by_pixel`]).
+/// a pixel's `c` (see [`mask::by_pixel`](crate::mask::by_pixel)).
 #[inline(always)]
 pub(super) fn line(
     t: &CompareTile, [weak, strong]: [&mut [u64]; 2], exceed: impl Fn(&[u8], &[u8], [u8; 2]) -> [u64; 2],
@@ -33,16 +31,21 @@ pub(super) fn line(
     if c <= PLANES {
         let pixels = t.new.chunks(64 * c).zip(t.held.chunks(64 * c));
         for ((new, held), (weak, strong)) in pixels.zip(weak.iter_mut().zip(strong)) {
-            let mut bytes = [[0; PLANES]; 2];
+            // In a register: the words just written, read as one vector, would have to reach the cache first.
+            let (mut bytes, mut any) = ([[0; PLANES]; 2], 0);
+            let mut keep = |i: usize, bits: [u64; 2]| {
+                [bytes[0][i], bytes[1][i]] = bits;
+                any |= bits[0];
+            };
             let (whole, whole_held) = (new.as_chunks::<64>(), held.as_chunks::<64>());
             for (i, (new, held)) in whole.0.iter().zip(whole_held.0).enumerate() {
-                [bytes[0][i], bytes[1][i]] = exceed(new, held, t.thresholds);
+                keep(i, exceed(new, held, t.thresholds));
             }
             if !whole.1.is_empty() {
                 let i = whole.0.len();
-                [bytes[0][i], bytes[1][i]] = exceed(whole.1, whole_held.1, t.thresholds);
+                keep(i, exceed(whole.1, whole_held.1, t.thresholds));
             }
-            if mask::any(&bytes[0]) {
+            if any != 0 {
                 [*weak, *strong] = bytes.map(|bytes| by_pixel(&bytes[..c], c));
             }
         }
