@@ -197,7 +197,7 @@ fn main() -> Result<()> {
         f64::from(artifact.header().arena_len) / f64::from(artifact.header().arena_dense_len),
         labelled(&dense, &clip, &a.labels, &task)?
     );
-    for scale in [0.0, 0.5, 0.7, 1.0, 1.2, 1.4, 2.0] {
+    for scale in [0.0, 0.3, 0.4, 0.5, 0.7, 1.0, 1.2, 1.4, 2.0] {
         let r = run(&artifact, &task, &clip, Mode::Gated { scale })?;
         let f1 = agreement(&task, &dense, 0..clip.frames.len(), &r)?;
         let mean = typical(&r.ms[1..]);
