@@ -7,7 +7,8 @@
 //! the caller compares with [`crate::exec`] instead. Models with QuantizeLinear nodes are no material for it either:
 //! tract rounds some of them differently from the ONNX definition.
 
-use anyhow::{Context, Result, ensure};
+use anyhow::{Context, Result, bail, ensure};
+use std::panic::{self, AssertUnwindSafe};
 use std::path::Path;
 use std::sync::Arc;
 use tract_onnx::prelude::*;
@@ -21,7 +22,7 @@ pub struct Oracle {
 impl Oracle {
     /// `input_shape` fixes the ONNX shape of the first input; axes still unknown become 1.
     pub fn load(path: &Path, input_shape: Option<&[usize]>) -> Result<Oracle> {
-        build(path, input_shape)
+        guarded(|| build(path, input_shape))
             .with_context(|| format!("{}: the float oracle (tract) cannot run this model", path.display()))
     }
 
@@ -38,12 +39,17 @@ impl Oracle {
             let tensor = Tensor::from_shape(shape, x).with_context(|| format!("input {k}, ONNX shape {shape:?}"))?;
             values.push(tensor.cast_to_dt(*kind)?.into_owned().into_tvalue());
         }
-        let outputs = self.plan.run(values).context("the float oracle (tract) failed")?;
+        let outputs = guarded(|| self.plan.run(values)).context("the float oracle (tract) failed")?;
         outputs
             .iter()
             .map(|t| Ok(t.cast_to::<f32>()?.to_plain_array_view::<f32>()?.iter().copied().collect()))
             .collect()
     }
+}
+
+/// Some models make tract panic: an error like the others.
+fn guarded<T>(f: impl FnOnce() -> Result<T>) -> Result<T> {
+    panic::catch_unwind(AssertUnwindSafe(f)).unwrap_or_else(|_| bail!("tract panicked"))
 }
 
 fn build(path: &Path, input_shape: Option<&[usize]>) -> Result<Oracle> {
@@ -79,6 +85,11 @@ mod tests {
 
     fn golden(path: &Path) -> Vec<f32> {
         npyz::NpyFile::new(&std::fs::read(path).unwrap()[..]).unwrap().into_vec::<f32>().unwrap()
+    }
+
+    #[test]
+    fn a_panic_is_an_error() {
+        assert!(guarded::<()>(|| panic!("as tract does")).is_err());
     }
 
     #[test]
