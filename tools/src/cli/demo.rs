@@ -43,6 +43,9 @@ const FILES: [(&str, &[u8]); 5] = [
 /// Layers in the table.
 const ROWS: usize = 8;
 
+/// Factor of the thresholds: at 1 they are as large as the short calibration clip bears, and other clips bear less.
+const SCALE: f32 = 0.5;
+
 #[derive(Serialize)]
 struct Demo {
     #[serde(flatten)]
@@ -79,9 +82,9 @@ pub fn main(a: &Args, talk: &Talk) -> Result<()> {
     let labels = Labels::load(&path("evaluation.csv"))?;
     let clip = ClipArgs { input: clip, frames: None, noise: None };
     let source = Source::open(&onnx, &artifact)?;
-    let evaluation = evaluate(&artifact, &qsc, source.start(None)?, &clip, &task, Some(&labels), Some(1.0), &means, talk)?;
+    let evaluation = evaluate(&artifact, &qsc, source.start(None)?, &clip, &task, Some(&labels), Some(SCALE), &means, talk)?;
     let frames: Vec<Input> = clip.open(&artifact.meta.input)?.map(|f| f.map(|f| f.input)).collect::<Result<_>>()?;
-    let gating = GateArgs::default();
+    let gating = GateArgs { gate_scale: SCALE, ..Default::default() };
     let (meter, shares) = interleave(&artifact, &frames, &means, &gating, 20, talk)?;
     let stats = meter.finish(&artifact, &qsc.display().to_string(), &clip.input, &means, Some(&gating));
     let pictures = path("pictures");
@@ -123,7 +126,7 @@ fn draw(artifact: &Artifact, dir: &Path, task: Task, feed: Feed, talk: &Talk) ->
     let mut pictures = Pictures::new(dir, artifact, task, feed.fit_map())?;
     let mut arena = artifact.arena();
     let mut engine = artifact.engine(&mut arena, kernels::best())?;
-    engine.set_mode(Mode::Gated { scale: 1.0 });
+    engine.set_mode(Mode::Gated { scale: SCALE });
     let bar = talk.frames("drawing", feed.frames());
     for (i, fed) in feed.enumerate() {
         let fed = fed?;
@@ -145,7 +148,7 @@ impl Demo {
         let gated = e.gated.as_ref();
         let mut t = format!(
             "patrol: a detector of walkers, cars and balls, 128x96, {} multiply-accumulates; {} drawn frames\n\n{:34} {:>12} {:>12}\n",
-            count(s.macs_dense), s.frames, "", "dense int8", "gated"
+            count(s.macs_dense), s.frames, format!("gates at scale {SCALE}"), "dense int8", "gated"
         );
         let mut row = |name: &str, dense: String, gated: String| t += &format!("{name:34} {dense:>12} {gated:>12}\n");
         let f1 = |j: Option<&super::eval::Judged>| ap(j.map(|j| j.agreement.score));
