@@ -102,6 +102,9 @@ fn way_out(op: &str) -> String {
         "QLinearConv" | "QLinearMatMul" | "ConvInteger" | "MatMulInteger" | "DynamicQuantizeLinear" => {
             "export the quantised model in QDQ form (QuantizeLinear/DequantizeLinear)".into()
         }
-        _ => "not supported".into(),
+        "Selu" | "Celu" | "Softsign" | "ThresholdedRelu" | "Shrink" => {
+            "export it by operators that are converted, such as Elu, Exp, Abs, Min, Max, Add, Mul and Div".into()
+        }
+        _ => "not converted; express it by operators that are, or cut the network before it".into(),
     }
 }
