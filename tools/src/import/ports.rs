@@ -106,6 +106,8 @@ impl Importer<'_> {
                 let flat = list.iter().map(|a| Atom { axis: 0, stride: a.stride * steps[a.axis] as isize, ..*a });
                 match merge(flat)[..] {
                     [] => Some(0),
+                    // What is repeated has to be a map of its own: no element of an output lies on another.
+                    [a] if a.stride == 0 && a.extent > 1 => None,
                     [a] => usize::try_from(a.stride).ok(),
                     _ => None,
                 }

@@ -228,6 +228,18 @@ fn a_shuffle_becomes_one_channel_order() {
 }
 
 #[test]
+fn a_repeated_output_is_a_map_of_its_own() {
+    let model = Model::new(&[1, 2, 1, 1])
+        .ints("to", &[1, 2, 3, 4])
+        .node("Relu", &["x"], "r", vec![])
+        .node("Expand", &["r", "to"], "y", vec![]);
+    let expected: Vec<f32> = [0.5, 2.0].iter().flat_map(|v| [*v; 12]).collect();
+    close(&model.run(&[0.5, 2.0]), &expected);
+    let graph = model.import();
+    assert!(graph.outputs[0].strides[1..].iter().all(|s| *s > 0), "{graph}");
+}
+
+#[test]
 fn a_transposed_output_costs_nothing() {
     let model = Model::new(&[1, 3, 2, 4])
         .node("Relu", &["x"], "r", vec![])
