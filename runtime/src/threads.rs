@@ -11,7 +11,7 @@
 //!
 //! A frame is a hundred jobs of some microseconds each. The parts not taken are one word, `first..end`: the caller takes them from
 //! below, the workers from above, so that mostly the same thread meets the same lines again in the next step, and nobody waits for a worker
-//! that has not come. After a job workers look out for the next one for [`LOOKOUT`], then sleep until there is one.
+//! that has not come. After a job workers look out for the next one for `LOOKOUT`, then sleep until there is one.
 
 use core::cell::UnsafeCell;
 use core::mem;

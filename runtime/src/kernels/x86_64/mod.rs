@@ -1,11 +1,11 @@
 //! Kernel sets for x86-64: `avx2`, and `avxvnni` and `avx512vnni` with their byte dot products.
 //!
-//! All are the same code over a [`Vector`](vector::Vector): [`conv`], [`depthwise`], [`pool`] and [`rows`] hold the methods, the
-//! folders hold a vector type ([`ymm`] that of two sets), the shapes of its register tiles, and the entries of the table, compiled for
+//! All are the same code over a `Vector`: `conv`, `depthwise`, `pool` and `rows` hold the methods, the
+//! folders hold a vector type (`ymm` that of two sets), the shapes of its register tiles, and the entries of the table, compiled for
 //! the set's features.
 //!
 //! The dot step everything rests on takes 4 neighbouring unsigned bytes and 4 signed ones per 32-bit lane. With VNNI it
-//! is one instruction (`vpdpbusd`, which wraps). What AVX2 does instead is in [`ymm::dot`].
+//! is one instruction (`vpdpbusd`, which wraps). What AVX2 does instead is in `ymm::dot`.
 
 mod avx2;
 mod avx512vnni;
