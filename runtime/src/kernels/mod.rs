@@ -11,6 +11,8 @@
 pub mod aarch64;
 #[cfg(all(target_arch = "arm", target_os = "none", any(feature = "dsp", feature = "mve")))]
 pub mod arm;
+#[cfg(any(target_arch = "x86_64", all(target_arch = "aarch64", target_feature = "neon")))]
+mod columns;
 mod compare;
 mod rows;
 pub mod scalar;

@@ -16,9 +16,10 @@ use core::arch::aarch64::*;
 use core::mem::MaybeUninit;
 
 use super::super::DepthwiseTile;
-use super::columns::{self, Dots, Grid, Products};
+use super::super::columns::{self, Grid};
 use super::fives::Fives;
 use super::finish::{Affine, Sums, any, plain};
+use super::threes::{Dots, Products};
 use super::{conv, part};
 
 /// A byte dot product.
@@ -42,7 +43,7 @@ pub(super) unsafe fn sixteen<D: Dot>(t: &DepthwiseTile, at: usize) {
     // SAFETY: the caller's.
     unsafe {
         if let Some(grid) = Grid::of(t).filter(|grid| grid.runs(t)) {
-            columns::rows::<_, 4, 5>(t, at, &grid, &Fives::<D, 4>::new(t, at));
+            columns::rows(t, at, &grid, &Fives::<D, 4>::new(t, at));
         } else {
             dots_of::<D, 16, 4, true>(t, at, 16);
         }
@@ -57,7 +58,7 @@ pub(super) unsafe fn sixteen<D: Dot>(t: &DepthwiseTile, at: usize) {
 pub(super) unsafe fn threes<D: Dot>(t: &DepthwiseTile, at: usize) -> bool {
     let Some(grid) = Grid::of(t) else { return false };
     // SAFETY: the caller's.
-    unsafe { columns::rows::<_, 4, 3>(t, at, &grid, &Dots::<D, 4>::new(t, at)) };
+    unsafe { columns::rows(t, at, &grid, &Dots::<D, 4>::new(t, at)) };
     true
 }
 
@@ -71,7 +72,7 @@ pub(super) unsafe fn some<D: Dot>(t: &DepthwiseTile, at: usize) {
     unsafe {
         match t.oc - at {
             8 if plain(t) => match Grid::of(t) {
-                Some(grid) => columns::rows::<_, 2, 3>(t, at, &grid, &Dots::<D, 2>::new(t, at)),
+                Some(grid) => columns::rows(t, at, &grid, &Dots::<D, 2>::new(t, at)),
                 None => dots_of::<D, 8, 2, true>(t, at, 8),
             },
             left if plain(t) => dots_of::<D, 0, 4, true>(t, at, left.min(16)),
@@ -214,7 +215,7 @@ unsafe fn columns_of<const N: usize, const THREE: bool>(t: &DepthwiseTile, at: u
     // SAFETY: the caller's.
     unsafe {
         let Some(weights) = Products::<N, THREE>::new(t, at, kept) else { return false };
-        columns::rows::<_, N, 3>(t, at, &grid, &weights);
+        columns::rows(t, at, &grid, &weights);
     }
     true
 }

@@ -8,9 +8,10 @@
 use core::arch::aarch64::*;
 
 use super::super::DepthwiseTile;
-use super::columns::{Column, pixel};
+use super::super::columns::Column;
 use super::depthwise::Dot;
 use super::finish::Affine;
+use super::threes::pixel;
 
 /// Weights of `4 N` channels, even and odd ones apart.
 pub(super) struct Fives<D, const N: usize> {
@@ -85,8 +86,9 @@ impl<D: Dot, const N: usize> Fives<D, N> {
     }
 }
 
-impl<D: Dot, const N: usize> Column<N, 5> for Fives<D, N> {
+impl<D: Dot, const N: usize> Column<5> for Fives<D, N> {
     type Codes = ([uint8x16_t; N], [uint8x16_t; 2]);
+    type Sums = [int32x4_t; N];
 
     #[inline(always)]
     unsafe fn load(&self, p: [*const u8; 5]) -> Self::Codes {

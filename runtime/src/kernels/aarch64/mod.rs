@@ -19,7 +19,6 @@
 // Arrays stay in registers where every index is a constant, in loops of constant length.
 #![allow(clippy::needless_range_loop)]
 
-mod columns;
 mod conv;
 mod depthwise;
 mod detect;
@@ -33,6 +32,7 @@ mod pool;
 mod rows;
 mod table;
 mod tables;
+mod threes;
 
 use super::{Kernels, scalar};
 

@@ -1,11 +1,13 @@
 //! The set `avx2`.
 
+mod columns;
+
 use super::conv::{self as convolution, Panel};
 use super::detect::Avx2;
 use super::ymm::dot::{Folding, Folds, Widening};
 use super::ymm::vector::Ymm;
 
-super::ymm::set!("avx2", "avx2", Ymm<Widening>);
+super::ymm::set!("avx2", "avx2", Ymm<Widening>, columns::channels);
 
 /// The set.
 pub(super) fn kernels(_: Avx2) -> &'static Kernels {

@@ -5,7 +5,7 @@ use super::detect::AvxVnni;
 use super::ymm::dot::Vnni;
 use super::ymm::vector::Ymm;
 
-super::ymm::set!("avxvnni", "avx2,avxvnni", Ymm<Vnni>);
+super::ymm::set!("avxvnni", "avx2,avxvnni", Ymm<Vnni>, ymm::none);
 
 /// The set.
 pub(super) fn kernels(_: AvxVnni) -> &'static Kernels {

@@ -10,10 +10,18 @@ pub(super) mod vector;
 pub(super) use pick::pick;
 pub(super) use tables::tables;
 
+/// No channels: for a set without a way of its own.
+///
+/// # Safety
+/// None is needed.
+pub(super) unsafe fn none(_: &crate::kernels::DepthwiseTile) -> usize {
+    0
+}
+
 /// The table `SET` of a set of that name and features and its entries over vectors of that type, but for `conv`, whose shapes the module
-/// that calls this chooses.
+/// that calls this chooses. `$columns` does the first so many channels of a depthwise tile in a way of the set's own.
 macro_rules! set {
-    ($name:literal, $features:literal, $vector:ty) => {
+    ($name:literal, $features:literal, $vector:ty, $columns:expr) => {
         use $crate::kernels::x86_64::ymm;
         use $crate::kernels::{ConvTile, Kernels, LerpTile, PickTile, TablesTile};
 
@@ -44,9 +52,10 @@ macro_rules! set {
         $crate::kernels::x86_64::entries! { $features;
             fn depthwise(t: &DepthwiseTile) {
                 let rows = t.rows_in.len();
-                let mut at = 0;
-                if let Some(runs) = channelwise::Runs::of::<$vector>(t) {
-                    // SAFETY: the tile is valid (the caller); the features are this function's.
+                // SAFETY: the tile is valid (the caller); the features are this function's.
+                let mut at = unsafe { $columns(t) };
+                if at == 0 && let Some(runs) = channelwise::Runs::of::<$vector>(t) {
+                    // SAFETY: as above.
                     unsafe { channelwise::runs::<$vector>(t, &runs) }
                     at = t.oc;
                 }

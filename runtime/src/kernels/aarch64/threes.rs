@@ -1,195 +1,12 @@
-//! Depthwise 3 x 3 and 5 x 5 along a line: neighbouring outputs share columns of taps.
-//!
-//! ```text
-//! column x: a pixel, the one below and the one below that, 16 or 8 channels of each, made ready once
-//! sums of output x - 2 += column . third weights        stride 1; then the output is done
-//!      of output x - 1 += column . second weights
-//!      of output x      = start + column . first weights
-//! ```
-//!
-//! At stride 2 a column in three is shared; 5 x 5 is for stride 1.
+//! Columns of a depthwise 3 x 3.
 
 use core::arch::aarch64::*;
 use core::mem::MaybeUninit;
-use core::ops::Range;
 
 use super::super::DepthwiseTile;
+use super::super::columns::Column;
 use super::depthwise::{Dot, KEPT, widen};
 use super::finish::{Affine, Sums};
-
-/// The taps of a `K` x `K` window: the byte of each line's first, and the bytes from one to the next.
-pub(super) struct Grid<const K: usize> {
-    lines: [usize; K],
-    step: usize,
-}
-
-impl<const K: usize> Grid<K> {
-    /// That of a tile, if its taps are one.
-    #[inline(always)]
-    pub(super) fn of(t: &DepthwiseTile) -> Option<Self> {
-        let (lines, rest) = t.segments.as_chunks::<K>();
-        let lines = <&[[u32; K]; K]>::try_from(lines).ok().filter(|_| rest.is_empty() && t.quads == (K * K).div_ceil(4))?;
-        let step = lines[0][1].checked_sub(lines[0][0])?;
-        let even = lines.iter().flat_map(|line| line.windows(2)).all(|two| two[1].checked_sub(two[0]) == Some(step));
-        even.then(|| Grid { lines: lines.map(|line| line[0] as usize), step: step as usize })
-    }
-
-    /// Whether most rows see the next column.
-    pub(super) fn runs(&self, t: &DepthwiseTile) -> bool {
-        let next = t.rows_in.windows(2).filter(|two| two[1] as usize == two[0] as usize + self.step).count();
-        4 * next >= 3 * t.rows_in.len()
-    }
-}
-
-/// How columns of `4 N` channels are multiplied.
-pub(super) trait Column<const N: usize, const K: usize> {
-    /// A column made ready.
-    type Codes: Copy;
-
-    /// The column of the `K` pixels at `p`.
-    ///
-    /// # Safety
-    /// `4 N` bytes of each are readable.
-    unsafe fn load(&self, p: [*const u8; K]) -> Self::Codes;
-
-    /// Adds the column's products with weights `J` to the sums of an output.
-    ///
-    /// # Safety
-    /// The processor has the instructions.
-    unsafe fn add<const J: usize>(&self, acc: &mut [int32x4_t; N], column: Self::Codes);
-
-    /// Where sums begin.
-    fn start(&self) -> [int32x4_t; N];
-
-    /// Stores the output's codes.
-    ///
-    /// # Safety
-    /// `4 N` bytes are writable.
-    unsafe fn put(&self, out: *mut u8, acc: [int32x4_t; N]);
-}
-
-/// Channels from `at` of all rows.
-///
-/// # Safety
-/// The tile is valid (see [`DepthwiseTile`]), plain and has `4 N` channels from `at`; the grid is its own, as are the weights.
-#[inline(always)]
-pub(super) unsafe fn rows<C: Column<N, K>, const N: usize, const K: usize>(t: &DepthwiseTile, at: usize, grid: &Grid<K>, weights: &C) {
-    let len = t.rows_in.len().min(t.rows_out.len());
-    let mut row = 0;
-    while row < len {
-        let next = |n: usize, stride: usize| {
-            row + n < len && t.rows_in[row + n] as usize == t.rows_in[row] as usize + n * stride * grid.step
-        };
-        let stride = if K == 3 && next(1, 2) { 2 } else { 1 };
-        let mut n = 1;
-        while next(n, stride) {
-            n += 1;
-        }
-        // SAFETY: the caller's; the rows of the run are in the tile.
-        unsafe {
-            if stride == 1 {
-                close(t, at, row..row + n, grid, weights);
-            } else {
-                apart(t, at, row..row + n, grid, weights);
-            }
-        }
-        row += n;
-    }
-}
-
-/// Rows that follow one another by a column, or a row alone.
-#[inline(always)]
-unsafe fn close<C: Column<N, K>, const N: usize, const K: usize>(t: &DepthwiseTile, at: usize, rows: Range<usize>, grid: &Grid<K>, w: &C) {
-    // SAFETY: columns are those of the rows' windows (validity of the tile); features: the caller.
-    unsafe {
-        let first = t.input.add(*t.rows_in.get_unchecked(rows.start) as usize + at);
-        let lines = grid.lines.map(|line| first.wrapping_add(line));
-        let (mut x, mut row) = (0, rows.start);
-        // Macros, because a closure would be compiled without the features of the set.
-        macro_rules! column {
-            ($($acc:ident $j:literal),* $(; $new:ident)?) => {
-                let column = w.load(lines.map(|line| line.wrapping_add(x)));
-                x += grid.step;
-                $(w.add::<$j>(&mut $acc, column);)*
-                $(
-                    $new = w.start();
-                    w.add::<0>(&mut $new, column);
-                )?
-            };
-        }
-        macro_rules! output {
-            ($done:ident $last:literal $(, $acc:ident $j:literal)*; $new:ident) => {
-                column!($done $last $(, $acc $j)*; $new);
-                w.put(t.output.add(*t.rows_out.get_unchecked(row) as usize + at), $done);
-                row += 1;
-                if row == rows.end {
-                    return;
-                }
-            };
-        }
-        let (mut a, mut b, mut c);
-        column!(; a);
-        column!(a 1; b);
-        if K == 3 {
-            loop {
-                output!(a 2, b 1; c);
-                output!(b 2, c 1; a);
-                output!(c 2, a 1; b);
-            }
-        }
-        let (mut d, mut e);
-        column!(a 2, b 1; c);
-        column!(a 3, b 2, c 1; d);
-        loop {
-            output!(a 4, b 3, c 2, d 1; e);
-            output!(b 4, c 3, d 2, e 1; a);
-            output!(c 4, d 3, e 2, a 1; b);
-            output!(d 4, e 3, a 2, b 1; c);
-            output!(e 4, a 3, b 2, c 1; d);
-        }
-    }
-}
-
-/// Rows that follow one another by two columns.
-#[inline(always)]
-unsafe fn apart<C: Column<N, K>, const N: usize, const K: usize>(t: &DepthwiseTile, at: usize, rows: Range<usize>, grid: &Grid<K>, w: &C) {
-    // SAFETY: as in `close`.
-    unsafe {
-        let first = t.input.add(*t.rows_in.get_unchecked(rows.start) as usize + at);
-        let lines = grid.lines.map(|line| first.wrapping_add(line));
-        let (mut x, mut row) = (0, rows.start);
-        let mut a = w.start();
-        let mut b;
-        macro_rules! column {
-            () => {{
-                let column = w.load(lines.map(|line| line.wrapping_add(x)));
-                x += grid.step;
-                column
-            }};
-        }
-        macro_rules! output {
-            ($a:ident, $b:ident) => {
-                let column = column!();
-                w.add::<1>(&mut $a, column);
-                let column = column!();
-                w.add::<2>(&mut $a, column);
-                $b = w.start();
-                w.add::<0>(&mut $b, column);
-                w.put(t.output.add(*t.rows_out.get_unchecked(row) as usize + at), $a);
-                row += 1;
-                if row == rows.end {
-                    return;
-                }
-            };
-        }
-        let column = column!();
-        w.add::<0>(&mut a, column);
-        loop {
-            output!(a, b);
-            output!(b, a);
-        }
-    }
-}
 
 /// `4 N` bytes.
 ///
@@ -265,8 +82,9 @@ impl<D: Dot, const N: usize> Dots<D, N> {
     }
 }
 
-impl<D: Dot, const N: usize> Column<N, 3> for Dots<D, N> {
+impl<D: Dot, const N: usize> Column<3> for Dots<D, N> {
     type Codes = [uint8x16_t; N];
+    type Sums = [int32x4_t; N];
 
     #[inline(always)]
     unsafe fn load(&self, p: [*const u8; 3]) -> [uint8x16_t; N] {
@@ -356,8 +174,9 @@ unsafe fn wider<const N: usize>(acc: &mut [int32x4_t; N], lo: int16x8_t, hi: int
     }
 }
 
-impl<const N: usize, const THREE: bool> Column<N, 3> for Products<N, THREE> {
+impl<const N: usize, const THREE: bool> Column<3> for Products<N, THREE> {
     type Codes = [int8x16_t; 3];
+    type Sums = [int32x4_t; N];
 
     #[inline(always)]
     unsafe fn load(&self, p: [*const u8; 3]) -> [int8x16_t; 3] {
