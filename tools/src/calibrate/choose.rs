@@ -7,7 +7,7 @@
 //! a concat along H or W) the owners upstream are joined and share the union of their ranges.
 
 use super::range::range;
-use super::rules::{Links, averages, float_tail, moves_values, root, wants_uniform};
+use super::rules::{Links, averages, float_tail, moves_values, narrow, root, wants_uniform};
 use super::{Options, Plan, Quant, Stats, Store, equalise};
 use crate::ir::{Axis, Graph, Op, TensorId, Unary};
 use anyhow::{Result, ensure};
@@ -112,7 +112,7 @@ fn sources(g: &Graph, stats: &Stats, links: &Links, tail: &[bool], opts: &Option
             if n.inputs.iter().any(|&i| source[i] == Source::Float) { Source::Own } else { Source::Moved }
         } else if averages(&n.op) && source[from] != Source::Float {
             let width = |t: TensorId| stats.tensors[t].max.max(0.0) - stats.tensors[t].min.min(0.0);
-            if width(t) < 0.5 * width(from) { Source::Own } else { Source::Moved }
+            if width(t) < narrow(&n.op) * width(from) { Source::Own } else { Source::Moved }
         } else {
             Source::Own
         };
@@ -233,7 +233,7 @@ fn constant(g: &Graph, links: &Links, tail: &[bool], t: TensorId, values: &[f32]
     Some(Store::U8(constant_codes(g.tensors[t].shape.c, values)))
 }
 
-/// Scales per channel for a tensor a convolution or a sum writes, through a clamp or, where allowed, a table function.
+/// Scales per channel for a tensor a convolution, a sum or a mean writes, through a clamp or, where allowed, a table function.
 fn equalised(g: &Graph, stats: &Stats, links: &Links, source: &[Source], opts: &Options, t: TensorId, q: &Quant) -> Quant {
     let Some(mut k) = links.producer[t] else { return q.clone() };
     let from = g.nodes[k].inputs[0];
@@ -246,7 +246,7 @@ fn equalised(g: &Graph, stats: &Stats, links: &Links, source: &[Source], opts: &
         Op::Unary(_) if tables && alone => k = links.producer[from].unwrap_or(k),
         _ => {}
     }
-    if !matches!(g.nodes[k].op, Op::Conv(_) | Op::Binary(_)) {
+    if !matches!(g.nodes[k].op, Op::Conv(_) | Op::Binary(_) | Op::AvgPool { .. }) {
         return q.clone();
     }
     if let (true, Some((f, _))) = (tables, links.sole_unary(g, t))

@@ -70,6 +70,12 @@ pub fn averages(op: &Op) -> bool {
     matches!(op, Op::AvgPool { .. } | Op::Bilinear { .. })
 }
 
+/// An average takes codes of its own where its range is below this share of its operand's. What an average of a window gains it
+/// gains at no step more; an interpolation takes a conversion behind it.
+pub fn narrow(op: &Op) -> f32 {
+    if matches!(op, Op::AvgPool { .. }) { 0.75 } else { 0.5 }
+}
+
 /// The operator mixes channels, so that its input must have one scale for all of them.
 pub fn wants_uniform(g: &Graph, n: &Node) -> bool {
     let c = |t: TensorId| g.tensors[t].shape.c;

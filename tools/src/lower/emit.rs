@@ -20,6 +20,10 @@ pub(super) fn macs(l: &Lowering, item: &Item) -> Result<usize> {
             Op::Conv(c) => c.weights.len(),
             _ => 0,
         },
+        Kind::Mean { .. } => match window(l, item) {
+            Some(w) => w.kernel.iter().map(|k| *k as usize).product::<usize>() * l.value(item.output)?.shape.c,
+            None => 0,
+        },
         _ => 0,
     })
 }
@@ -33,7 +37,7 @@ pub(super) fn window(l: &Lowering, item: &Item) -> Option<f::Window> {
         pad: [p.t as u16, p.l as u16],
     };
     match &item.kind {
-        Kind::Conv { node, .. } | Kind::ConvF32 { node, .. } | Kind::Node(node) => match &l.graph.nodes[*node].op {
+        Kind::Conv { node, .. } | Kind::ConvF32 { node, .. } | Kind::Mean { node } | Kind::Node(node) => match &l.graph.nodes[*node].op {
             Op::Conv(c) => Some(of((c.kh, c.kw), c.stride, c.dilation, c.pad)),
             Op::MaxPool(w) | Op::AvgPool { window: w, .. } => Some(of((w.kh, w.kw), w.stride, w.dilation, w.pad)),
             _ => None,
@@ -47,9 +51,9 @@ fn each(c: usize, v: impl Fn(usize) -> f32) -> Vec<f32> {
     (0..c).map(v).collect()
 }
 
-struct Emit<'l, 'g> {
-    l: &'l Lowering<'g>,
-    b: Builder,
+pub(super) struct Emit<'l, 'g> {
+    pub(super) l: &'l Lowering<'g>,
+    pub(super) b: Builder,
     /// Artifact index of each tensor.
     index: BTreeMap<usize, u32>,
 }
@@ -93,7 +97,7 @@ pub(super) fn emit(l: &Lowering, memory: &Memory, options: &Options) -> Result<L
             op: format!("{op:?}"),
             shape: [shape.h, shape.w, shape.c],
             macs: (macs * shape.rows()) as u64,
-            bits: if matches!(item.kind, Kind::Conv { .. }) { 8 } else if macs > 0 { 32 } else { 0 },
+            bits: if matches!(item.kind, Kind::Conv { .. } | Kind::Mean { .. }) { 8 } else if macs > 0 { 32 } else { 0 },
             bytes: e.b.data.bytes().len() - before,
         });
     }
@@ -168,19 +172,19 @@ impl Emit<'_, '_> {
         Ok(())
     }
 
-    fn quant(&self, t: usize) -> Result<&Quant> {
+    pub(super) fn quant(&self, t: usize) -> Result<&Quant> {
         match &self.l.value(t)?.store {
             Store::U8(q) => Ok(q),
             Store::F32 => bail!("tensor \"{}\" is f32 where codes are needed", self.l.value(t)?.name),
         }
     }
 
-    fn channels(&self, t: usize) -> Result<usize> {
+    pub(super) fn channels(&self, t: usize) -> Result<usize> {
         Ok(self.l.value(t)?.shape.c)
     }
 
     /// An operand as reals.
-    fn operand(&mut self, t: usize, sign: f32) -> Result<f::Affine> {
+    pub(super) fn operand(&mut self, t: usize, sign: f32) -> Result<f::Affine> {
         let c = self.channels(t)?;
         Ok(match self.l.value(t)?.store.clone() {
             Store::F32 => f::Affine { scale: NONE, offset: NONE },
@@ -192,7 +196,7 @@ impl Emit<'_, '_> {
     }
 
     /// Reals as codes of `t`.
-    fn result(&mut self, t: usize) -> Result<f::Affine> {
+    pub(super) fn result(&mut self, t: usize) -> Result<f::Affine> {
         let c = self.channels(t)?;
         Ok(match self.l.value(t)?.store.clone() {
             Store::F32 => f::Affine { scale: NONE, offset: NONE },
@@ -204,7 +208,7 @@ impl Emit<'_, '_> {
     }
 
     /// Bounds of a result: a clamp in codes (of channel 0: clamps need uniform codes) or in reals.
-    fn bounds(&self, t: usize, clamp: Option<(f32, f32)>) -> Result<(f32, f32)> {
+    pub(super) fn bounds(&self, t: usize, clamp: Option<(f32, f32)>) -> Result<(f32, f32)> {
         Ok(match (&self.l.value(t)?.store, clamp) {
             (Store::F32, c) => c.map_or((f32::MIN, f32::MAX), |(lo, hi)| (lo.max(f32::MIN), hi.min(f32::MAX))),
             (Store::U8(_), None) => (0.0, 255.0),
@@ -266,6 +270,8 @@ impl Emit<'_, '_> {
                 let j = f::Join { y0: *y0 as u32, x0: *x0 as u32, first: *first as u32 };
                 (Code::Join, self.b.data.put(&[j]))
             }
+            Kind::Mean { .. } => (Code::Depthwise, self.mean(item)?),
+            Kind::Factors(factors) => (Code::Binary, self.factors(item, factors)?),
             Kind::Node(n) => self.node(item, *n)?,
         })
     }
@@ -449,7 +455,6 @@ impl Emit<'_, '_> {
                 (self.operand(b, 1.0)?, NONE)
             }
         };
-        ensure!(!negate || matches!(l.value(x)?.store, Store::U8(_)), "a constant minus reals: write it as Neg and Add");
         let a = self.operand(x, if negate { -1.0 } else { 1.0 })?;
         let out = self.result(target)?;
         let (lo, hi) = self.bounds(target, clamp)?;

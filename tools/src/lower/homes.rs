@@ -35,20 +35,24 @@ pub(crate) fn assign(l: &mut Lowering) -> Result<()> {
     permutations(l)
 }
 
-/// What every convolution reads outside its input.
+/// What every convolution and every mean reads outside its input.
 fn borders(l: &mut Lowering) {
     for item in &l.items {
-        let (Kind::Conv { node, .. } | Kind::ConvF32 { node, .. }) = &item.kind else { continue };
-        let Op::Conv(conv) = &l.graph.nodes[*node].op else { continue };
+        let (Kind::Conv { node, .. } | Kind::ConvF32 { node, .. } | Kind::Mean { node }) = &item.kind else { continue };
+        let (kernel, stride, dilation, pad) = match &l.graph.nodes[*node].op {
+            Op::Conv(c) => ((c.kh, c.kw), c.stride, c.dilation, c.pad),
+            Op::AvgPool { window: w, .. } => ((w.kh, w.kw), w.stride, w.dilation, w.pad),
+            _ => continue,
+        };
         let (Some(x), Some(y)) = (&l.values[item.inputs[0]], &l.values[l.graph.nodes[*node].output]) else { continue };
         let over = |out: usize, stride: usize, pad: usize, k: usize, d: usize, n: usize| {
             ((out - 1) * stride + (k - 1) * d + 1).saturating_sub(pad + n)
         };
         let b = &mut l.borders[item.inputs[0]];
-        b.t = b.t.max(conv.pad.t);
-        b.l = b.l.max(conv.pad.l);
-        b.b = b.b.max(over(y.shape.h, conv.stride.0, conv.pad.t, conv.kh, conv.dilation.0, x.shape.h));
-        b.r = b.r.max(over(y.shape.w, conv.stride.1, conv.pad.l, conv.kw, conv.dilation.1, x.shape.w));
+        b.t = b.t.max(pad.t);
+        b.l = b.l.max(pad.l);
+        b.b = b.b.max(over(y.shape.h, stride.0, pad.t, kernel.0, dilation.0, x.shape.h));
+        b.r = b.r.max(over(y.shape.w, stride.1, pad.l, kernel.1, dilation.1, x.shape.w));
     }
 }
 
@@ -167,13 +171,13 @@ fn lay_down(l: &mut Lowering) {
         l.values[t].as_ref().is_some_and(|v| v.shape.w == 1 && v.shape.h > 1) && l.borders[t] == Pad::default()
     };
     let plain = |l: &Lowering, item: &Item| match &item.kind {
-        Kind::Unary(_) | Kind::PRelu { .. } | Kind::Binary { .. } | Kind::Convert | Kind::Copy => true,
+        Kind::Unary(_) | Kind::PRelu { .. } | Kind::Binary { .. } | Kind::Factors(_) | Kind::Convert | Kind::Copy => true,
         Kind::Join { .. } | Kind::Reshape => true,
         Kind::Node(n) => matches!(
             l.graph.nodes[*n].op,
             Op::Softmax | Op::ReduceChannels { .. } | Op::Channels { .. } | Op::Permute { .. }
         ),
-        Kind::Conv { .. } | Kind::ConvF32 { .. } => false,
+        Kind::Conv { .. } | Kind::ConvF32 { .. } | Kind::Mean { .. } => false,
     };
     let inputs: Vec<usize> = l.graph.inputs.iter().map(|i| i.tensor).collect();
     let mut turn: Vec<bool> = (0..l.values.len()).map(|t| column(l, t) && !inputs.contains(&t)).collect();

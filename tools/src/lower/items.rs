@@ -40,6 +40,10 @@ pub(crate) enum Kind {
     /// Moves nothing: the input lies in the output at channel `c0`, pixel `(y0, x0)`.
     Join { c0: usize, y0: usize, x0: usize, first: bool },
     Reshape,
+    /// An average with codes of its own, or of reals.
+    Mean { node: usize },
+    /// Each pixel times its factor.
+    Factors(Vec<f32>),
     /// Everything else, as the node says.
     Node(usize),
 }
@@ -195,6 +199,13 @@ fn expand(l: &mut Lowering) -> Result<()> {
                     concat(l, &mut out, &item, *axis)?;
                     continue;
                 }
+                Op::AvgPool { .. } if !same_store(&l.value(item.inputs[0])?.store, &l.value(item.output)?.store) => {
+                    match super::mean::items(l, &item, *n)? {
+                        Some(items) => out.extend(items),
+                        None => same_codes(l, &mut out, &mut item)?,
+                    }
+                    continue;
+                }
                 Op::MaxPool(_) | Op::AvgPool { .. } | Op::GlobalMaxPool | Op::Index { .. } | Op::Bilinear { .. }
                 | Op::DepthToSpace { .. } | Op::SpaceToDepth { .. } | Op::Permute { .. } | Op::Channels { .. } => {
                     same_codes(l, &mut out, &mut item)?;
@@ -205,6 +216,17 @@ fn expand(l: &mut Lowering) -> Result<()> {
             Kind::Reshape => {
                 same_codes(l, &mut out, &mut item)?;
                 continue;
+            }
+            Kind::Binary { negate: true, .. } if matches!(l.value(item.inputs[0])?.store, Store::F32) => {
+                // Codes change their sign with their scale, reals in a step of their own.
+                let v = l.value(item.inputs[0])?.clone();
+                let negative = l.add(format!("{}.negative", v.name), v.shape, Store::F32);
+                let name = item.name.clone();
+                out.push(Item { name, kind: Kind::Unary(Unary::Neg), inputs: vec![item.inputs[0]], output: negative });
+                item.inputs[0] = negative;
+                if let Kind::Binary { negate, .. } = &mut item.kind {
+                    *negate = false;
+                }
             }
             Kind::ConvF32 { .. } => {
                 // Dequantise in front, quantise behind.
@@ -301,7 +323,7 @@ fn same_store(a: &Store, b: &Store) -> bool {
 fn concat(l: &mut Lowering, out: &mut Vec<Item>, item: &Item, axis: Axis) -> Result<()> {
     ensure!(
         item.inputs.len() == l.graph.nodes.iter().find(|n| n.output == item.output).map_or(0, |n| n.inputs.len()),
-        "\"{}\" joins constants with tensors, which is not supported: fold them in the exporter", item.name
+        "\"{}\" joins constants with tensors; this is a defect of the converter", item.name
     );
     let whole = l.value(item.output)?.clone();
     let (mut c0, mut y0, mut x0) = (0, 0, 0);

@@ -134,13 +134,13 @@ pub(crate) fn choices(l: &Lowering) -> Result<Vec<(usize, usize)>> {
 
 fn row_by_row(l: &Lowering, item: &super::items::Item) -> bool {
     match &item.kind {
-        Kind::Unary(_) | Kind::PRelu { .. } | Kind::Convert | Kind::Copy | Kind::Join { .. } | Kind::Reshape => true,
+        Kind::Unary(_) | Kind::PRelu { .. } | Kind::Factors(_) | Kind::Convert | Kind::Copy | Kind::Join { .. } | Kind::Reshape => true,
         Kind::Binary { .. } => item.inputs.iter().all(|t| l.values[*t].as_ref().is_some_and(|v| v.shape.rows() > 1)),
         Kind::Node(n) => matches!(
             l.graph.nodes[*n].op,
             Op::Channels { .. } | Op::Softmax | Op::ReduceChannels { .. } | Op::Concat(_)
         ),
-        Kind::Conv { .. } | Kind::ConvF32 { .. } => window(l, item).is_some_and(|w| w.kernel == [1, 1]),
+        Kind::Conv { .. } | Kind::ConvF32 { .. } | Kind::Mean { .. } => window(l, item).is_some_and(|w| w.kernel == [1, 1]),
     }
 }
 

@@ -14,6 +14,7 @@ mod emit;
 mod homes;
 mod input;
 mod items;
+mod mean;
 mod memory;
 mod pack;
 

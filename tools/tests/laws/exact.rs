@@ -1,5 +1,6 @@
 //! L2: with all thresholds 0, or at scale 0, gated execution equals the dense network bit for bit.
 
+use quiescent::format::Op;
 use quiescent::{Engine, Mode, kernels};
 use quiescent_tools::artifact::{self, Artifact};
 use quiescent_tools::clip;
@@ -104,6 +105,16 @@ fn mixed_types() {
 #[test]
 fn orders_and_functions_of_codes() {
     both(&graphs::ordered(), 200, 17);
+}
+
+#[test]
+fn averages_in_codes_of_their_own() {
+    let case = graphs::averaged();
+    let a = net::artifact(&case.graph, &plan(&case), Hold::All);
+    let ops: Vec<u16> = a.model().steps.iter().map(|s| s.op).collect();
+    let own = ops.iter().filter(|op| **op == Op::Depthwise as u16).count();
+    assert!(own >= 3, "averages that keep their operand's codes: {ops:?}");
+    both(&case, 200, 18);
 }
 
 #[test]

@@ -1,6 +1,6 @@
 //! The networks the laws are tried on: six by hand, each around some operators, and any number by chance.
 
-use quiescent_tools::ir::{Axis, Binary, Graph, Op, Shape, Unary};
+use quiescent_tools::ir::{Axis, Binary, Graph, Op, Shape, Unary, Window};
 
 use super::net::{K, Net, RELU, Random, pad, same};
 
@@ -124,6 +124,27 @@ pub fn excited() -> Case {
     let y = n.softmax(y);
     n.output(y);
     Case::new("excited", n)
+}
+
+/// Means of noise, in codes of their own: of windows inside the map, over counted and uncounted padding, of lines.
+pub fn averaged() -> Case {
+    let mut n = Net::new(14, 18, 26, 3);
+    let x = n.block(0, 8, same(3));
+    let x = n.conv(x, 12, same(3));
+    let a = n.avg_pool(x, 5, 1, pad(2, 2, 2, 2), true);
+    let b = n.avg_pool(x, 5, 1, pad(2, 2, 2, 2), false);
+    let y = n.concat(&[a, b], Axis::C);
+    let y = n.conv(y, 10, same(3).stride(2));
+    let y = n.avg_pool(y, 4, 3, pad(0, 0, 0, 0), false);
+    n.output(y);
+    let Shape { w, c, h } = n.shape(x);
+    let window = Window { kh: h, kw: 1, stride: (1, 1), dilation: (1, 1), pad: pad(0, 0, 0, 0) };
+    let y = n.node(Op::AvgPool { window, count_pad: false }, &[x], Shape { h: 1, w, c });
+    n.output(y);
+    let y = n.node(Op::GlobalAvgPool, &[x], Shape { h: 1, w: 1, c });
+    let y = n.conv(y, 5, same(1));
+    n.output(y);
+    Case::new("averaged", n)
 }
 
 /// Functions of sums whose channels have scales of their own, on maps large enough for a table each.

@@ -13,6 +13,7 @@ mod ops;
 
 use quiescent::{Mode, kernels};
 use quiescent_tools::artifact::Artifact;
+use quiescent_tools::exec;
 use quiescent_tools::ir::{Binary, Op, Shape, Unary};
 use quiescent_tools::lower::Hold;
 
@@ -47,6 +48,28 @@ fn networks_by_chance() {
     for seed in 0..60 {
         let case = graphs::random(seed);
         compare(&case.name, &artifact(&case.graph, &plan(&case), Hold::Ratio(2.0)), seed);
+    }
+}
+
+/// Means have the error of rounding to codes of their own range, however narrow: the float network is met to a few percent.
+#[test]
+fn averages() {
+    let case = graphs::averaged();
+    let a = artifact(&case.graph, &plan(&case), Hold::All);
+    compare(&case.name, &a, 3);
+    let mut arena = a.arena();
+    let mut engine = a.engine(&mut arena, kernels::best()).unwrap();
+    engine.set_mode(Mode::Dense);
+    let frame = Scene::new(91, case.shape()).frame().to_vec();
+    step(&mut engine, &frame);
+    let x: Vec<f32> = frame.iter().map(|p| crate::net::pixels().real(0, *p)).collect();
+    let mut float = exec::Executor::new(&case.graph).unwrap();
+    float.run(&[x]).unwrap();
+    for (o, wanted) in engine.outputs().iter().zip(float.outputs()) {
+        let noise: f32 = wanted.iter().enumerate().map(|(i, w)| (o.at(i) - w).powi(2)).sum();
+        let error = (noise / wanted.iter().map(|w| w * w).sum::<f32>()).sqrt();
+        println!("{} {error}", o.name());
+        assert!(error < 0.02, "{}: relative error {error}", o.name());
     }
 }
 

@@ -1,0 +1,95 @@
+//! Averages whose result has codes of its own.
+//!
+//! The pooling step keeps the codes of its operand, which serve a mean of few or like values. The mean of noise is much
+//! smaller than the noise: it is a depthwise convolution of ones, whose exact sums are scaled to the result's codes once.
+//!
+//! ```text
+//! mean in codes of its own     sums (depthwise) -> codes
+//! windows cut by the border    sums / taps (depthwise) -> reals, times taps / count of the pixel -> codes
+//! ```
+
+use anyhow::{Context, Result, ensure};
+use quiescent::format::{self as f, NONE};
+
+use super::emit::Emit;
+use super::items::{Item, Kind};
+use super::{Lowering, pack};
+use crate::calibrate::Store;
+use crate::ir::{Op, Shape, Window};
+
+/// Most taps of a depthwise convolution.
+const TAPS: usize = f::MAX_TAPS;
+
+/// The items of an average whose codes differ from its operand's; `None` where its window has too many taps.
+pub(super) fn items(l: &mut Lowering, item: &Item, node: usize) -> Result<Option<Vec<Item>>> {
+    let Op::AvgPool { window, count_pad } = l.graph.nodes[node].op else { return Ok(None) };
+    let (x, y) = (l.value(item.inputs[0])?.clone(), l.value(item.output)?.clone());
+    if window.kh * window.kw > TAPS || !matches!(x.store, Store::U8(_)) {
+        return Ok(None);
+    }
+    let mean = Item { kind: Kind::Mean { node }, ..item.clone() };
+    let factors = factors(&window, x.shape, y.shape);
+    if count_pad || factors.iter().all(|k| *k == 1.0) {
+        return Ok(Some(vec![mean]));
+    }
+    let sums = l.add(format!("{}.sums", y.name), y.shape, Store::F32);
+    let scaled = Item { kind: Kind::Factors(factors), inputs: vec![sums], ..item.clone() };
+    Ok(Some(vec![Item { output: sums, ..mean }, scaled]))
+}
+
+/// Taps of the window over those inside the map, for each pixel of the result.
+fn factors(w: &Window, x: Shape, y: Shape) -> Vec<f32> {
+    let inside = |o: usize, s: usize, d: usize, pad: usize, k: usize, n: usize| {
+        (0..k).filter(|t| (o * s + t * d).checked_sub(pad).is_some_and(|at| at < n)).count().max(1)
+    };
+    let columns: Vec<usize> = (0..y.w).map(|o| inside(o, w.stride.1, w.dilation.1, w.pad.l, w.kw, x.w)).collect();
+    let rows = (0..y.h).map(|o| inside(o, w.stride.0, w.dilation.0, w.pad.t, w.kh, x.h));
+    rows.flat_map(|r| columns.iter().map(move |c| (w.kh * w.kw) as f32 / (r * c) as f32)).collect()
+}
+
+impl Emit<'_, '_> {
+    pub(super) fn mean(&mut self, item: &Item) -> Result<u32> {
+        let window = super::emit::window(self.l, item).context("no window")?;
+        let taps = window.kernel.iter().map(|k| *k as usize).product::<usize>();
+        let c = self.channels(item.inputs[0])?;
+        let from = self.quant(item.inputs[0])?.clone();
+        let to = self.l.value(item.output)?.store.clone();
+        let blocks = c.div_ceil(16) * 16;
+        let (mut m, mut b) = (vec![0f32; blocks], vec![0f32; blocks]);
+        for k in 0..c {
+            let (scale, zero) = match &to {
+                Store::U8(q) => (q.scale_of(k), f32::from(q.zero_of(k))),
+                Store::F32 => (1.0, 0.0),
+            };
+            let step = f64::from(from.scale_of(k)) / f64::from(scale);
+            m[k] = (step / taps as f64) as f32;
+            b[k] = (f64::from(zero) - step * f64::from(from.zero_of(k))) as f32;
+            ensure!(m[k].is_finite() && b[k].is_finite(), "channel {k} has no finite scale");
+        }
+        let (lo, hi) = self.bounds(item.output, None)?;
+        let record = f::Conv {
+            window,
+            weights: self.b.data.put_weights(&pack::depthwise(&vec![1; c * taps], c, taps)),
+            m: self.b.data.put(&m),
+            b: self.b.data.put(&b),
+            r: NONE,
+            table: NONE,
+            merged: 0,
+            lo,
+            hi,
+        };
+        Ok(self.b.data.put(&[record]))
+    }
+
+    /// Each pixel times a factor.
+    pub(super) fn factors(&mut self, item: &Item, factors: &[f32]) -> Result<u32> {
+        let none = f::Affine { scale: NONE, offset: NONE };
+        let (a, out) = (self.operand(item.inputs[0], 1.0)?, self.result(item.output)?);
+        let (lo, hi) = self.bounds(item.output, None)?;
+        // One channel for all; one row stands for itself.
+        let broadcast = u32::from(self.channels(item.output)? > 1) << 1;
+        let constant = self.b.data.put(factors);
+        let function = f::BinaryFn::Mul as u32;
+        Ok(self.b.data.put(&[f::Binary { function, broadcast, a, b: none, constant, out, lo, hi, table: NONE }]))
+    }
+}
