@@ -55,7 +55,7 @@ pub struct Unsupported {
 
 #[derive(Debug, thiserror::Error)]
 pub enum Error {
-    #[error("cannot read {path}: {source}")]
+    #[error("cannot read {path}")]
     Read { path: PathBuf, source: std::io::Error },
     #[error("not an ONNX model: {0}")]
     Decode(String),

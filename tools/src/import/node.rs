@@ -36,7 +36,9 @@ impl Node<'_> {
     pub fn any_map(&self, i: usize) -> Result<&View, Fail> {
         match self.value(i)? {
             Value::Map(v) => Ok(v),
-            Value::Const(_) => Err(unsupported(format!("input {i} is a constant where a map belongs"))),
+            Value::Const(_) => {
+                Err(unsupported(format!("input {i} is a constant where a map belongs; exchange the inputs, or fold it (onnxsim)")))
+            }
             Value::Lost => Err(unsupported("its input could not be converted")),
         }
     }

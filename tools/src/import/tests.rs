@@ -124,6 +124,10 @@ fn int(name: &str, value: i64) -> AttributeProto {
     AttributeProto { name: name.into(), r#type: AttributeType::Int as i32, i: value, ..Default::default() }
 }
 
+fn real(name: &str, value: f32) -> AttributeProto {
+    AttributeProto { name: name.into(), r#type: AttributeType::Float as i32, f: value, ..Default::default() }
+}
+
 fn text(name: &str, value: &str) -> AttributeProto {
     AttributeProto { name: name.into(), r#type: AttributeType::String as i32, s: value.into(), ..Default::default() }
 }
@@ -171,23 +175,27 @@ fn conv_with_uneven_pads_and_strides() {
 
 #[test]
 fn transposed_conv_scatters_its_kernel() {
-    for (k, s, p, extra) in [(2, 2, 0, 0), (3, 2, 1, 1), (4, 2, 1, 0), (3, 1, 1, 0), (5, 3, 2, 1)] {
+    // Kernel, strides, pad on all sides, output padding.
+    for (k, s, p, extra) in [
+        (2, [2, 2], 0, 0), (3, [2, 2], 1, 1), (4, [2, 2], 1, 0), (3, [1, 1], 1, 0), (5, [3, 3], 2, 1),
+        (3, [2, 1], 0, 0), (4, [1, 2], 1, 0), (4, [3, 2], 1, 1), (2, [1, 3], 0, 2),
+    ] {
         let (x, w) = (ramp(2 * 3 * 4), ramp(2 * 3 * k * k));
         let model = Model::new(&[1, 2, 3, 4]).reals("w", &[2, 3, k as i64, k as i64], &w).node(
             "ConvTranspose",
             &["x", "w"],
             "y",
-            vec![ints("strides", &[s, s]), ints("pads", &[p; 4]), ints("output_padding", &[extra; 2])],
+            vec![ints("strides", &s), ints("pads", &[p; 4]), ints("output_padding", &[extra.min(s[0] - 1), extra.min(s[1] - 1)])],
         );
-        let size = |n: i64| ((n - 1) * s + k as i64 + extra - 2 * p) as usize;
-        let (h, wide) = (size(3), size(4));
+        let size = |n: i64, a: usize| ((n - 1) * s[a] + k as i64 + extra.min(s[a] - 1) - 2 * p) as usize;
+        let (h, wide) = (size(3, 0), size(4, 1));
         let mut expected = vec![0.0; 3 * h * wide];
         for (at, &v) in x.iter().enumerate() {
             let (i, iy, ix) = (at / 12, (at / 4 % 3) as i64, (at % 4) as i64);
             for o in 0..3 {
                 for ky in 0..k {
                     for kx in 0..k {
-                        let (oy, ox) = (iy * s - p + ky as i64, ix * s - p + kx as i64);
+                        let (oy, ox) = (iy * s[0] - p + ky as i64, ix * s[1] - p + kx as i64);
                         if (0..h as i64).contains(&oy) && (0..wide as i64).contains(&ox) {
                             expected[(o * h + oy as usize) * wide + ox as usize] += v * w[((i * 3 + o) * k + ky) * k + kx];
                         }
@@ -197,6 +205,25 @@ fn transposed_conv_scatters_its_kernel() {
         }
         close(&model.run(&x), &expected);
     }
+}
+
+#[test]
+fn transposed_conv_over_a_sequence_and_beyond_its_windows() {
+    let model = |k: i64, attributes: Vec<AttributeProto>| {
+        Model::new(&[1, 1, 3]).reals("w", &[1, 1, k], &ramp(k as usize)).node("ConvTranspose", &["x", "w"], "y", attributes)
+    };
+    let (x, w) = ([1.0, 10.0, 100.0], ramp(3));
+    let mut expected = vec![0.0; 11];
+    for i in 0..3 {
+        for k in 0..3 {
+            expected[4 * i + k] += x[i] * w[k];
+        }
+    }
+    close(&model(3, vec![ints("strides", &[4])]).run(&x), &expected);
+    // An output longer than the windows reach.
+    let w = ramp(1)[0];
+    close(&model(1, vec![ints("strides", &[2]), ints("output_shape", &[6])]).run(&x), &[w, 0.0, 10.0 * w, 0.0, 100.0 * w, 0.0]);
+    close(&model(1, vec![ints("strides", &[2]), text("auto_pad", "SAME_UPPER")]).run(&x), &[w, 0.0, 10.0 * w, 0.0, 100.0 * w]);
 }
 
 #[test]
@@ -271,6 +298,66 @@ fn resize_modes_follow_onnxruntime() {
         .reals("s", &[4], &[1.0, 1.0, 1.0, 2.0])
         .node("Resize", &["x", "", "s"], "y", vec![text("mode", "linear")]);
     close(&linear.run(&[0.0, 8.0]), &[0.0, 2.0, 6.0, 8.0]);
+}
+
+#[test]
+fn lines_of_other_resizes_follow_onnxruntime() {
+    // 13 lines, lines chosen by onnxruntime 1.32.
+    let lines = |opset: i64, inputs: &[&str], scale: &[f32], attributes: Vec<AttributeProto>| -> Vec<usize> {
+        let mut model = Model::new(&[1, 1, 13, 1]).reals("s", &[4], scale);
+        model = model.ints("sizes", &[1, 1, 7, 1]).reals("roi", &[8], &[0.0, 0.0, -0.1, 0.0, 1.0, 1.0, 0.8, 1.0]);
+        model.opset = opset;
+        let x: Vec<f32> = (0..13).map(|i| i as f32).collect();
+        model.node("Resize", inputs, "y", attributes).run(&x).iter().map(|v| *v as usize).collect()
+    };
+    let mode = |m: &str| text("coordinate_transformation_mode", m);
+    let nearest = |m: &str| text("nearest_mode", m);
+    // Before opset 11 a shrunk map takes the line behind, a grown one the line before.
+    assert_eq!(lines(10, &["x", "s"], &[1.0, 1.0, 0.6, 1.0], vec![]), [0, 2, 4, 5, 7, 9, 10]);
+    assert_eq!(lines(10, &["x", "s"], &[1.0, 1.0, 1.3, 1.0], vec![]), [0, 0, 1, 2, 3, 3, 4, 5, 6, 6, 7, 8, 9, 10, 10, 11]);
+    let symmetric = vec![mode("half_pixel_symmetric"), nearest("floor")];
+    assert_eq!(lines(19, &["x", "", "s"], &[1.0, 1.0, 0.6, 1.0], symmetric), [0, 2, 4, 5, 7, 9, 11]);
+    // A coordinate of a half, but for its rounding, is a half.
+    let almost = vec![mode("asymmetric"), nearest("round_prefer_floor")];
+    assert_eq!(lines(13, &["x", "", "s"], &[1.0, 1.0, 1.999_999, 1.0], almost)[..6], [0, 0, 1, 1, 2, 3]);
+    let crop = vec![mode("tf_crop_and_resize"), real("extrapolation_value", 99.0)];
+    assert_eq!(lines(13, &["x", "roi", "", "sizes"], &[0.0; 4], crop), [99, 1, 2, 4, 6, 8, 10]);
+    let aspect = Model::new(&[1, 1, 4, 6]).ints("sizes", &[1, 1, 8, 6]).node(
+        "Resize",
+        &["x", "", "", "sizes"],
+        "y",
+        vec![text("keep_aspect_ratio_policy", "not_larger")],
+    );
+    assert_eq!(aspect.import().outputs[0].onnx_shape, [1, 1, 4, 6]);
+}
+
+#[test]
+fn constants_stand_on_either_side() {
+    let x = [0.5, 2.0, -1.0, 3.0];
+    let made = |op: &str, c: f32| Model::new(&[1, 4]).reals("c", &[], &[c]).node(op, &["c", "x"], "y", vec![]).run(&x);
+    close(&made("Sub", 1.5), &x.map(|v| 1.5 - v));
+    close(&made("Div", 1.5), &x.map(|v| 1.5 / v));
+    close(&made("Min", 1.5), &x.map(|v| v.min(1.5)));
+    close(&made("Pow", 1.5), &x.map(|v| 1.5f32.powf(v)));
+    let slopes = Model::new(&[1, 4]).reals("c", &[1, 4], &[1.0, 2.0, 3.0, 4.0]).node("PRelu", &["x", "c"], "y", vec![]);
+    close(&slopes.run(&x), &[0.5, 2.0, -3.0, 3.0]);
+}
+
+#[test]
+fn pads_grow_and_cut_what_other_operators_laid_out() {
+    // Pixels out of channels: [1, 4, 1, 2] is [1, 1, 2, 4].
+    let x: Vec<f32> = (1..9).map(|v| v as f32).collect();
+    let padded = |mode: &str, pads: &[i64]| {
+        Model::new(&[1, 4, 1, 2])
+            .ints("p", pads)
+            .node("DepthToSpace", &["x"], "d", vec![int("blocksize", 2)])
+            .node("Pad", &["d", "p"], "y", vec![text("mode", mode)])
+            .run(&x)
+    };
+    close(&padded("constant", &[0, 0, 0, 1, 0, 0, 0, 0]), &[0.0, 1.0, 3.0, 2.0, 4.0, 0.0, 5.0, 7.0, 6.0, 8.0]);
+    close(&padded("constant", &[0, 0, -1, 0, 0, 0, 0, -1]), &[5.0, 7.0, 6.0]);
+    // What is cut away is not repeated.
+    close(&padded("wrap", &[0, 0, -1, -1, 0, 0, 0, 1]), &[7.0, 6.0, 8.0, 7.0]);
 }
 
 #[test]

@@ -1,7 +1,7 @@
-//! A Concat that is read only by a Concat along the same axis becomes part of it.
+//! A Concat that is read only by a Concat along the same axis becomes part of it; constants in a Concat become maps.
 
 use super::edit::Uses;
-use crate::ir::{Axis, Conv, Graph, Op, Pad, TensorId};
+use crate::ir::{Axis, Binary, Conv, Graph, Node, Op, Pad, Shape, Tensor, TensorId};
 
 pub(super) fn nested(graph: &mut Graph) -> usize {
     let mut count = 0;
@@ -74,4 +74,64 @@ pub(super) fn constants(g: &mut Graph) -> usize {
         changes += 1;
     }
     changes
+}
+
+/// Any other constant in a concat, as the output of nodes: added to a zero, an Index of some map that finds nothing but its fill.
+/// Nothing it reads ever changes, so that gated frames do not compute it again.
+pub(super) fn joined(g: &mut Graph) -> usize {
+    let mut changes = 0;
+    let mut n = 0;
+    while n < g.nodes.len() {
+        let inputs = &g.nodes[n].inputs;
+        let constant = |t: &TensorId| g.tensors[*t].constant.is_some();
+        let found = (inputs.iter().position(|t| constant(t)), inputs.iter().copied().find(|t| !constant(t)));
+        match (&g.nodes[n].op, found) {
+            (Op::Concat(_), (Some(k), Some(x))) => {
+                let t = inputs[k];
+                let made = from_zero(g, x, t);
+                g.nodes[n].inputs[k] = made[made.len() - 1].output;
+                let count = made.len();
+                g.nodes.splice(n..n, made);
+                n += count;
+                changes += 1;
+            }
+            _ => n += 1,
+        }
+    }
+    changes
+}
+
+/// A constant that is an output of the network, likewise.
+pub(super) fn outputs(g: &mut Graph) -> usize {
+    let mut changes = 0;
+    for k in 0..g.outputs.len() {
+        let t = g.outputs[k].tensor;
+        if let (Some(_), Some(x)) = (&g.tensors[t].constant, g.inputs.first().map(|i| i.tensor)) {
+            let made = from_zero(g, x, t);
+            g.outputs[k].tensor = made[made.len() - 1].output;
+            g.nodes.extend(made);
+            changes += 1;
+        }
+    }
+    changes
+}
+
+/// Nodes whose last output has the values of constant `t`.
+fn from_zero(g: &mut Graph, x: TensorId, t: TensorId) -> Vec<Node> {
+    let name = g.tensors[t].name.clone();
+    let node = |g: &mut Graph, what: &str, op: Op, inputs: Vec<TensorId>, shape: Shape| {
+        let name = format!("{name}/{what}");
+        let codes = g.tensors[t].codes.filter(|_| what == "map");
+        g.tensors.push(Tensor { name: name.clone(), shape, codes, constant: None });
+        Node { name, op, inputs, output: g.tensors.len() - 1 }
+    };
+    let pixel = Shape { h: 1, w: 1, c: g.tensors[x].shape.c };
+    let mut made = vec![node(g, "pixel", Op::Index { ys: vec![-1], xs: vec![-1], fill: 0.0 }, vec![x], pixel)];
+    if pixel.c > 1 {
+        let zero = Op::Channels { index: vec![0] };
+        made.push(node(g, "zero", zero, vec![made[0].output], Shape { c: 1, ..pixel }));
+    }
+    let zero = made[made.len() - 1].output;
+    made.push(node(g, "map", Op::Binary(Binary::Add), vec![zero, t], g.tensors[t].shape));
+    made
 }

@@ -37,6 +37,8 @@ const PASSES: &[(&str, Pass)] = &[
     ("channel order into convolutions", channels::into_convs),
     ("nested concats", concat::nested),
     ("constants in concats", concat::constants),
+    ("constants as maps", concat::joined),
+    ("constants as outputs", concat::outputs),
     ("squares", device::squares),
     ("quotients of constants", device::quotients),
     ("lines over maps", device::lines),

@@ -236,6 +236,19 @@ fn whole_pools_concats_identities_and_constants() {
 }
 
 #[test]
+fn constants_joined_to_maps_are_made_by_nodes() {
+    for (axis, (h, w, c), out) in [(Axis::C, (2, 3, 4), (2, 3, 6)), (Axis::H, (1, 3, 2), (3, 3, 2)), (Axis::W, (2, 2, 2), (2, 5, 2))] {
+        let mut b = Build::new(2, 3, 2);
+        let map = b.tensor(h, w, c);
+        b.0.tensors[map].constant = Some(ramp(h * w * c));
+        let y = b.node(Op::Concat(axis), &[map, 0], out);
+        let (g, text) = b.passed(y);
+        let joins = |n: &&Node| matches!(n.op, Op::Concat(_));
+        assert!(g.nodes.iter().filter(joins).all(|n| n.inputs.iter().all(|i| g.tensors[*i].constant.is_none())), "{text:?}\n{g}");
+    }
+}
+
+#[test]
 fn lines_are_repeated_over_maps() {
     // A constant line becomes a constant map, a computed column an Index.
     let mut b = Build::new(4, 5, 3);

@@ -64,11 +64,23 @@ pub(super) fn unary(im: &mut Importer, node: &Node) -> Made {
     Ok(vec![Value::Map(apply(im, node, f, x)?)])
 }
 
+/// `x ^ c`, and `c ^ x` as `exp(x * ln c)`.
 pub(super) fn pow(im: &mut Importer, node: &Node) -> Made {
+    if let (Value::Const(base), Value::Map(_)) = (node.value(0)?, node.value(1)?) {
+        let base_values = base.to_reals();
+        if !base_values.iter().all(|&v| v > 0.0 && v.is_finite()) {
+            return Err(unsupported("a base that is not above 0; write it by operators that are converted"));
+        }
+        let logs = Const::reals(base.shape.clone(), base_values.iter().map(|v| v.ln()).collect());
+        let Value::Map(power) = combine(im, node, Binary::Mul, &logs.into(), &Value::Map(node.map(1)?.clone()))? else {
+            return Err(invalid("a power without a value"));
+        };
+        return Ok(vec![Value::Map(apply(im, node, Unary::Exp, &power)?)]);
+    }
     let x = node.map(0)?;
     match node.constant(1, "the exponent")?.scalar() {
         Some(exponent) if exponent.is_finite() => Ok(vec![Value::Map(apply(im, node, Unary::Pow { exponent }, x)?)]),
-        _ => Err(unsupported("an exponent that is not one finite number")),
+        _ => Err(unsupported("an exponent that is not one finite number; write it as Exp(Log(x) * exponent)")),
     }
 }
 
@@ -82,7 +94,11 @@ pub(super) fn prelu(im: &mut Importer, node: &Node) -> Made {
     let map = im.shape_of(x.tensor);
     let constant = lay_out(im, slope, &x.shape(), &groups)?;
     if constant.0 != [1, 1, map.c] {
-        return Err(unsupported("a slope that is not one per channel"));
+        // max(x, 0) + slope * min(x, 0).
+        let above = apply(im, node, Unary::Clamp { lo: 0.0, hi: f32::INFINITY }, &x)?;
+        let below = apply(im, node, Unary::Clamp { lo: f32::NEG_INFINITY, hi: 0.0 }, &x)?;
+        let sloped = combine(im, node, Binary::Mul, &Value::Map(below), &Value::Const(slope.clone()))?;
+        return Ok(vec![combine(im, node, Binary::Add, &Value::Map(above), &sloped)?]);
     }
     let tensor = im.emit_node(node, Op::PRelu { slope: constant.1 }, vec![x.tensor], map);
     Ok(vec![Value::Map(View { tensor, ..x })])

@@ -172,18 +172,21 @@ pub(super) fn pad(im: &mut Importer, node: &Node) -> Made {
         let codes = int.codes.ok_or_else(|| unsupported("padding of codes before their scale is known"))?;
         fill = codes.scale * (fill + if int.signed { 128.0 } else { 0.0 } - f32::from(codes.zero));
     }
-    let wanted: Vec<usize> = shape.iter().enumerate().map(|(a, &n)| if pads[a] != (0, 0) { n + 1 } else { n }).collect();
-    let mut groups = x.natural(im.shape_of(x.tensor));
-    complete(&mut groups, &wanted, None);
-    if groups.0.iter().any(|g| g.len() > 1 && g.iter().any(|&a| pads[a] != (0, 0))) {
-        return Err(unsupported("padding of an axis that shares rows, columns or channels with another"));
-    }
-    let mut tensor = im.realise(x, &groups)?;
+    // What negative pads take away goes first, so that reflections and repetitions are of what is left.
+    let mut cut = x.clone();
     let mut out = shape.clone();
     for (a, &(before, after)) in pads.iter().enumerate() {
+        let (start, end) = (-before.min(0), shape[a] as i64 + after.min(0));
         let n = shape[a] as i64 + before + after;
-        out[a] = usize::try_from(n).ok().filter(|&n| n > 0).ok_or_else(|| invalid(format!("pads leave {n} of axis {a}")))?;
+        out[a] = usize::try_from(n).ok().filter(|&n| n > 0 && start < end).ok_or_else(|| invalid(format!("pads leave {n} of axis {a}")))?;
+        if before.min(after) < 0 {
+            cut = super::shape::cut(im, &cut, a, start as usize, 1, (end - start) as usize)?;
+        }
     }
+    let pads: Vec<(i64, i64)> = pads.iter().map(|p| (p.0.max(0), p.1.max(0))).collect();
+    let x = &cut;
+    let groups = grown_groups(im, x, &pads)?;
+    let mut tensor = im.realise(x, &groups)?;
     let map = im.shape_of(tensor);
     let source = |n: usize, k: usize| -> Result<Vec<i32>, Fail> {
         let (before, after) = groups.0[k].first().map_or((0, 0), |&a| pads[a]);
@@ -201,6 +204,22 @@ pub(super) fn pad(im: &mut Importer, node: &Node) -> Made {
     Ok(vec![Value::Map(View { int: x.int, ..View::of_groups(tensor, &out, &groups) })])
 }
 
+/// A layout in which every padded axis is rows, columns or channels by itself.
+fn grown_groups(im: &Importer, x: &View, pads: &[(i64, i64)]) -> Result<Groups, Fail> {
+    let shape = x.shape();
+    let grows = |a: usize| pads[a] != (0, 0);
+    let wanted: Vec<usize> = shape.iter().enumerate().map(|(a, &n)| n + usize::from(grows(a))).collect();
+    let apart = |g: &Groups| g.0.iter().all(|g| g.len() < 2 || !g.iter().any(|&a| grows(a)));
+    let mut natural = x.natural(im.shape_of(x.tensor));
+    complete(&mut natural, &wanted, None);
+    // Else the axes' usual places: pixels that came out of channels, or channels out of pixels, are laid out first.
+    let mut usual = Groups::default();
+    complete(&mut usual, &wanted, None);
+    [natural, usual].into_iter().find(apart).ok_or_else(|| {
+        unsupported("padding of an axis that shares rows, columns or channels with another; pad before the reshape that joins them")
+    })
+}
+
 /// The line that stands at `i`, -1 for the fill.
 fn line(i: i64, n: i64, mode: &str) -> Result<i32, Fail> {
     let inside = (0..n).contains(&i);
@@ -215,7 +234,7 @@ fn line(i: i64, n: i64, mode: &str) -> Result<i32, Fail> {
         }
         "reflect" => 0,
         "wrap" => i.rem_euclid(n),
-        other => return Err(unsupported(format!("padding mode `{other}`"))),
+        other => return Err(unsupported(format!("padding mode `{other}`; constant, edge, reflect and wrap are supported"))),
     };
     Ok(at as i32)
 }

@@ -105,7 +105,7 @@ pub(super) fn cast(im: &mut Importer, node: &Node) -> Made {
         (DataType::Int8, Some(Int { signed: true, .. })) | (DataType::Uint8, Some(Int { signed: false, .. })) => {
             Ok(vec![node.value(0)?.clone()])
         }
-        (to, _) => Err(unsupported(format!("a cast of a map to {to:?}"))),
+        (to, _) => Err(unsupported(format!("a cast of a map to {to:?}; remove it or cut the network before it"))),
     }
 }
 

@@ -8,13 +8,29 @@ use crate::ir::{Lerp, Op};
 
 use super::Made;
 
+#[derive(Clone)]
 struct Axis {
     from: usize,
     to: usize,
     scale: f32,
+    /// Start and end of what is kept, as shares of the axis: `tf_crop_and_resize`.
+    crop: (f32, f32),
 }
 
 impl Axis {
+    fn whole(n: usize) -> Axis {
+        Axis { from: n, to: n, scale: 1.0, crop: (0.0, 1.0) }
+    }
+
+    fn untouched(&self) -> bool {
+        self.from == self.to && self.scale == 1.0 && self.crop == (0.0, 1.0)
+    }
+
+    /// Before or behind the map, where cropping reads what is not there.
+    fn outside(&self, x: f32, mode: &str) -> bool {
+        mode == "tf_crop_and_resize" && !self.untouched() && !(0.0..=(self.from - 1) as f32).contains(&x)
+    }
+
     /// Source coordinate of output line `o`.
     fn source(&self, o: usize, mode: &str) -> Result<f32, Fail> {
         let (o, n, m, scale) = (o as f32, self.from as f32, self.to as f32, self.scale);
@@ -28,9 +44,16 @@ impl Axis {
             "tf_half_pixel_for_nn" => (o + 0.5) / scale,
             "half_pixel_symmetric" => {
                 let adjusted = m / (scale * n);
-                n / 2.0 * (1.0 - adjusted) + (o + 0.5) / scale - 0.5
+                let centre = f64::from(n / 2.0 * (1.0 - adjusted));
+                (centre + (f64::from(o) + 0.5) / f64::from(scale) - 0.5) as f32
             }
-            other => return Err(unsupported(format!("coordinate mode `{other}`"))),
+            "tf_crop_and_resize" => {
+                let (start, end) = self.crop;
+                if self.to > 1 { start * (n - 1.0) + o * (end - start) * (n - 1.0) / (m - 1.0) } else { 0.5 * (start + end) * (n - 1.0) }
+            }
+            other => {
+                return Err(unsupported(format!("coordinate mode `{other}`; export it as half_pixel, asymmetric or align_corners")));
+            }
         })
     }
 }
@@ -42,25 +65,30 @@ pub(super) fn resize(im: &mut Importer, node: &Node) -> Made {
     let upsample = node.op() == "Upsample";
     let old = upsample || node.opset < 11;
     let coordinates = if old { "asymmetric".into() } else { node.text("coordinate_transformation_mode", "half_pixel") };
-    let nearest = if old { "floor".into() } else { node.text("nearest_mode", "round_prefer_floor") };
-    if node.int("antialias", 0) != 0 || !matches!(node.text("keep_aspect_ratio_policy", "stretch").as_str(), "stretch") {
-        return Err(unsupported("antialias and keep_aspect_ratio_policy"));
+    // Before opset 11 a nearest line is the one before when the map grows, the one behind when it shrinks.
+    let nearest = if old { "simple".into() } else { node.text("nearest_mode", "round_prefer_floor") };
+    if node.int("antialias", 0) != 0 {
+        return Err(unsupported("antialias; export without it, or with an average pooling before the resize"));
     }
-    let targets = targets(node, &shape, old)?;
-    let moved: Vec<usize> = (0..rank).filter(|&a| targets[a].to != shape[a] || targets[a].scale != 1.0).collect();
+    let targets = targets(node, &shape, old, &coordinates)?;
+    let moved: Vec<usize> = (0..rank).filter(|&a| !targets[a].untouched()).collect();
     let natural = x.natural(im.shape_of(x.tensor));
     let groups = match (rank, &moved[..]) {
         (_, []) => natural,
         (4, m) if m.iter().all(|&a| a >= 2) => Groups([vec![2], vec![3], vec![1]]),
         (4, m) if m.iter().all(|&a| a == 1 || a == 2) => Groups([vec![1], vec![2], vec![3]]),
         (3, [2]) => Groups([vec![2], vec![], vec![1]]),
-        _ => return Err(unsupported(format!("resizing of axes {moved:?} of a value of rank {rank}"))),
+        _ => {
+            return Err(unsupported(format!(
+                "resizing of axes {moved:?} of a value of rank {rank}; the two last axes of [1, C, H, W] are supported"
+            )));
+        }
     };
     let tensor = im.realise(x, &groups)?;
     let map = im.shape_of(tensor);
     let along = |k: usize, n: usize| match groups.0[k][..] {
-        [a] => Axis { from: shape[a], to: targets[a].to, scale: targets[a].scale },
-        _ => Axis { from: n, to: n, scale: 1.0 },
+        [a] => targets[a].clone(),
+        _ => Axis::whole(n),
     };
     let (rows, columns) = (along(H, map.h), along(W, map.w));
     let out = im.checked_shape([rows.to, columns.to, map.c])?;
@@ -68,10 +96,15 @@ pub(super) fn resize(im: &mut Importer, node: &Node) -> Made {
     let mode = node.text("mode", "nearest");
     let op = match mode.as_str() {
         "nearest" => {
-            Op::Index { ys: lines(&rows, &coordinates, &nearest)?, xs: lines(&columns, &coordinates, &nearest)?, fill: 0.0 }
+            let (ys, xs) = (lines(&rows, &coordinates, &nearest)?, lines(&columns, &coordinates, &nearest)?);
+            let beyond = ys.iter().chain(&xs).any(|&i| i < 0);
+            if beyond && x.int.is_some() {
+                return Err(unsupported("cropping of integer codes beyond their map"));
+            }
+            Op::Index { ys, xs, fill: if beyond { node.float("extrapolation_value", 0.0) } else { 0.0 } }
         }
         "linear" | "bilinear" if x.int.is_none() => Op::Bilinear { ys: lerps(&rows, &coordinates)?, xs: lerps(&columns, &coordinates)? },
-        "linear" | "bilinear" => return Err(unsupported("interpolation of integer codes")),
+        "linear" | "bilinear" => return Err(unsupported("interpolation of integer codes; put a DequantizeLinear before it")),
         other => return Err(unsupported(format!("mode `{other}`; nearest and linear are supported"))),
     };
     let mut made = shape.clone();
@@ -83,13 +116,22 @@ pub(super) fn resize(im: &mut Importer, node: &Node) -> Made {
 }
 
 /// Extent and scale of every axis of the result.
-fn targets(node: &Node, shape: &[usize], old: bool) -> Result<Vec<Axis>, Fail> {
+fn targets(node: &Node, shape: &[usize], old: bool, coordinates: &str) -> Result<Vec<Axis>, Fail> {
     let rank = shape.len();
     let axes = match node.ints("axes") {
         Some(_) => node.axes(usize::MAX, rank)?.unwrap_or_default(),
         None => (0..rank).collect(),
     };
-    let mut out: Vec<Axis> = shape.iter().map(|&n| Axis { from: n, to: n, scale: 1.0 }).collect();
+    let mut out: Vec<Axis> = shape.iter().map(|&n| Axis::whole(n)).collect();
+    if coordinates == "tf_crop_and_resize" {
+        let list = node.optional_constant(1, "the region")?.map(|c| c.to_reals()).unwrap_or_default();
+        if list.len() != 2 * axes.len() || list.iter().any(|v| !v.is_finite()) {
+            return Err(invalid(format!("a region of {} numbers for {} axes", list.len(), axes.len())));
+        }
+        for (i, &a) in axes.iter().enumerate() {
+            out[a].crop = (list[i], list[axes.len() + i]);
+        }
+    }
     let attribute = node.attribute("scales").map(|a| a.floats.clone());
     let at = if old { 1 } else { 2 };
     let scales = match attribute {
@@ -101,11 +143,14 @@ fn targets(node: &Node, shape: &[usize], old: bool) -> Result<Vec<Axis>, Fail> {
             return Err(invalid(format!("{} scales for {} axes", scales.len(), axes.len())));
         }
         for (&a, &s) in axes.iter().zip(&scales) {
+            if out[a].crop != (0.0, 1.0) {
+                return Err(unsupported("scales of a cropped axis, which runtimes read differently; give sizes"));
+            }
             let to = (shape[a] as f32 * s).floor();
             if !(s > 0.0 && to >= 1.0 && to < (1 << 24) as f32) {
                 return Err(invalid(format!("scale {s} of {} lines", shape[a])));
             }
-            out[a] = Axis { from: shape[a], to: to as usize, scale: s };
+            (out[a].to, out[a].scale) = (to as usize, s);
         }
         return Ok(out);
     }
@@ -115,7 +160,18 @@ fn targets(node: &Node, shape: &[usize], old: bool) -> Result<Vec<Axis>, Fail> {
         if !(1..1 << 24).contains(&s) {
             return Err(invalid(format!("size {s}")));
         }
-        out[a] = Axis { from: shape[a], to: s as usize, scale: s as f32 / shape[a] as f32 };
+        (out[a].to, out[a].scale) = (s as usize, s as f32 / shape[a] as f32);
+    }
+    let scales = axes.iter().map(|&a| out[a].scale);
+    let one = match node.text("keep_aspect_ratio_policy", "stretch").as_str() {
+        "stretch" => return Ok(out),
+        "not_larger" => scales.fold(f32::INFINITY, f32::min),
+        "not_smaller" => scales.fold(0.0, f32::max),
+        other => return Err(invalid(format!("keep_aspect_ratio_policy `{other}`"))),
+    };
+    for &a in &axes {
+        let to = (shape[a] as f32 * one).round();
+        (out[a].to, out[a].scale) = (to.max(1.0) as usize, one);
     }
     Ok(out)
 }
@@ -123,11 +179,18 @@ fn targets(node: &Node, shape: &[usize], old: bool) -> Result<Vec<Axis>, Fail> {
 fn lines(axis: &Axis, coordinates: &str, nearest: &str) -> Result<Vec<i32>, Fail> {
     (0..axis.to)
         .map(|o| {
+            if axis.untouched() {
+                return Ok(o as i32);
+            }
             let x = axis.source(o, coordinates)?;
+            if axis.outside(x, coordinates) {
+                return Ok(-1);
+            }
             let line = match nearest {
-                _ if axis.scale == 1.0 && axis.from == axis.to => o as f32,
-                "round_prefer_floor" => (x - 0.5).ceil(),
-                "round_prefer_ceil" => (x + 0.5).floor(),
+                "simple" => if axis.scale < 1.0 { x.ceil() } else { x.floor() },
+                "round_prefer_floor" if is_half(x) => x.floor(),
+                "round_prefer_ceil" if is_half(x) => x.ceil(),
+                "round_prefer_floor" | "round_prefer_ceil" => x.round(),
                 "floor" => x.floor(),
                 "ceil" => x.ceil(),
                 other => return Err(invalid(format!("nearest_mode `{other}`"))),
@@ -137,11 +200,19 @@ fn lines(axis: &Axis, coordinates: &str, nearest: &str) -> Result<Vec<i32>, Fail
         .collect()
 }
 
+/// Half way between two lines, as onnxruntime sees it: but for the rounding of the coordinate.
+fn is_half(x: f32) -> bool {
+    (x - x.floor() - 0.5).abs() <= 1e-6
+}
+
 fn lerps(axis: &Axis, coordinates: &str) -> Result<Vec<Lerp>, Fail> {
     let last = (axis.from - 1) as u32;
     (0..axis.to)
         .map(|o| {
-            let x = if axis.scale == 1.0 && axis.from == axis.to { o as f32 } else { axis.source(o, coordinates)? };
+            let x = if axis.untouched() { o as f32 } else { axis.source(o, coordinates)? };
+            if axis.outside(x, coordinates) {
+                return Err(unsupported("interpolation beyond the map (tf_crop_and_resize); pad and slice before the resize"));
+            }
             let x = x.clamp(0.0, last as f32);
             let lo = (x as u32).min(last);
             Ok(Lerp { lo, hi: (lo + 1).min(last), t: x - lo as f32 })

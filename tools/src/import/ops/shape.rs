@@ -177,7 +177,7 @@ fn repeat(im: &mut Importer, mut view: View, times: impl Fn(usize, usize) -> usi
 }
 
 /// `count` elements of an axis; settles the view first where the axis is no single atom.
-fn cut(im: &mut Importer, x: &View, axis: usize, start: usize, step: isize, count: usize) -> Result<View, Fail> {
+pub(super) fn cut(im: &mut Importer, x: &View, axis: usize, start: usize, step: isize, count: usize) -> Result<View, Fail> {
     if let Some(v) = x.sliced(axis, start, step, count) {
         return Ok(v);
     }
