@@ -446,6 +446,12 @@ fn wrong_models_and_artifacts_are_refused() {
     let junk = file("junk.onnx", b"not a protobuf at all");
     fails(&["convert", &junk, "-o", out, "--calib", &calib], &["junk.onnx", "not an ONNX model"]);
     fails(&["convert", "absent.onnx", "-o", out, "--calib", &calib], &["absent.onnx"]);
+    let copy = dir.path().join("copy.onnx").display().to_string();
+    std::fs::copy(patrol("patrol.onnx"), &copy).unwrap();
+    fails(&["convert", &copy, "-o", &copy, "--calib", &calib], &["--output", "the model itself"]);
+    fails(&["convert", &copy, "-o", out, "--calib", &calib, "--report", out], &["--report", "name another file"]);
+    let four = ["convert", &copy, "-o", out, "--calib", &calib, "--gates", "off", "--mean", "1,2,3,4"];
+    fails(&four, &["--mean", "4 values for 3 channels"]);
     fails(&["convert", &qsc, "-o", out, "--calib", &calib], &["not an ONNX model"]);
     assert!(!Path::new(out).exists());
     fails(&["eval", &qsc, "--against", &junk, "--input", &clip], &["--against", "junk.onnx"]);

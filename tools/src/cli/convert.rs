@@ -4,7 +4,7 @@
 //! import, passes -> calibration frames -> codes -> records -> search for gates on whole clips -> self-test -> file
 //! ```
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 use anyhow::{Context, Result, bail, ensure};
 use clap::ValueEnum;
@@ -178,6 +178,12 @@ pub fn main(a: &Args, talk: &Talk) -> Result<()> {
     ensure!(a.max_drop <= 1.0, "--max-drop {}: a share of 1 at most (0.01 is one point)", a.max_drop);
     ensure!(a.arena_ratio >= 1.0, "--arena-ratio {}: 1 or more is needed", a.arena_ratio);
     ensure!(a.model.is_file(), "{}: no such model file", a.model.display());
+    let same = |a: &Path, b: &Path| a == b || a.canonicalize().ok().is_some_and(|a| b.canonicalize().is_ok_and(|b| a == b));
+    ensure!(!same(&a.output, &a.model), "--output {}: it is the model itself; name another file", a.output.display());
+    if let Some(report) = &a.report {
+        let taken = [&a.output, &a.model].into_iter().find(|f| same(report, f));
+        ensure!(taken.is_none(), "--report {}: it is the artifact or the model; name another file", report.display());
+    }
     ensure!(!a.calib.iter().any(|c| c == "-"), "--calib -: calibration reads its clips twice; give a file");
     let task = match &a.task {
         Some(path) => {

@@ -33,6 +33,9 @@ pub fn fold_input(graph: &mut Graph, norm: &Norm) -> Result<Quant> {
         // An integer input: its pixels are its codes.
         return Ok(Quant::per_tensor(codes.scale, codes.zero));
     }
+    for (what, v) in [("--mean", &norm.mean), ("--std", &norm.std)] {
+        ensure!(v.len() <= 1 || v.len() == c, "{what}: {} values for {c} channels; give one, or one per channel", v.len());
+    }
     let norm = &absorb(graph, norm)?;
     let (mut scale, mut zero, mut delta) = (Vec::new(), Vec::new(), Vec::new());
     for k in 0..c {
