@@ -185,7 +185,7 @@ fn link(l: &Lowering, scratch: &impl Fn(usize) -> bool, make: &Item, take: &Item
     // A tensor by itself: no view of another, no other in it.
     let alone = !l.homes.contains_key(&map) && !l.homes.values().any(|h| h.parent() == map);
     let slides = |i: &Item| match &i.kind {
-        Kind::Conv { .. } | Kind::Mean { .. } => true,
+        Kind::Conv { .. } | Kind::Mean(_) => true,
         Kind::Node(n) => matches!(l.graph.nodes[*n].op, Op::MaxPool(_) | Op::AvgPool { .. }),
         _ => false,
     };

@@ -20,10 +20,7 @@ pub(super) fn macs(l: &Lowering, item: &Item) -> Result<usize> {
             Op::Conv(c) => c.weights.len(),
             _ => 0,
         },
-        Kind::Mean { .. } => match window(l, item) {
-            Some(w) => w.kernel.iter().map(|k| *k as usize).product::<usize>() * l.value(item.output)?.shape.c,
-            None => 0,
-        },
+        Kind::Mean(w) | Kind::MeanF32(w) => w.kh * w.kw * l.value(item.output)?.shape.c,
         _ => 0,
     })
 }
@@ -37,7 +34,8 @@ pub(super) fn window(l: &Lowering, item: &Item) -> Option<f::Window> {
         pad: [p.t as u16, p.l as u16],
     };
     match &item.kind {
-        Kind::Conv { node, .. } | Kind::ConvF32 { node, .. } | Kind::Mean { node } | Kind::Node(node) => match &l.graph.nodes[*node].op {
+        Kind::Mean(w) | Kind::MeanF32(w) => Some(of((w.kh, w.kw), w.stride, w.dilation, w.pad)),
+        Kind::Conv { node, .. } | Kind::ConvF32 { node, .. } | Kind::Node(node) => match &l.graph.nodes[*node].op {
             Op::Conv(c) => Some(of((c.kh, c.kw), c.stride, c.dilation, c.pad)),
             Op::MaxPool(w) | Op::AvgPool { window: w, .. } => Some(of((w.kh, w.kw), w.stride, w.dilation, w.pad)),
             _ => None,
@@ -97,7 +95,7 @@ pub(super) fn emit(l: &Lowering, memory: &Memory, options: &Options) -> Result<L
             op: format!("{op:?}"),
             shape: [shape.h, shape.w, shape.c],
             macs: (macs * shape.rows()) as u64,
-            bits: if matches!(item.kind, Kind::Conv { .. } | Kind::Mean { .. }) { 8 } else if macs > 0 { 32 } else { 0 },
+            bits: if matches!(item.kind, Kind::Conv { .. } | Kind::Mean(_)) { 8 } else if macs > 0 { 32 } else { 0 },
             bytes: e.b.data.bytes().len() - before,
         });
     }
@@ -270,7 +268,8 @@ impl Emit<'_, '_> {
                 let j = f::Join { y0: *y0 as u32, x0: *x0 as u32, first: *first as u32 };
                 (Code::Join, self.b.data.put(&[j]))
             }
-            Kind::Mean { .. } => (Code::Depthwise, self.mean(item)?),
+            Kind::Mean(_) => (Code::Depthwise, self.mean(item)?),
+            Kind::MeanF32(_) => (Code::ConvF32, self.mean_f32(item)?),
             Kind::Factors(factors) => (Code::Binary, self.factors(item, factors)?),
             Kind::Node(n) => self.node(item, *n)?,
         })

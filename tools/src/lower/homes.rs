@@ -38,13 +38,15 @@ pub(crate) fn assign(l: &mut Lowering) -> Result<()> {
 /// What every convolution and every mean reads outside its input.
 fn borders(l: &mut Lowering) {
     for item in &l.items {
-        let (Kind::Conv { node, .. } | Kind::ConvF32 { node, .. } | Kind::Mean { node }) = &item.kind else { continue };
-        let (kernel, stride, dilation, pad) = match &l.graph.nodes[*node].op {
-            Op::Conv(c) => ((c.kh, c.kw), c.stride, c.dilation, c.pad),
-            Op::AvgPool { window: w, .. } => ((w.kh, w.kw), w.stride, w.dilation, w.pad),
+        let (kernel, stride, dilation, pad, made) = match &item.kind {
+            Kind::Conv { node, .. } | Kind::ConvF32 { node, .. } => match &l.graph.nodes[*node].op {
+                Op::Conv(c) => ((c.kh, c.kw), c.stride, c.dilation, c.pad, l.graph.nodes[*node].output),
+                _ => continue,
+            },
+            Kind::Mean(w) | Kind::MeanF32(w) => ((w.kh, w.kw), w.stride, w.dilation, w.pad, item.output),
             _ => continue,
         };
-        let (Some(x), Some(y)) = (&l.values[item.inputs[0]], &l.values[l.graph.nodes[*node].output]) else { continue };
+        let (Some(x), Some(y)) = (&l.values[item.inputs[0]], &l.values[made]) else { continue };
         let over = |out: usize, stride: usize, pad: usize, k: usize, d: usize, n: usize| {
             ((out - 1) * stride + (k - 1) * d + 1).saturating_sub(pad + n)
         };
@@ -177,7 +179,7 @@ fn lay_down(l: &mut Lowering) {
             l.graph.nodes[*n].op,
             Op::Softmax | Op::ReduceChannels { .. } | Op::Channels { .. } | Op::Permute { .. }
         ),
-        Kind::Conv { .. } | Kind::ConvF32 { .. } | Kind::Mean { .. } => false,
+        Kind::Conv { .. } | Kind::ConvF32 { .. } | Kind::Mean(_) | Kind::MeanF32(_) => false,
     };
     let inputs: Vec<usize> = l.graph.inputs.iter().map(|i| i.tensor).collect();
     let mut turn: Vec<bool> = (0..l.values.len()).map(|t| column(l, t) && !inputs.contains(&t)).collect();

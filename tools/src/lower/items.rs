@@ -13,7 +13,7 @@ use anyhow::{Context, Result, bail, ensure};
 
 use super::Lowering;
 use crate::calibrate::Store;
-use crate::ir::{Axis, Binary, Conv, Node, Op, Shape, Unary};
+use crate::ir::{Axis, Binary, Conv, Node, Op, Shape, Unary, Window};
 
 /// One step to be.
 #[derive(Clone, Debug)]
@@ -40,8 +40,10 @@ pub(crate) enum Kind {
     /// Moves nothing: the input lies in the output at channel `c0`, pixel `(y0, x0)`.
     Join { c0: usize, y0: usize, x0: usize, first: bool },
     Reshape,
-    /// An average with codes of its own, or of reals.
-    Mean { node: usize },
+    /// An average of codes with codes of its own, or of reals.
+    Mean(Window),
+    /// An average of reals.
+    MeanF32(Window),
     /// Each pixel times its factor.
     Factors(Vec<f32>),
     /// Everything else, as the node says.

@@ -6,6 +6,8 @@
 //! ```text
 //! mean in codes of its own     sums (depthwise) -> codes
 //! windows cut by the border    sums / taps (depthwise) -> reals, times taps / count of the pixel -> codes
+//! windows of more than 256     columns (depthwise) -> reals, lines of these (convolution of reals) -> codes;
+//!                              where columns are as long, all of it on reals
 //! ```
 
 use anyhow::{Context, Result, ensure};
@@ -15,26 +17,47 @@ use super::emit::Emit;
 use super::items::{Item, Kind};
 use super::{Lowering, pack};
 use crate::calibrate::Store;
-use crate::ir::{Op, Shape, Window};
+use crate::ir::{Op, Pad, Shape, Window};
 
-/// Most taps of a depthwise convolution.
+/// Most taps of a depthwise convolution, and most of any window along an axis.
 const TAPS: usize = f::MAX_TAPS;
+const KERNEL: usize = 1024;
 
-/// The items of an average whose codes differ from its operand's; `None` where its window has too many taps.
+/// The items of an average whose codes differ from its operand's; `None` where its window is larger than steps can be.
 pub(super) fn items(l: &mut Lowering, item: &Item, node: usize) -> Result<Option<Vec<Item>>> {
-    let Op::AvgPool { window, count_pad } = l.graph.nodes[node].op else { return Ok(None) };
+    let Op::AvgPool { window: w, count_pad } = l.graph.nodes[node].op else { return Ok(None) };
     let (x, y) = (l.value(item.inputs[0])?.clone(), l.value(item.output)?.clone());
-    if window.kh * window.kw > TAPS || !matches!(x.store, Store::U8(_)) {
+    if w.kh.max(w.kw) > KERNEL || !matches!(x.store, Store::U8(_)) {
         return Ok(None);
     }
-    let mean = Item { kind: Kind::Mean { node }, ..item.clone() };
-    let factors = factors(&window, x.shape, y.shape);
-    if count_pad || factors.iter().all(|k| *k == 1.0) {
-        return Ok(Some(vec![mean]));
+    let factors = if count_pad { Vec::new() } else { factors(&w, x.shape, y.shape) };
+    let cut = factors.iter().any(|k| *k != 1.0);
+    let (small, column) = (w.kh * w.kw <= TAPS, w.kh <= TAPS && w.kw > 1);
+    if small && !cut {
+        return Ok(Some(vec![Item { kind: Kind::Mean(w), ..item.clone() }]));
     }
-    let sums = l.add(format!("{}.sums", y.name), y.shape, Store::F32);
-    let scaled = Item { kind: Kind::Factors(factors), inputs: vec![sums], ..item.clone() };
-    Ok(Some(vec![Item { output: sums, ..mean }, scaled]))
+    let mut out = Vec::new();
+    let mut at = item.inputs[0];
+    let mut then = |l: &mut Lowering, what: &str, kind: Kind, shape: Shape| {
+        let output = l.add(format!("{}.{what}", y.name), shape, Store::F32);
+        out.push(Item { name: item.name.clone(), kind, inputs: vec![at], output });
+        at = output;
+    };
+    let (upright, level) = (Pad { l: 0, r: 0, ..w.pad }, Pad { t: 0, b: 0, ..w.pad });
+    if small {
+        then(l, "sums", Kind::Mean(w), y.shape);
+    } else if column {
+        let columns = Window { kw: 1, stride: (w.stride.0, 1), dilation: (w.dilation.0, 1), pad: upright, ..w };
+        then(l, "columns", Kind::Mean(columns), Shape { h: y.shape.h, ..x.shape });
+        let lines = Window { kh: 1, stride: (1, w.stride.1), dilation: (1, w.dilation.1), pad: level, ..w };
+        then(l, "sums", Kind::MeanF32(lines), y.shape);
+    } else {
+        then(l, "f32", Kind::Convert, x.shape);
+        then(l, "sums", Kind::MeanF32(w), y.shape);
+    }
+    let last = if cut { Kind::Factors(factors) } else { Kind::Convert };
+    out.push(Item { kind: last, inputs: vec![at], ..item.clone() });
+    Ok(Some(out))
 }
 
 /// Taps of the window over those inside the map, for each pixel of the result.
@@ -75,6 +98,22 @@ impl Emit<'_, '_> {
             r: NONE,
             table: NONE,
             merged: 0,
+            lo,
+            hi,
+        };
+        Ok(self.b.data.put(&[record]))
+    }
+
+    pub(super) fn mean_f32(&mut self, item: &Item) -> Result<u32> {
+        let window = super::emit::window(self.l, item).context("no window")?;
+        let taps = window.kernel.iter().map(|k| *k as usize).product::<usize>();
+        let c = self.channels(item.inputs[0])?;
+        let (lo, hi) = self.bounds(item.output, None)?;
+        let record = f::ConvF32 {
+            window,
+            weights: self.b.data.put(&vec![1.0 / taps as f32; taps * c]),
+            b: self.b.data.put(&vec![0f32; c]),
+            groups: c as u32,
             lo,
             hi,
         };

@@ -140,7 +140,7 @@ fn row_by_row(l: &Lowering, item: &super::items::Item) -> bool {
             l.graph.nodes[*n].op,
             Op::Channels { .. } | Op::Softmax | Op::ReduceChannels { .. } | Op::Concat(_)
         ),
-        Kind::Conv { .. } | Kind::ConvF32 { .. } | Kind::Mean { .. } => window(l, item).is_some_and(|w| w.kernel == [1, 1]),
+        Kind::Conv { .. } | Kind::ConvF32 { .. } | Kind::Mean(_) | Kind::MeanF32(_) => window(l, item).is_some_and(|w| w.kernel == [1, 1]),
     }
 }
 

@@ -144,6 +144,13 @@ pub fn averaged() -> Case {
     let y = n.node(Op::GlobalAvgPool, &[x], Shape { h: 1, w: 1, c });
     let y = n.conv(y, 5, same(1));
     n.output(y);
+    // More taps than a depthwise convolution has, square and along a line.
+    let y = n.avg_pool(x, 17, 1, pad(8, 8, 8, 8), false);
+    n.output(y);
+    let x = n.reshape(x, 1, h * w, c);
+    let window = Window { kh: 1, kw: 300, stride: (1, 100), dilation: (1, 1), pad: pad(0, 0, 0, 0) };
+    let y = n.node(Op::AvgPool { window, count_pad: false }, &[x], Shape { h: 1, w: 2, c });
+    n.output(y);
     Case::new("averaged", n)
 }
 
