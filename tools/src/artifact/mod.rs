@@ -24,6 +24,7 @@ use crate::feed::Input;
 use crate::task;
 
 /// A checked artifact.
+#[derive(Clone)]
 pub struct Artifact {
     /// They have passed the check, and do again after every change.
     bytes: Bytes,
@@ -35,6 +36,13 @@ enum Bytes {
     Memory(AlignedBytes),
     /// A private mapping: changes stay here, and pages come when they are read.
     File(MmapMut),
+}
+
+/// A copy is in memory.
+impl Clone for Bytes {
+    fn clone(&self) -> Self {
+        Bytes::Memory(AlignedBytes::from(&**self))
+    }
 }
 
 impl Deref for Bytes {

@@ -103,11 +103,11 @@ fn node(g: &Graph, n: &Node) -> Result<()> {
             want(Shape { h: ys.len(), w: xs.len(), c: i.c })
         }
         Op::DepthToSpace { block: b } => {
-            ensure!(*b > 0 && i.c % (b * b) == 0, "{} channels do not split into {b}x{b} blocks", i.c);
+            ensure!(*b > 0 && i.c.is_multiple_of(b * b), "{} channels do not split into {b}x{b} blocks", i.c);
             want(Shape { h: i.h * b, w: i.w * b, c: i.c / (b * b) })
         }
         Op::SpaceToDepth { block: b } => {
-            ensure!(*b > 0 && i.h % b == 0 && i.w % b == 0, "{i:?} does not split into {b}x{b} blocks");
+            ensure!(*b > 0 && i.h.is_multiple_of(*b) && i.w.is_multiple_of(*b), "{i:?} does not split into {b}x{b} blocks");
             want(Shape { h: i.h / b, w: i.w / b, c: i.c * b * b })
         }
         Op::Channels { index } => {
@@ -127,7 +127,7 @@ fn node(g: &Graph, n: &Node) -> Result<()> {
 }
 
 fn conv(c: &Conv, i: Shape, o: Shape) -> Result<()> {
-    ensure!(c.groups > 0 && i.c % c.groups == 0 && c.oc % c.groups == 0, "{} groups of {} to {}", c.groups, i.c, c.oc);
+    ensure!(c.groups > 0 && i.c.is_multiple_of(c.groups) && c.oc.is_multiple_of(c.groups), "{} groups of {} to {}", c.groups, i.c, c.oc);
     ensure!(o.c == c.oc, "{} outputs into {} channels", c.oc, o.c);
     ensure!(c.bias.len() == c.oc, "{} biases for {} channels", c.bias.len(), c.oc);
     let want = c.oc * c.kh * c.kw * (i.c / c.groups);

@@ -3,6 +3,7 @@
 use anyhow::{Context, Result};
 use quiescent::{Mode, kernels};
 
+use super::parallel;
 use crate::artifact::{self, Artifact, OutputData};
 use crate::feed::Input;
 use crate::task::{Agreement, Detection, Kind, Prediction, Task, iou};
@@ -147,27 +148,28 @@ impl<'t> Trial<'t> {
         })
     }
 
-    /// The mean over all clips.
+    /// The mean over all clips, which run at once.
     pub fn all(&self, artifact: &Artifact, scale: f32) -> Result<Measure> {
-        self.mean(artifact, scale, |_| 1)
+        Ok(self.mean(artifact, parallel::map(self.clips.len(), |clip| self.clip(artifact, clip, scale))?))
     }
 
-    /// The mean over about `frames` frames of each clip.
+    /// The mean over about `frames` frames of each clip, one clip after the other.
     pub fn glance(&self, artifact: &Artifact, scale: f32, frames: usize) -> Result<Measure> {
-        self.mean(artifact, scale, |len| (len / frames).max(1))
+        let stride = |clip: usize| (self.clips[clip].frames.len() / frames).max(1);
+        let clips: Result<Vec<_>> = (0..self.clips.len()).map(|clip| self.every(artifact, clip, scale, stride(clip))).collect();
+        Ok(self.mean(artifact, clips?))
     }
 
-    fn mean(&self, artifact: &Artifact, scale: f32, stride: impl Fn(usize) -> usize) -> Result<Measure> {
+    fn mean(&self, artifact: &Artifact, clips: Vec<Measure>) -> Measure {
         let mut mean = Measure { steps: vec![0.0; artifact.meta.steps.len()], ..Default::default() };
         let n = self.clips.len().max(1) as f64;
-        for clip in 0..self.clips.len() {
-            let m = self.every(artifact, clip, scale, stride(self.clips[clip].frames.len()))?;
+        for m in clips {
             mean.work += m.work / n;
             mean.agreement += m.agreement / n;
             mean.error += m.error / n;
             mean.steps.iter_mut().zip(&m.steps).for_each(|(a, b)| *a += b / n);
         }
-        Ok(mean)
+        mean
     }
 }
 

@@ -13,6 +13,7 @@
 //! which few carry the change. Measured, jointly, with the engine that runs on the device; nothing is predicted.
 
 mod measure;
+mod parallel;
 mod sensitivity;
 
 pub use measure::{Measure, Trial};
@@ -123,9 +124,8 @@ pub fn search(m: &Material, budget: &Budget, progress: &dyn Fn(&str)) -> Result<
     let found = Found { agreement_dense: trial.dense, ..Default::default() };
     // Two boxes more or less are no evidence, however tight the budget.
     let floor = trial.dense - budget.max_drop.max(trial.resolution());
-    let mut all = all;
     progress("measuring how much each gate hurts");
-    let factors = sensitivity::factors(&trial, &mut all)?;
+    let factors = sensitivity::factors(&trial, &all)?;
     let mut s = Search { lower, trial, budget, progress, found, floor, factors };
     let (mut artifact, mut setting) = s.spread(all)?;
     if budget.over(&artifact) {

@@ -7,7 +7,7 @@
 use anyhow::Result;
 use quiescent::format::{InputGate, NONE};
 
-use super::{Trial, set_thresholds};
+use super::{Trial, parallel, set_thresholds};
 use crate::artifact::Artifact;
 
 /// The threshold gates are compared at, in the units of [`set_thresholds`].
@@ -20,17 +20,16 @@ const TEMPER: f64 = 0.5;
 const RANGE: (f64, f64) = (0.33, 3.0);
 
 /// For each step, the factor of its gate's threshold; 1 for steps without one.
-pub(super) fn factors(trial: &Trial, artifact: &mut Artifact) -> Result<Vec<f32>> {
+pub(super) fn factors(trial: &Trial, artifact: &Artifact) -> Result<Vec<f32>> {
     let gated: Vec<usize> =
         artifact.model().steps.iter().enumerate().filter(|(_, s)| s.gate != NONE).map(|(i, _)| i).collect();
     let steps = artifact.model().steps.len();
-    let mut errors = Vec::new();
-    for &step in &gated {
-        let mut alone = vec![0.0; steps];
-        alone[step] = 1.0;
-        set_thresholds(artifact, InputGate::default(), PROBE, &alone);
-        errors.push(trial.glance(artifact, 1.0, FRAMES)?.error.max(1e-4));
-    }
+    let errors = parallel::map(gated.len(), |i| {
+        let (mut artifact, mut alone) = (artifact.clone(), vec![0.0; steps]);
+        alone[gated[i]] = 1.0;
+        set_thresholds(&mut artifact, InputGate::default(), PROBE, &alone);
+        Ok(trial.glance(&artifact, 1.0, FRAMES)?.error.max(1e-4))
+    })?;
     let mut sorted = errors.clone();
     sorted.sort_by(f64::total_cmp);
     let typical = sorted.get(sorted.len() / 2).copied().unwrap_or(1.0);

@@ -167,7 +167,7 @@ fn check_node(graph: &Graph, node: &Node) -> Result<(), String> {
 /// Extent of the result of `conv` over `input`.
 pub fn conv_extent(conv: &Conv, input: Shape) -> Result<Shape, String> {
     let (g, oc) = (conv.groups, conv.oc);
-    if g == 0 || oc == 0 || oc % g != 0 || input.c % g != 0 {
+    if g == 0 || oc == 0 || !oc.is_multiple_of(g) || !input.c.is_multiple_of(g) {
         return Err(format!("{} inputs, {oc} outputs in {g} groups", input.c));
     }
     let weights = [oc, conv.kh, conv.kw, input.c / g].iter().try_fold(1usize, |a, &b| a.checked_mul(b));

@@ -115,11 +115,7 @@ impl Look<'_> {
                 Unary::HardSigmoid { alpha, beta } if from == x && near(alpha, 1.0 / 6.0) && near(beta, 0.5) => {
                     return Some(Unary::HardSwish);
                 }
-                Unary::Tanh => {
-                    if self.unary(from) == Some((Unary::Softplus, x)) {
-                        return Some(Unary::Mish);
-                    }
-                }
+                Unary::Tanh if self.unary(from) == Some((Unary::Softplus, x)) => return Some(Unary::Mish),
                 _ => {}
             }
         }
@@ -155,15 +151,17 @@ impl Look<'_> {
                     return Some((f, x));
                 }
                 // x * (0.5 * (1 + erf)), and (0.5 * x) * (1 + erf).
-                if let Some((inner, k)) = self.scaled(gate) {
-                    if near(k, 0.5) && self.erf_gate(inner, x) {
-                        return Some((Unary::Gelu, x));
-                    }
+                if let Some((inner, k)) = self.scaled(gate)
+                    && near(k, 0.5)
+                    && self.erf_gate(inner, x)
+                {
+                    return Some((Unary::Gelu, x));
                 }
-                if let Some((y, k)) = self.scaled(x) {
-                    if near(k, 0.5) && self.erf_gate(gate, y) {
-                        return Some((Unary::Gelu, y));
-                    }
+                if let Some((y, k)) = self.scaled(x)
+                    && near(k, 0.5)
+                    && self.erf_gate(gate, y)
+                {
+                    return Some((Unary::Gelu, y));
                 }
             }
         }

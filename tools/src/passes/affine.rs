@@ -18,8 +18,11 @@ fn operands(graph: &Graph, inputs: &[TensorId], c: usize) -> Option<(TensorId, V
     per_channel(graph, k, c).map(|v| (x, v, right))
 }
 
+/// Factors and shifts of channels, where there are any.
+type Line = (Option<Vec<f32>>, Option<Vec<f32>>);
+
 /// The node as `x * factor + shift` per channel.
-fn factors(op: Binary, values: Vec<f32>, right: bool) -> Option<(Option<Vec<f32>>, Option<Vec<f32>>)> {
+fn factors(op: Binary, values: Vec<f32>, right: bool) -> Option<Line> {
     let n = values.len();
     let made = match (op, right) {
         (Binary::Add, _) => (None, Some(values)),
