@@ -126,7 +126,7 @@ fn header_faults() {
     assert_eq!(patched(|h| h.magic ^= 1), E::Magic);
     assert_eq!(patched(|h| h.version = 2), E::Version { found: 2 });
     assert_eq!(patched(|h| h.profile = 900), E::Profile { code: 900 });
-    assert_eq!(patched(|h| h.packing = 1), E::Packing { code: 1 });
+    assert_eq!(patched(|h| h.packing = 2), E::Packing { code: 2 });
     assert_eq!(patched(|h| h.file_len += 1), E::Truncated);
     assert_eq!(patched(|h| h.input_gate.reserved = 1), E::Header { fault: Fault::Reserved });
     assert_eq!(patched(|h| h.cost.dense_above = f32::NAN), E::Header { fault: Fault::Number });

@@ -309,7 +309,7 @@ fn dumped_references_judge_as_the_model_does() {
 fn targets_are_recorded() {
     let (model, calib) = (patrol("patrol.onnx"), patrol("calibration.y4m"));
     let dir = tempfile::tempdir().unwrap();
-    for target in ["any", "x86_64-avx2", "x86_64-avxvnni", "aarch64-neon", "aarch64-dotprod", "aarch64-i8mm"] {
+    for target in ["any", "x86_64-avx2", "x86_64-avxvnni", "aarch64-neon", "aarch64-dotprod", "aarch64-i8mm", "cortex-m"] {
         let qsc = dir.path().join(target).display().to_string();
         json(&["convert", &model, "-o", &qsc, "--calib", &calib, "--calib-frames", "2", "--gates", "off", "--target", target]);
         assert_eq!(json(&["inspect", &qsc, "--self-test"])["profile"], target);

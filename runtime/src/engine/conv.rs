@@ -11,12 +11,20 @@ use crate::kernels::{ConvLayer, ConvTile, Residual};
 /// Rows that are listed on their own.
 const FEW: usize = 4;
 
+/// Which kernel a convolution takes.
+#[derive(Clone, Copy, PartialEq)]
+enum Kind {
+    Dense,
+    Pairs,
+    Depthwise,
+}
+
 /// A convolution without its rows.
 pub(super) struct Prepared<'a> {
     layer: ConvLayer<'a>,
     /// Second input and its multipliers.
     residual: Option<(&'a Tensor, &'a [f32])>,
-    depthwise: bool,
+    kind: Kind,
     /// First tap of output pixel (0, 0); it may lie in the border, before pixel (0, 0).
     corner: u32,
     /// Bytes from the first tap of an output pixel to that of the one below, and to its right.
@@ -59,6 +67,7 @@ impl<'a> Engine<'a> {
         let (c, oc) = (x.c as usize, out.c as usize);
         let blocks = oc.div_ceil(16);
         let columns = columns(conv);
+        let paired = conv.merged == Conv::PAIRED;
         let taps = kh * columns;
         let segments = room.get_mut(..taps)?;
         for (s, segment) in segments.iter_mut().enumerate() {
@@ -69,7 +78,8 @@ impl<'a> Engine<'a> {
             let quads = taps.div_ceil(4);
             (quads, blocks * quads * 64)
         } else {
-            let quads = (c * if conv.merged != 0 { kw } else { 1 }).div_ceil(4);
+            let bytes = c * if conv.merged != 0 { kw } else { 1 };
+            let quads = if paired { bytes.div_ceil(16) * 4 } else { bytes.div_ceil(4) };
             (quads, blocks * taps * quads * 64)
         };
         let residual = match step.inputs_len {
@@ -90,7 +100,11 @@ impl<'a> Engine<'a> {
                 real: out.dtype() == Dtype::F32,
             },
             residual,
-            depthwise,
+            kind: match (depthwise, paired) {
+                (true, _) => Kind::Depthwise,
+                (_, true) => Kind::Pairs,
+                _ => Kind::Dense,
+            },
             corner: x.origin.wrapping_sub(shift).wrapping_sub(w.pad[0] as u32 * x.line).wrapping_sub(w.pad[1] as u32 * x.pixel),
             stride: [w.stride[0] as u32 * x.line, w.stride[1] as u32 * x.pixel],
         })
@@ -101,9 +115,18 @@ impl<'a> Engine<'a> {
         let input = self.arena.start();
         let residual = p.residual.map(|(_, r)| Residual { input, rows: rows_res, r });
         let tile = ConvTile { layer: &p.layer, input, rows_in, residual, output, rows_out };
-        let kernel = if p.depthwise { self.kernels.depthwise } else { self.kernels.conv };
         // SAFETY: the check proves the tile valid for every pixel of the output; the CPU has the set's features.
-        unsafe { kernel(&tile) };
+        unsafe { (self.kernel(p.kind))(&tile) };
+    }
+
+    // Apart from its caller, whose frame lies below those of the kernels.
+    #[inline(never)]
+    fn kernel(&self, kind: Kind) -> unsafe fn(&ConvTile) {
+        match kind {
+            Kind::Dense => self.kernels.conv,
+            Kind::Pairs => self.kernels.pairs,
+            Kind::Depthwise => self.kernels.depthwise,
+        }
     }
 
     /// The output pixels of a tile.
@@ -126,7 +149,7 @@ impl<'a> Engine<'a> {
     /// All output pixels of a part.
     pub(super) fn dense_conv(&self, p: &Prepared, out: &Tensor, part: Part) {
         let rows = (part.end - part.first) * out.w as usize;
-        let rows = match (p.depthwise, DENSE > 16 && rows <= FEW, p.residual.is_some()) {
+        let rows = match (p.kind == Kind::Depthwise, DENSE > 16 && rows <= FEW, p.residual.is_some()) {
             // Long lists take a while to clear.
             (_, true, false) => Self::dense_rows::<FEW, 0>,
             (_, true, true) => Self::dense_rows::<FEW, FEW>,

@@ -57,7 +57,7 @@ pub struct ConvLayer<'a> {
     pub segments: &'a [u32],
     /// Groups of 4 bytes a segment.
     pub quads: usize,
-    /// `[oc / 16][segment][quad][16][4]`.
+    /// `[oc / 16][segment][quad][16][4]`; of [`PairsTile`]s and [`DepthwiseTile`]s as said there.
     pub weights: &'a [i8],
     /// Output channels.
     pub oc: usize,
@@ -97,6 +97,10 @@ pub struct Residual<'a> {
 /// `input[rows_in[i] + taps[t] + k] * weight[k][t]`; the rest as in [`ConvTile`] with `oc` the channels,
 /// `segments` the taps and weights `[c / 16][taps / 4][16][4]` (`quads` = taps / 4, rounded up).
 pub type DepthwiseTile<'a> = ConvTile<'a>;
+
+/// One tile of a convolution of few rows: a [`ConvTile`] with one segment, `quads` a multiple of 4, and weights `[oc / 2][4 * quads][2]` (oc
+/// padded to 16), of which the first of a pair is an u8, 128 more than it counts, the second an s8.
+pub type PairsTile<'a> = ConvTile<'a>;
 
 /// One tile of a pooling over clipped windows: row `i` covers `taps[i] = (ny, nx)` real pixels from byte `rows_in[i]`.
 pub struct PoolTile<'a> {
@@ -220,6 +224,11 @@ pub struct Kernels {
     /// # Safety
     /// As `conv`.
     pub depthwise: unsafe fn(&DepthwiseTile),
+    /// Tile of a dense convolution whose weights are packed in pairs.
+    ///
+    /// # Safety
+    /// As `conv`, the tile as [`PairsTile`] says.
+    pub pairs: unsafe fn(&PairsTile),
     /// Largest code of each channel over each window.
     ///
     /// # Safety

@@ -1,6 +1,6 @@
 //! The specification: plain loops, in the order of the formulas.
 
-use super::{Bin, CompareTile, ConvTile, DepthwiseTile, DriftTile, JudgeTile, Kernels, LerpTile, Operand, PickTile, PoolTile, Row, TablesTile, Uni, compare as lines, rows};
+use super::{Bin, CompareTile, ConvTile, DepthwiseTile, DriftTile, JudgeTile, Kernels, LerpTile, Operand, PairsTile, PickTile, PoolTile, Row, TablesTile, Uni, compare as lines, rows};
 use crate::mask;
 
 /// The scalar set.
@@ -8,6 +8,7 @@ pub static KERNELS: Kernels = Kernels {
     name: "scalar",
     conv,
     depthwise,
+    pairs,
     max_pool,
     avg_pool,
     compare,
@@ -112,6 +113,25 @@ unsafe fn depthwise(t: &DepthwiseTile) {
             }
             // SAFETY: `at + n <= oc`.
             unsafe { finish(t, i, at, &acc[..n]) };
+        }
+    }
+}
+
+pub(super) unsafe fn pairs(t: &PairsTile) {
+    let Some(segment) = t.segments.first() else { return };
+    for i in 0..t.rows_in.len() {
+        let x = t.input.wrapping_add(t.rows_in[i] as usize + *segment as usize);
+        for (pair, weights) in t.weights.chunks_exact(8 * t.quads).take(t.oc.div_ceil(2)).enumerate() {
+            let mut acc = [0i32; 2];
+            for (j, [a, b]) in weights.as_chunks().0.iter().enumerate() {
+                // SAFETY: readable by the validity of the tile.
+                let x = unsafe { *x.add(j) } as i32;
+                acc[0] = acc[0].wrapping_add(x * (*a as u8 as i32 - 128));
+                acc[1] = acc[1].wrapping_add(x * *b as i32);
+            }
+            let at = 2 * pair;
+            // SAFETY: `at + n <= oc`.
+            unsafe { finish(t, i, at, &acc[..2.min(t.oc - at)]) };
         }
     }
 }

@@ -83,6 +83,7 @@ fn convolution_faults() {
     assert_eq!(conv(|p| p.window.pad[0] = 2), Fault::Window);
     assert_eq!(conv(|p| p.window.pad[1] = 0), Fault::Window);
     assert_eq!(conv(|p| p.merged = 2), Fault::Unknown);
+    assert_eq!(conv(|p| p.merged = 3), Fault::Unknown);
     assert_eq!(conv(|p| p.r = p.m), Fault::Surplus);
     for nan in [f32::NAN, -1.0, 256.0] {
         assert_eq!(param(|a| a.conv, |p: &mut Conv| p.lo = nan), Fault::Bounds);
@@ -141,6 +142,37 @@ fn weights_have_the_length_the_kernel_reads() {
         assert_eq!(short_weights(op, merged, c, 0), Ok(()), "{op:?} {merged} {c}");
         assert_eq!(short_weights(op, merged, c, 1), outside, "{op:?} {merged} {c}");
     }
+}
+
+/// A 1 x `kw` convolution of 5 to 17 channels with weights in pairs, `missing` bytes short of what the kernel reads.
+fn pairs(kernel: [u16; 2], packing: Packing, missing: u32) -> Result<(), FormatError> {
+    let mut n = Net::default();
+    let x = n.tensor(codes(4, 4, 5).border(1));
+    let y = n.tensor(codes(4, 4, 17));
+    let window = Window { kernel, stride: [1; 2], dilation: [1; 2], pad: kernel.map(|k| k / 2) };
+    n.conv(Op::Conv, x, None, y, window);
+    n.cut();
+    n.b.header.packing = packing as u16;
+    let offset = n.b.steps[0].param as usize;
+    let mut p = Conv::read_from_bytes(&n.b.data.bytes()[offset..][..size_of::<Conv>()]).unwrap();
+    p.merged = Conv::PAIRED;
+    let end = (n.b.data.bytes().len() + 4096).next_multiple_of(4);
+    n.b.data.put_bytes(&vec![1; end - n.b.data.bytes().len()], 1);
+    // 16 pairs of 16 products.
+    p.weights = (end + size_of::<Conv>()) as u32 + missing - 16 * 2 * 16;
+    n.b.steps[0].param = n.b.data.put(&[p]);
+    check(&file(n)).map(|_| ())
+}
+
+#[test]
+fn weights_in_pairs() {
+    let fault = |fault| Err(FormatError::Step { index: 0, fault });
+    for kernel in [[1, 1], [1, 3]] {
+        assert_eq!(pairs(kernel, Packing::N2K16, 0), Ok(()));
+        assert_eq!(pairs(kernel, Packing::N2K16, 1), fault(Fault::Outside));
+        assert_eq!(pairs(kernel, Packing::K4N16, 0), fault(Fault::Unknown));
+    }
+    assert_eq!(pairs([3, 1], Packing::N2K16, 0), fault(Fault::Window));
 }
 
 #[test]

@@ -357,6 +357,47 @@ fn conv_wraps() {
     }
 }
 
+/// Weights in pairs give what the same ones give in blocks.
+#[test]
+fn pairs_are_a_convolution() {
+    for (oc, k, rows) in [(1usize, 16usize, 1usize), (2, 16, 2), (7, 48, 1), (16, 64, 3), (33, 272, 1), (40, 640, 2), (128, 128, 1)] {
+        let mut random = Random((oc * k) as u64);
+        let extreme = oc % 2 == 0;
+        let weights: Vec<i8> = (0..oc * k).map(|_| random.code(extreme).wrapping_add(if extreme { 129 } else { 0 }) as i8).collect();
+        let blocks = oc.div_ceil(16);
+        let (mut quads, mut pairs) = (vec![0i8; 16 * blocks * k], [i8::MIN, 0].repeat(8 * blocks * k));
+        for (i, w) in weights.iter().enumerate() {
+            let (o, j) = (i / k, i % k);
+            quads[(o / 16 * k / 4 + j / 4) * 64 + o % 16 * 4 + j % 4] = *w;
+            pairs[(o / 2 * k + j) * 2 + o % 2] = if o % 2 == 0 { w ^ i8::MIN } else { *w };
+        }
+        let input: Vec<u8> = (0..k + 5).map(|_| random.code(extreme)).collect();
+        let (m, b) = (vec![1.0f32; 16 * blocks], vec![0.0f32; 16 * blocks]);
+        let (rows_in, rows_out): (Vec<u32>, Vec<u32>) = (0..rows as u32).map(|i| (i * 2, i * oc as u32 * 4)).unzip();
+        let run = |weights: &[i8], kernel: unsafe fn(&ConvTile)| {
+            let mut output = vec![0f32; rows * oc];
+            let (lo, hi) = (-1e9, 1e9);
+            let layer = ConvLayer { segments: &[1], quads: k / 4, weights, oc, m: &m, b: &b, lo, hi, table: None, real: true };
+            let tile = ConvTile {
+                layer: &layer,
+                input: input.as_ptr(),
+                rows_in: &rows_in,
+                residual: None,
+                output: output.as_mut_ptr().cast(),
+                rows_out: &rows_out,
+            };
+            // SAFETY: up to three rows of `k` bytes from byte 1, 3 and 5 on, and of `oc` f32; the set is available.
+            unsafe { kernel(&tile) };
+            output
+        };
+        let expected = run(&quads, scalar::KERNELS.conv);
+        assert_eq!(run(&pairs, scalar::KERNELS.pairs), expected, "{oc} {k}");
+        for set in sets() {
+            assert_eq!(run(&pairs, set.pairs), expected, "{}: {oc} {k}", set.name);
+        }
+    }
+}
+
 #[test]
 fn depthwise_all_widths() {
     for oc in 1..=200 {

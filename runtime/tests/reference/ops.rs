@@ -55,13 +55,18 @@ impl Call<'_> {
         let (f, p, ic) = (self.f, self.p, self.x.c);
         let window = Window::read(f, p);
         let [kh, kw] = window.kernel;
-        let (merged, packed) = (f.u32(p + 36) == 1, f.pointer(p + 16).unwrap());
+        let (merged, paired) = (f.u32(p + 36) > 0, f.u32(p + 36) == 2);
+        let packed = f.pointer(p + 16).unwrap();
         let (segments, run) = if merged { (kh, kw * ic) } else { (kh * kw, ic) };
         let weight = |o: usize, tap: usize, k: usize| {
             let (block, quads, segment, quad, byte) = if depthwise {
                 (o / 16, (kh * kw).div_ceil(4), 0, tap / 4, tap % 4)
             } else {
                 let (segment, j) = if merged { (tap / kw, tap % kw * ic + k) } else { (tap, k) };
+                if paired {
+                    let byte = f.0[packed + (o / 2 * run.next_multiple_of(16) + j) * 2 + o % 2];
+                    return if o % 2 == 0 { byte as i32 - 128 } else { byte as i8 as i32 };
+                }
                 (o / 16, run.div_ceil(4), segment, j / 4, j % 4)
             };
             let segments = if depthwise { 1 } else { segments };

@@ -130,6 +130,8 @@ enum Target {
     DotProd,
     #[value(name = "aarch64-i8mm")]
     I8mm,
+    #[value(name = "cortex-m")]
+    CortexM,
 }
 
 /// What a conversion is asked to do, from flags or from `demo`.
@@ -375,6 +377,7 @@ fn profile(target: Target) -> Profile {
         Target::Neon => Profile::Aarch64Neon,
         Target::DotProd => Profile::Aarch64DotProd,
         Target::I8mm => Profile::Aarch64I8mm,
+        Target::CortexM => Profile::CortexM,
         Target::Host => host(),
     }
 }

@@ -3,7 +3,7 @@
 use std::path::PathBuf;
 
 use anyhow::{Result, bail};
-use quiescent::format::{Dtype, NONE, VIEW};
+use quiescent::format::{Conv, Dtype, NONE, Op, VIEW};
 use quiescent::kernels;
 use quiescent_tools::artifact::{Alive, Artifact, InputKind, alive, region, tensor_bytes};
 use serde::Serialize;
@@ -103,6 +103,8 @@ struct Step {
     macs: u64,
     bits: u32,
     bytes: usize,
+    /// Its weights lie in pairs, `N2K16`.
+    paired: bool,
     held: bool,
     gate: Option<usize>,
 }
@@ -174,6 +176,7 @@ fn report(file: &str, artifact: &Artifact) -> Report {
             macs: info.macs,
             bits: info.bits,
             bytes: info.bytes,
+            paired: Op::new(s.op) == Some(Op::Conv) && model.record::<Conv>(s.param).is_some_and(|c| c.merged == Conv::PAIRED),
             held: model.tensors[s.output as usize].held(),
             gate: (s.gate != NONE).then_some(s.gate as usize),
         })
@@ -267,6 +270,10 @@ impl Report {
             "network    {} steps in {} segments, {} tensors ({} held), {} multiply-accumulates\n",
             self.steps.len(), self.segments, self.tensors, self.held, count(self.macs_dense)
         );
+        let paired = self.steps.iter().filter(|s| s.paired).count();
+        if paired > 0 {
+            t += &format!("packing    N2K16 (pairs) in {paired} convolutions of few rows\n");
+        }
         let [h, w, c] = self.input.shape;
         let kind = match self.input.kind {
             InputKind::Pixels => "8-bit codes",
@@ -337,12 +344,12 @@ impl Report {
     }
 
     fn layer_lines(&self, t: &mut String) {
-        *t += "\n  step op           [h, w, c]              macs  bits     bytes  held  gate  threshold  dead  bound     name\n";
+        *t += "\n  step op           [h, w, c]              macs  bits     bytes       held  gate  threshold  dead  bound     name\n";
         for (i, s) in self.steps.iter().enumerate() {
             let shape = format!("{:?}", s.shape);
             *t += &format!(
-                "  {i:4} {:12} {shape:17} {:>9}  {:>4} {:>9}  {:4}",
-                s.op, count(s.macs), s.bits, s.bytes, if s.held { "held" } else { "" }
+                "  {i:4} {:12} {shape:17} {:>9}  {:>4} {:>9} {:5} {:4}",
+                s.op, count(s.macs), s.bits, s.bytes, if s.paired { "pairs" } else { "" }, if s.held { "held" } else { "" }
             );
             match s.gate.and_then(|g| Some((g, self.gates.get(g)?))) {
                 Some((k, g)) => *t += &format!("  {k:4}  {:9}  {:4}  {:<8.4}", g.threshold, g.dead, g.bound),

@@ -129,6 +129,7 @@ pub fn profile_name(code: u16) -> &'static str {
         Some(Profile::Aarch64Neon) => "aarch64-neon",
         Some(Profile::Aarch64DotProd) => "aarch64-dotprod",
         Some(Profile::Aarch64I8mm) => "aarch64-i8mm",
+        Some(Profile::CortexM) => "cortex-m",
         Some(Profile::Any) => "any",
         None => "unknown",
     }

@@ -51,13 +51,14 @@ fn each(c: usize, v: impl Fn(usize) -> f32) -> Vec<f32> {
 
 pub(super) struct Emit<'l, 'g> {
     pub(super) l: &'l Lowering<'g>,
+    profile: f::Profile,
     pub(super) b: Builder,
     /// Artifact index of each tensor.
     index: BTreeMap<usize, u32>,
 }
 
 pub(super) fn emit(l: &Lowering, memory: &Memory, options: &Options) -> Result<Lowered> {
-    let mut e = Emit { l, b: Builder::default(), index: BTreeMap::new() };
+    let mut e = Emit { l, profile: options.profile, b: Builder::default(), index: BTreeMap::new() };
     let mut names = Vec::new();
     let mut used: Vec<usize> = vec![l.graph.inputs[0].tensor];
     used.extend(l.items.iter().flat_map(|i| i.inputs.iter().copied().chain([i.output])));
@@ -314,8 +315,14 @@ impl Emit<'_, '_> {
             ensure!(m[o].is_finite() && b[o].is_finite(), "output channel {o} has no finite scale");
         }
         let merged = !depthwise && conv.dilation.1 == 1 && !l.homes_inside(x);
+        let (rows, run) = (l.value(y)?.shape.rows(), conv.kw * ic);
+        let line = conv.kh == 1 && (merged || conv.kw == 1);
+        let paired = self.profile == f::Profile::CortexM && !depthwise && line && pack::pays_in_pairs(rows, run);
         let packed = if depthwise {
             pack::depthwise(&q.codes, conv.oc, conv.kh * conv.kw)
+        } else if paired {
+            self.b.header.packing = f::Packing::N2K16 as u16;
+            pack::pairs(&dense_weights(conv, &q.codes, ic), conv.oc, run)
         } else {
             pack::conv(&dense_weights(conv, &q.codes, ic), conv.oc, conv.kh, conv.kw, ic, merged)
         };
@@ -338,7 +345,7 @@ impl Emit<'_, '_> {
             b: self.b.data.put(&b),
             r: if item.inputs.len() == 2 { self.b.data.put(&r) } else { NONE },
             table,
-            merged: merged as u32,
+            merged: if paired { f::Conv::PAIRED } else { merged as u32 },
             lo,
             hi,
         };

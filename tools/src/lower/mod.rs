@@ -26,7 +26,7 @@ pub use crate::artifact::{Norm, StepInfo};
 use std::collections::BTreeMap;
 
 use anyhow::{Result, bail};
-use quiescent::format::{Builder, Packing, Profile};
+use quiescent::format::{Builder, Profile};
 
 use crate::calibrate::{Plan, Store};
 use crate::ir::{Graph, Shape};
@@ -99,7 +99,6 @@ pub fn lower(graph: &Graph, plan: &Plan, options: &Options) -> Result<Lowered> {
     let l = placed(graph, plan)?;
     let memory = memory::plan(&l, options)?;
     let mut lowered = emit::emit(&l, &memory, options)?;
-    lowered.builder.header.packing = Packing::K4N16 as u16;
     lowered.builder.header.profile = options.profile as u16;
     Ok(lowered)
 }

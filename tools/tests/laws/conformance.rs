@@ -2,12 +2,13 @@
 
 use std::path::Path;
 
+use quiescent::format::{Conv, Packing, Profile};
 use quiescent_tools::artifact::Artifact;
-use quiescent_tools::ir::{Op, Shape, Unary};
-use quiescent_tools::lower::Hold;
+use quiescent_tools::ir::{Binary, Op, Shape, Unary};
+use quiescent_tools::lower::{Hold, Options};
 
 use crate::graphs::{self, Case};
-use crate::net::{self, Net, same, set_thresholds};
+use crate::net::{self, K, Net, RELU, same, set_thresholds};
 use crate::plan;
 
 /// Elements in another order, sums over channels, a map in f32.
@@ -50,6 +51,34 @@ fn wide() -> Case {
     Case { name: "wide".into(), graph: n.done(), float_layers: vec![] }
 }
 
+/// Maps of one and two rows, whose weights lie in pairs: one more output than pairs, more products than are summed at a time, a
+/// second input, three taps, a length that is padded.
+fn few() -> Artifact {
+    let mut n = Net::new(12, 24, 36, 3);
+    let x = n.block(0, 20, same(3).stride(3));
+    let x = n.max_pool(x, 2, 2, net::pad(0, 0, 0, 0));
+    let y = n.avg_pool(x, 2, 2, net::pad(0, 0, 0, 0), false);
+    let y = n.conv(y, 10, K { k: (1, 3), pad: net::pad(0, 0, 0, 0), ..same(1) });
+    n.output(y);
+    let x = n.reshape(x, 1, 1, 480);
+    let x = n.block(x, 33, same(1));
+    let y = n.conv(x, 33, same(1));
+    let y = n.binary(Binary::Add, y, x);
+    let y = n.act(y, RELU);
+    let y = n.conv(y, 9, same(1));
+    let y = n.softmax(y);
+    n.output(y);
+    let case = Case { name: "few".into(), graph: n.done(), float_layers: vec![] };
+    let options = Options { profile: Profile::CortexM, hold: Hold::All, gates: true, bands: true, most: None };
+    let mut a = net::lowered(&case.graph, &plan(&case), &options);
+    set_thresholds(&mut a, 6, 24, 3, 1);
+    let model = a.model();
+    assert_eq!(model.header.packing, Packing::N2K16 as u16);
+    let paired = |s: &&quiescent::format::Step| model.record::<Conv>(s.param).is_some_and(|c| s.op == 0 && c.merged == Conv::PAIRED);
+    assert_eq!(model.steps.iter().filter(paired).count(), 4);
+    a
+}
+
 fn artifact(case: &Case, hold: Hold, most: Option<usize>) -> Artifact {
     let mut a = net::planned(&case.graph, &plan(case), hold, true, most);
     set_thresholds(&mut a, 6, 24, 3, 1);
@@ -69,6 +98,7 @@ fn write_conformance() {
         let bytes = artifact(case, hold, None).bare().unwrap();
         std::fs::write(dir.join(case.name.replace(' ', "_") + ".qsc"), &*bytes).unwrap();
     }
+    std::fs::write(dir.join("few.qsc"), &*few().bare().unwrap()).unwrap();
     let tall = artifact(&graphs::tall(), Hold::None, Some(0));
     let lines: Vec<u32> = tall.model().tensors.iter().map(|t| t.lines).collect();
     assert!(lines.windows(3).any(|n| n.iter().all(|n| *n > 0)), "a chain of several maps: {lines:?}");

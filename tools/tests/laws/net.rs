@@ -310,8 +310,11 @@ pub fn artifact(g: &Graph, plan: &calibrate::Plan, hold: Hold) -> Artifact {
 
 /// The same, in chains where possible or never, within so many bytes of tensors if they can.
 pub fn planned(g: &Graph, plan: &calibrate::Plan, hold: Hold, bands: bool, most: Option<usize>) -> Artifact {
-    let options = lower::Options { profile: Profile::Any, hold, gates: true, bands, most };
-    let lowered = lower::lower(g, plan, &options).unwrap_or_else(|e| panic!("{e:#}\n{g}"));
+    lowered(g, plan, &lower::Options { profile: Profile::Any, hold, gates: true, bands, most })
+}
+
+pub fn lowered(g: &Graph, plan: &calibrate::Plan, options: &lower::Options) -> Artifact {
+    let lowered = lower::lower(g, plan, options).unwrap_or_else(|e| panic!("{e:#}\n{g}"));
     Artifact::new(lowered.builder, Meta::default()).unwrap_or_else(|e| panic!("{e:#}\n{g}"))
 }
 

@@ -1,7 +1,7 @@
 //! Operators that slide a window: convolutions and pooling.
 
 use super::{Checked, Dtype, Fault, Model, NONE, Step, Tensor, ensure};
-use crate::format::{Conv, ConvF32, MAX_TAPS, Pool, Window};
+use crate::format::{Conv, ConvF32, MAX_TAPS, Packing, Pool, Window};
 
 /// Largest kernel, stride and dilation.
 const MAX_WINDOW: u16 = 1024;
@@ -69,15 +69,17 @@ pub(super) fn conv(m: &Model, s: &Step, x: &Tensor, out: &Tensor, depthwise: boo
         ensure(p.merged == 0, Fault::Surplus)?;
         (kh * kw, blocks * (kh * kw).div_ceil(4) * 64)
     } else {
-        ensure(p.merged <= 1, Fault::Unknown)?;
-        let (taps, bytes) = if p.merged == 1 {
+        let paired = p.merged == Conv::PAIRED && m.header.packing == Packing::N2K16 as u16;
+        ensure(p.merged <= 1 || paired, Fault::Unknown)?;
+        let (taps, bytes) = if p.merged > 0 {
             let dense = p.window.dilation[1] == 1 && x.pixel == x.c;
-            ensure(dense, Fault::Stride)?;
+            ensure(dense || paired && kw == 1, Fault::Stride)?;
+            ensure(!paired || kh == 1, Fault::Window)?;
             (kh, kw * x.c as u64)
         } else {
             (kh * kw, x.c as u64)
         };
-        (taps, blocks * taps * bytes.div_ceil(4) * 64)
+        (taps, blocks * 16 * taps * bytes.next_multiple_of(if paired { 16 } else { 4 }))
     };
     ensure(taps <= MAX_TAPS as u64, Fault::Taps)?;
     array::<i8>(m, p.weights, len)?;

@@ -33,12 +33,17 @@ pub struct Conv {
     pub r: u32,
     /// Data offset of a 256-byte table or `NONE`.
     pub table: u32,
-    /// 1: the taps of a kernel line are contiguous in memory and packed as one.
+    /// 1: the taps of a kernel line are contiguous in memory and packed as one; [`Conv::PAIRED`].
     pub merged: u32,
     /// Lower bound.
     pub lo: f32,
     /// Upper bound.
     pub hi: f32,
+}
+
+impl Conv {
+    /// `merged`: the kernel is one line of taps that are contiguous in memory, and weights are packed as `N2K16`.
+    pub const PAIRED: u32 = 2;
 }
 
 /// `out = clamp(b + sum w * x)` in f32, taps in order (y, x, channel), one rounding per multiplication and addition.

@@ -78,6 +78,8 @@ pub enum Profile {
     Aarch64I8mm = 5,
     /// x86-64 with AVX-VNNI.
     X86AvxVnni = 6,
+    /// Cortex-M, with the DSP extension or Helium.
+    CortexM = 7,
 }
 
 impl Profile {
@@ -91,6 +93,7 @@ impl Profile {
             4 => Some(Profile::Aarch64DotProd),
             5 => Some(Profile::Aarch64I8mm),
             6 => Some(Profile::X86AvxVnni),
+            7 => Some(Profile::CortexM),
             _ => None,
         }
     }
@@ -102,6 +105,9 @@ impl Profile {
 pub enum Packing {
     /// `[oc / 16][k / 4][16][4]` s8, k padded to a multiple of 4 in every tap line, oc to 16.
     K4N16 = 0,
+    /// The same, except where a convolution is [`PAIRED`](super::Conv::PAIRED): `[oc / 2][k][2]`, k padded to a multiple of 16, oc to 16. The
+    /// first weight of a pair is an u8, 128 more than it counts, the second an s8.
+    N2K16 = 1,
 }
 
 impl Packing {
@@ -109,6 +115,7 @@ impl Packing {
     pub const fn new(code: u16) -> Option<Self> {
         match code {
             0 => Some(Packing::K4N16),
+            1 => Some(Packing::N2K16),
             _ => None,
         }
     }

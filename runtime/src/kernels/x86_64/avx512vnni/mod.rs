@@ -7,7 +7,7 @@ mod vector;
 
 use core::arch::x86_64::_pext_u64;
 
-use super::super::{ConvTile, Kernels, LerpTile};
+use super::super::{ConvTile, Kernels, LerpTile, scalar};
 use super::detect::{Avx512Vbmi, Avx512Vnni};
 use super::conv::{self as convolution, Panel};
 use super::ymm;
@@ -26,6 +26,7 @@ const fn set<const VBMI: bool>() -> Kernels {
         name: "avx512vnni",
         conv: conv::<VBMI>,
         depthwise: depthwise::<VBMI>,
+        pairs: scalar::pairs,
         max_pool,
         avg_pool,
         compare,

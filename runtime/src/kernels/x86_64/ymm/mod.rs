@@ -31,6 +31,7 @@ macro_rules! set {
             name: $name,
             conv,
             depthwise,
+            pairs: $crate::kernels::scalar::pairs,
             max_pool,
             avg_pool,
             compare,
