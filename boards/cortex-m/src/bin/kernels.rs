@@ -98,9 +98,11 @@ fn case(set: &Kernels, seed: u64) -> bool {
     let (oc, rows) = (1 + random.below(CHANNELS), 1 + random.below(ROWS));
     let [extreme, wild, real, added, tabled] = [0; 5].map(|_| random.below(4) == 0);
     let window = depthwise && random.coin();
-    let segments = if window { 9 } else { 1 + random.below(if depthwise { 30 } else { 9 }) };
+    let paired = seed % 4 == 2;
+    let segments = if paired { 1 } else if window { 9 } else { 1 + random.below(if depthwise { 30 } else { 9 }) };
     let most = [3, 70, 300][random.below(3)];
     let quads = if depthwise { segments.div_ceil(4) } else { 1 + random.below(most / segments + 1) };
+    let quads = if paired { quads.next_multiple_of(4) } else { quads };
     let blocks = oc.div_ceil(16);
     let oc = if blocks * 64 * quads * if depthwise { 1 } else { segments } > 40 << 10 { oc % 16 + 1 } else { oc };
     random.bytes(&mut memory.input, extreme);
@@ -162,7 +164,7 @@ fn case(set: &Kernels, seed: u64) -> bool {
             rows_out: &rows_out[..rows],
         };
         // SAFETY: offsets of rows and taps are less than half of what the line leaves; results are disjoint and fit.
-        unsafe { if depthwise { (set.depthwise)(&tile) } else { (set.conv)(&tile) } }
+        unsafe { if depthwise { (set.depthwise)(&tile) } else if paired { (set.pairs)(&tile) } else { (set.conv)(&tile) } }
     }
     memory.output[0] == memory.output[1]
 }

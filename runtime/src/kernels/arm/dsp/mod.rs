@@ -9,6 +9,7 @@ mod conv;
 mod depthwise;
 mod finish;
 mod fours;
+mod pairs;
 mod sums;
 
 use super::super::scalar;
@@ -16,7 +17,7 @@ use super::{four, readable};
 use crate::kernels::Kernels;
 
 /// The scalar set with these entries.
-pub static KERNELS: Kernels = Kernels { name: "dsp", conv: conv::conv, depthwise: depthwise::depthwise, compare: change::compare, drift: change::drift, judge: change::judge, ..scalar::KERNELS };
+pub static KERNELS: Kernels = Kernels { name: "dsp", conv: conv::conv, depthwise: depthwise::depthwise, pairs: pairs::pairs, compare: change::compare, drift: change::drift, judge: change::judge, ..scalar::KERNELS };
 
 /// Bytes 0 and 2, and bytes 1 and 3, as unsigned halves.
 #[inline(always)]

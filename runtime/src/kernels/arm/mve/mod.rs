@@ -14,6 +14,7 @@ mod conv;
 mod depthwise;
 mod finish;
 mod fours;
+mod pairs;
 mod sums;
 
 use super::super::scalar;
@@ -21,4 +22,4 @@ use super::{four, readable};
 use crate::kernels::Kernels;
 
 /// The scalar set with these entries.
-pub static KERNELS: Kernels = Kernels { name: "mve", conv: conv::conv, depthwise: depthwise::depthwise, compare: change::compare, drift: change::drift, ..scalar::KERNELS };
+pub static KERNELS: Kernels = Kernels { name: "mve", conv: conv::conv, depthwise: depthwise::depthwise, pairs: pairs::pairs, compare: change::compare, drift: change::drift, ..scalar::KERNELS };
