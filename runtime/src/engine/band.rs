@@ -17,6 +17,7 @@
 
 use core::ops::Range;
 
+use super::moves::to_front;
 use super::ops::row_bytes;
 use super::{Engine, Work};
 use crate::format::{Conv, MAX_CHAIN, NONE, Op, Pool, Step, Tensor, Window};
@@ -234,7 +235,7 @@ impl<'a> Engine<'a> {
             let (skip, kept) = ((from - lines.base) as usize, (lines.end() - from) as usize);
             // SAFETY: lines of the buffer, which the check has proved to hold a band's; nothing else is in use here.
             let buffer = unsafe { self.arena.bytes_mut(start, (skip + kept - 1) * line + last) };
-            buffer.copy_within(skip * line.., 0);
+            to_front(buffer, skip * line);
             lines.made = kept as u16;
         } else {
             lines.made = 0;

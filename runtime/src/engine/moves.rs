@@ -26,6 +26,26 @@ pub(super) unsafe fn copy_piece(from: *const u8, to: *mut u8, size: usize) {
     }
 }
 
+/// Moves what lies from byte `skip` on to the front.
+// Without an operating system mostly words: the libraries' `memmove` takes an instruction a byte.
+pub(super) fn to_front(buffer: &mut [u8], skip: usize) {
+    type Words = [u32; 4];
+    const BYTES: usize = size_of::<Words>();
+    let words = match buffer.len().checked_sub(skip) {
+        Some(n) if cfg!(target_os = "none") && skip >= BYTES && skip.is_multiple_of(4) && buffer.as_ptr().cast::<u32>().is_aligned() => n / BYTES,
+        _ => 0,
+    };
+    let to = buffer.as_mut_ptr();
+    for at in (0..words * BYTES).step_by(BYTES) {
+        // SAFETY: `skip + at + BYTES` is at most the length; words are aligned.
+        unsafe {
+            let [a, b, c, d] = to.add(skip + at).cast::<Words>().read();
+            to.add(at).cast::<Words>().write([a, b, c, d]);
+        }
+    }
+    buffer.copy_within(skip + words * BYTES.., words * BYTES);
+}
+
 /// `n` pieces of `size` bytes, `from_step` and `to_step` bytes apart.
 ///
 /// # Safety

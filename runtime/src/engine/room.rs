@@ -33,4 +33,4 @@ pub(super) const PIECE: usize = room(1024, 128);
 pub(super) const REPEATED: usize = room(240, 16);
 
 /// Channels of a global average.
-pub(super) const SUMS: usize = room(128, 32);
+pub(super) const SUMS: usize = room(128, if cfg!(feature = "mve") { 64 } else { 32 });
