@@ -121,7 +121,7 @@ fn case(set: &Kernels, seed: u64) -> bool {
     }
     if window {
         // Three lines of three taps.
-        let (right, down) = (random.below(200), random.below(400));
+        let (right, down) = (if random.coin() { 64 } else { random.below(200) }, random.below(400));
         offsets[1][..9].iter_mut().enumerate().for_each(|(k, at)| *at = (k % 3 * right + k / 3 * down) as u32);
     }
     let size = oc * if real { 4 } else { 1 };

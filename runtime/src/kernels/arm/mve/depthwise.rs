@@ -107,7 +107,11 @@ pub unsafe fn depthwise(t: &DepthwiseTile) {
             job.weights = weights.as_ptr().cast::<i8>().add(at % 16);
             job.channels = t.oc - at;
             if at % 16 == 0 && job.channels >= 16 {
-                if window.is_some() { rows_of_16_nine(&job) } else { rows_of_16(&job) }
+                match window {
+                    Some([64, _]) => rows_of_16_nine_at_64(&job),
+                    Some(_) => rows_of_16_nine(&job),
+                    None => rows_of_16(&job),
+                }
             } else if at % 16 == 0 || t.oc - (at - 8) < 16 {
                 if window.is_some() { job.twos() } else { rows_of_8(&job) }
             }
@@ -287,10 +291,27 @@ macro_rules! taps {
     };
 }
 
-/// One tap of 16 channels at r1.
+/// One tap of 16 channels at r1, or at the addresses given.
 macro_rules! tap_of_16 {
     () => {
-        concat!(tap!("q0", "q1", "r1", weights!("8")), tap!("q2", "q3", "r1, #8", weights!("8")))
+        tap_of_16!("r1", "r1, #8")
+    };
+    ($a:literal, $b:literal) => {
+        concat!(tap!("q0", "q1", $a, weights!("8")), tap!("q2", "q3", $b, weights!("8")))
+    };
+}
+
+/// The first one.
+macro_rules! first_tap_of_16 {
+    ($a:literal, $b:literal) => {
+        concat!(first_tap!("q0", "q1", $a, weights!("8")), first_tap!("q2", "q3", $b, weights!("8")))
+    };
+}
+
+/// The taps of a line but the first, pixels of 64 bytes, from the middle one.
+macro_rules! beside {
+    () => {
+        concat!(tap_of_16!("r1", "r1, #8"), tap_of_16!("r1, #64", "r1, #72"))
     };
 }
 
@@ -320,6 +341,17 @@ rows_of!(
         "ldr r3, [r0, #{channels}]\n vctp.16 r3\n vpst\n vstrbt.16 q0, [r1]"
     )
 );
+/// Codes of 16 channels to the row's results.
+macro_rules! codes_of_16 {
+    () => {
+        concat!(
+            "ldr r1, [r7], #4\n add r1, r9\n",
+            reals!("q0", "q1"), below!("q0", "q1"), "vstrb.16 q0, [r1], #8\n",
+            reals!("q2", "q3"), below!("q2", "q3"), "vstrb.16 q2, [r1]"
+        )
+    };
+}
+
 rows_of!(
     /// The job's 16 channels in all rows, windows of 3 x 3, codes from 0 on.
     rows_of_16_nine,
@@ -327,16 +359,27 @@ rows_of!(
     "ldr r1, [r5], #4
     add r1, r8",
     window!(
-        concat!(first_tap!("q0", "q1", "r1", weights!("8")), first_tap!("q2", "q3", "r1, #8", weights!("8"))),
+        first_tap_of_16!("r1", "r1, #8"),
         tap_of_16!(),
         "add r1, r11\n",
         "add r1, r12\n"
     ),
+    codes_of_16!()
+);
+rows_of!(
+    /// The same of pixels of 64 bytes: addresses count from the middle of a line.
+    rows_of_16_nine_at_64,
+    "ldr r12, [r0, #{steps}+4]
+    add r12, #128
+    add r8, #64",
+    "ldr r1, [r5], #4
+    add r1, r8",
     concat!(
-        "ldr r1, [r7], #4\n add r1, r9\n",
-        reals!("q0", "q1"), below!("q0", "q1"), "vstrb.16 q0, [r1], #8\n",
-        reals!("q2", "q3"), below!("q2", "q3"), "vstrb.16 q2, [r1]"
-    )
+        first_tap_of_16!("r1, #-64", "r1, #-56"), beside!(), "add r1, r12\n",
+        tap_of_16!("r1, #-64", "r1, #-56"), beside!(), "add r1, r12\n",
+        tap_of_16!("r1, #-64", "r1, #-56"), beside!()
+    ),
+    codes_of_16!()
 );
 rows_of!(
     /// The job's up to 8 channels in all rows, an even number, two at a time, windows of 3 x 3, codes from 0 on.
