@@ -16,7 +16,7 @@ use super::run::moves_nothing;
 use super::spread::grid;
 use super::tiles::{Cursor, Offsets, Tile};
 use super::{Engine, Mode};
-use crate::format::{NONE, Step};
+use crate::format::{NONE, Step, staging_len};
 use crate::gate::RowGate;
 
 /// How far the held rows of one step's output are from their recomputation.
@@ -37,7 +37,7 @@ impl Engine<'_> {
     /// Recomputes every held tensor from held inputs and reports, step by step, how far its rows are off. After every
     /// frame `worst <= limit`, whatever came before. Empty before the first frame, and where frames are all
     /// computed whole. Steps without a gate whose rows are
-    /// wider than the staging area are computed but not reported.
+    /// wider than a line of the input are computed but not reported.
     ///
     /// Scratch tensors are computed on the way: take every item for the result to mean anything.
     pub fn audit(&mut self) -> impl Iterator<Item = Audit> {
@@ -73,7 +73,13 @@ impl Engine<'_> {
     fn compare(&self, i: usize, step: &Step, part: Part, before: Option<Audit>) -> Option<Audit> {
         let out = self.model.tensors.get(step.output as usize)?;
         let bytes = row_bytes(out);
-        let tile_rows = TILE.min(self.layout.staging_len / bytes.max(1));
+        let gate = (step.gate != NONE).then(|| self.model.gates.get(step.gate as usize)).flatten();
+        // Without a gate the line for frames of reals has to do.
+        let (at, room) = match gate {
+            Some(gate) => (gate.staging as usize, staging_len(out) as usize),
+            None => (self.layout.line, self.layout.scratch - self.layout.line),
+        };
+        let tile_rows = TILE.min(room / bytes.max(1));
         if tile_rows == 0 {
             return None;
         }
@@ -81,12 +87,11 @@ impl Engine<'_> {
             Mode::Dense => 0.0,
             Mode::Gated { scale } => scale,
         };
-        let gate = (step.gate != NONE).then(|| self.model.gates.get(step.gate as usize)).flatten();
         let gate = gate.map(|g| RowGate::new(self.kernels, g, self.array(g.weights, out.c as usize), scale));
         let limit = gate.as_ref().map_or(0, RowGate::limit);
         let mut audit = before.unwrap_or(Audit { step: i, worst: 0, limit, rows: 0 });
-        // SAFETY: the layout keeps this part for staging; nothing else is in use here.
-        let staging = unsafe { self.arena.bytes_mut(self.layout.staging, tile_rows * bytes) };
+        // SAFETY: room for staging (check), or the line, which is not in use here; so many rows fit.
+        let staging = unsafe { self.arena.bytes_mut(at, tile_rows * bytes) };
         let mut rows_out = Offsets::new();
         let pending = self.pending(step.output as usize);
         self.with_conv(step, part.input, |conv| {
@@ -100,7 +105,7 @@ impl Engine<'_> {
                     if word >> (x % 64) & 1 != 0 {
                         continue;
                     }
-                    // SAFETY: a row of the output; staging lies outside all tensors (layout).
+                    // SAFETY: a row of the output; staging lies apart from it.
                     let held = unsafe { self.arena.bytes(address(out, y, x), bytes) };
                     let score = match &gate {
                         Some(gate) => gate.score(new, held),

@@ -18,7 +18,7 @@ use super::Engine;
 use super::band::Part;
 use super::room::PARTS;
 use super::spread::grid;
-use crate::format::{Op, Step, Tensor, apart_beyond};
+use crate::format::{Op, Step, Tensor, apart_beyond, staging_len};
 use crate::mask::{self, Grid};
 
 /// The least work of a part, unless a crew knows better: less takes longer to hand over than to do.
@@ -116,10 +116,15 @@ impl Engine<'_> {
         });
     }
 
-    /// Whether no read of an input meets a byte of the output: a convolution reads taps in groups of 4 bytes, and so may read past them.
+    /// Whether no read of an input meets a byte that is written: a convolution reads taps in groups of 4 bytes, and so may read past them.
     fn divisible(&self, step: &Step, out: &Tensor) -> bool {
         let x = self.model.tensors.get(step.inputs[0] as usize);
-        x.is_none_or(|x| step.op != Op::Conv as u16 || x.c.is_multiple_of(4) || apart_beyond(x, out, 3))
+        let staged = self.model.gates.get(step.gate as usize).map(|gate| {
+            let len = staging_len(out) as u32;
+            Tensor { origin: gate.staging, pixel: len, line: len, h: 1, w: 1, c: len, border: [0; 4], lines: 0, ..*out }
+        });
+        let apart = |x| apart_beyond(x, out, 3) && staged.is_none_or(|staged| apart_beyond(x, &staged, 3));
+        x.is_none_or(|x| step.op != Op::Conv as u16 || x.c.is_multiple_of(4) || apart(x))
     }
 }
 

@@ -304,7 +304,7 @@ impl<'a> Engine<'a> {
             return false;
         }
         let (gate, index) = (self.model.header.input_gate, self.input_index());
-        let (marked, strong) = (self.mask(index), self.pending(index));
+        let (marked, strong) = (self.mask(index), self.strong());
         if self.budget.is_none() && self.is_cut(frame, scale) {
             self.stats.pixels = (self.input_grid().h * self.input_grid().w) as u32;
             return false;
@@ -409,14 +409,21 @@ impl<'a> Engine<'a> {
         unsafe { self.arena.words(t.mask as usize + 8 * part.first * words, lines * words) }
     }
 
-    /// Rows the budget put off; there are none of scratch.
+    /// Rows the budget put off; there are none of scratch, nor of the input.
     fn pending(&self, tensor: usize) -> &'a mut [u64] {
         let t = &self.model.tensors[tensor];
-        if !t.held() {
+        if !t.held() || tensor == self.input_index() {
             return &mut [];
         }
         // SAFETY: as for `mask`; this is the second half of the tensor's mask memory.
         unsafe { self.arena.words(t.mask as usize + 8 * self.mask_words(t), self.mask_words(t)) }
+    }
+
+    /// The input's strong pixels, before any scratch tensor has marks.
+    fn strong(&self) -> &'a mut [u64] {
+        let t = &self.model.tensors[self.input_index()];
+        // SAFETY: the layout has room for a mask of the input there; masks of scratch tensors are not in use while a frame is compared.
+        unsafe { self.arena.words(self.layout.strong, self.mask_words(t)) }
     }
 
     fn any_marked(&self, tensor: usize) -> bool {

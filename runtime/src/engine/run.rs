@@ -173,18 +173,18 @@ impl<'a> Engine<'a> {
         let out = &self.model.tensors[step.output as usize];
         let Some(gate) = self.model.gates.get(step.gate as usize) else { return };
         let super::Mode::Gated { scale } = self.mode else { return };
-        let gate = RowGate::new(self.kernels, gate, self.array(gate.weights, out.c as usize), scale);
         let marked = self.mask_lines(step.output as usize, part);
         let (bytes, side) = (row_bytes(out), self.staged(step) / seat.of);
-        // SAFETY: the layout keeps that many rows for staging; these are in use by this seat alone.
-        let staging = unsafe { self.arena.bytes_mut(self.layout.staging + seat.part * side * bytes, side * bytes) };
+        // SAFETY: the gate has room for that many rows (check); these are in use by this seat alone.
+        let staging = unsafe { self.arena.bytes_mut(gate.staging as usize + seat.part * side * bytes, side * bytes) };
+        let gate = RowGate::new(self.kernels, gate, self.array(gate.weights, out.c as usize), scale);
         let (mut cursor, mut tile) = (Cursor::new(grid(out), part.first, part.end), Tile::of(side));
         let mut rows = Offsets::new();
         let skipped = part.first * out.words();
         while cursor.next(Some(&*marked), &mut tile) {
             let target = Target { start: staging.as_mut_ptr(), rows: rows.packed(tile.len(), bytes), input: part.input };
             self.tile(step, conv, &tile, &target);
-            // SAFETY: rows of the output, each once; staging lies outside all tensors (layout).
+            // SAFETY: rows of the output, each once; staging lies apart from it and from all that its segment reads (check).
             let mut passed = unsafe { gate.judge(staging, self.arena.start(), rows.of(&tile, out, 0)) };
             for span in tile.spans() {
                 let (word, bits) = span.bits(grid(out));

@@ -154,6 +154,7 @@ pub fn check(bytes: &[u8]) -> Result<Proven<'_>, FormatError> {
     ensure((h.input as usize) < m.tensors.len(), Fault::Index).map_err(|fault| FormatError::Header { fault })?;
     memory::tensors(&m)?;
     input(&m).map_err(|fault| FormatError::Header { fault })?;
+    memory::masks(&m)?;
     let needed = layout(&m).total;
     if needed > h.arena_len as usize {
         let needed = u32::try_from(needed).unwrap_or(u32::MAX);

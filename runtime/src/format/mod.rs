@@ -22,7 +22,7 @@ pub(crate) use check::apart_beyond;
 pub use check::{Proven, check, header};
 pub use crc::seal;
 pub use error::{Fault, FormatError, Section};
-pub use layout::{Layout, layout};
+pub use layout::{Layout, layout, staging_len};
 pub use records::*;
 #[cfg(feature = "std")]
 pub use writer::{AlignedBytes, Builder, Data};

@@ -8,7 +8,7 @@ use std::vec::Vec;
 
 use zerocopy::{FromBytes, Immutable, IntoBytes, KnownLayout};
 
-use super::layout::{layout, mask_bytes, round_up};
+use super::layout::{layout, place_masks, round_up, staging_len};
 use super::{
     ALIGN, Gate, Header, MAGIC, Model, OutputRecord, Point, SLACK, Segment, Span, Step, Tensor, VERSION,
     check, seal,
@@ -103,19 +103,17 @@ impl Builder {
         self.gates.len() as u32 - 1
     }
 
-    /// The file. Computes `tensors_end` (from the tensors' extents, unless it is set and larger), the masks, `arena_len`,
+    /// The file. Computes `tensors_end` (from the tensors' extents, unless it is set and larger), where gates without a place stage
+    /// rows, the masks, `arena_len`,
     /// the spans and the checksum. Whether the result can be executed is for [`super::check`] to say.
     pub fn finish(mut self) -> Vec<u8> {
         let end = self.tensors.iter().map(tensor_end).max().unwrap_or(0);
         let end = round_up(end.saturating_add(SLACK as u64), ALIGN as u64);
-        let end = end.max(self.header.tensors_end as u64);
+        let end = self.stage(end.max(self.header.tensors_end as u64));
         self.header.tensors_end = u32::try_from(end).unwrap_or(u32::MAX);
-        let mut mask = round_up(end, 8);
-        for i in 0..self.tensors.len() {
-            let bytes = mask_bytes(&self.model(), &self.tensors[i]);
-            self.tensors[i].mask = u32::try_from(mask).unwrap_or(u32::MAX);
-            mask = mask.saturating_add(bytes);
-        }
+        let mut masks = std::vec![0; self.tensors.len()];
+        place_masks(&self.model(), end, |i, mask| masks[i] = u32::try_from(mask).unwrap_or(u32::MAX));
+        self.tensors.iter_mut().zip(masks).for_each(|(t, mask)| t.mask = mask);
         let total = layout(&self.model()).total;
         self.header.arena_len = u32::try_from(total).unwrap_or(u32::MAX);
         self.header.magic = MAGIC;
@@ -143,6 +141,19 @@ impl Builder {
         file[..size_of::<Header>()].copy_from_slice(self.header.as_bytes());
         seal(&mut file);
         file
+    }
+
+    /// One past the tensors and what gates stage; gates without a place get one there, from `end` on.
+    fn stage(&mut self, end: u64) -> u64 {
+        let mut last = end;
+        for s in &self.steps {
+            let (Some(gate), Some(out)) = (self.gates.get_mut(s.gate as usize), self.tensors.get(s.output as usize)) else { continue };
+            if gate.staging == super::NONE {
+                gate.staging = u32::try_from(end).unwrap_or(u32::MAX);
+            }
+            last = last.max(round_up((gate.staging as u64).saturating_add(staging_len(out)), ALIGN as u64));
+        }
+        last
     }
 
     /// The records as the reader will see them (offsets of sections aside).

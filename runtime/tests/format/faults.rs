@@ -250,6 +250,19 @@ fn gate_output_and_point_faults() {
         n.b.gates[0].weights = NONE;
         assert_eq!(n.b.steps[s].gate, 0);
     }), Fault::Outside);
+    // Rows before a gate over the input, over what the gate judges, over scratch of its segment, behind the tensors.
+    let staged = |gate: usize, place: fn(&Net) -> u32| error(|n, _| n.b.gates[gate].staging = place(n));
+    let overlap = |index| FormatError::Step { index, fault: Fault::Overlap };
+    let at = net().1;
+    assert_eq!(staged(0, |n| n.b.tensors[0].origin), overlap(at.conv));
+    assert_eq!(staged(0, |n| n.b.tensors[1].origin), overlap(at.conv));
+    assert_eq!(staged(1, |n| n.b.tensors[2].origin), overlap(at.depthwise + 1));
+    let mut bytes = file(net().0);
+    let h = check(&bytes).unwrap().header.to_owned();
+    let gates = h.gates.offset as usize..(h.gates.offset + h.gates.len) as usize;
+    <[Gate]>::mut_from_bytes(&mut bytes[gates]).unwrap()[0].staging = h.tensors_end - 8;
+    seal(&mut bytes);
+    assert_eq!(check(&bytes).err(), Some(FormatError::Step { index: at.conv, fault: Fault::Outside }));
     let gate = FormatError::Gate { index: 1, fault: Fault::Number };
     assert_eq!(error(|n, _| n.b.gates[1].dead = 256), gate);
     assert_eq!(error(|n, _| n.b.gates[1].bound = f32::NAN), gate);

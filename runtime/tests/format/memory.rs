@@ -90,7 +90,7 @@ fn whole(place: impl Fn(u32) -> u32) -> Result<Layout, FormatError> {
 fn an_input_that_is_not_held() {
     // Its memory is free once it has been read, and there are no masks.
     let l = whole(|origin| origin).unwrap();
-    assert_eq!((l.masks, l.staging_len), (l.stats, 0));
+    assert_eq!((l.masks, l.strong), (l.stats, l.stats));
     assert!(l.total - l.scratch < ALIGN);
     // Not before, and no held tensor may lie there.
     let mut n = Net::default();

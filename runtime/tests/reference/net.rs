@@ -63,7 +63,7 @@ impl<'a> Net<'a> {
             let gate = Some(f.n(at + 24)).filter(|g| *g != NONE as usize && i < how.dense_from);
             let out = f.n(at + 12);
             if let Some(gate) = gate {
-                let record = f.records(GATES, 16).nth(gate).unwrap();
+                let record = f.records(GATES, 20).nth(gate).unwrap();
                 let c = self.tensors[out].c;
                 for (new, held) in new.chunks_mut(c).zip(self.values[out].chunks(c)) {
                     self.judge(record, how.scale, new, held);

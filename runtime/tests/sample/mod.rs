@@ -112,7 +112,7 @@ impl Net {
     pub fn gate(&mut self, step: u32) {
         let c = self.b.tensors[self.b.steps[step as usize].output as usize].c;
         let weights = self.b.data.put_bytes(&vec![16; c as usize], 1);
-        let gate = self.b.gate(Gate { threshold: 9, weights, dead: 1, bound: 0.25 });
+        let gate = self.b.gate(Gate { threshold: 9, weights, dead: 1, bound: 0.25, staging: NONE });
         self.b.steps[step as usize].gate = gate;
     }
 

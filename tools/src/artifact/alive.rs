@@ -2,9 +2,9 @@
 //!
 //! A held tensor is always alive; a scratch tensor from the step that writes it (the input: from the begin of the frame) to the last
 //! that reads it. Steps of a chain take turns, so what one of them needs is alive through all of them. Tensors may lie in one
-//! another: bytes are those of all regions together.
+//! another: bytes are those of all regions together. Rows that wait for a gate's word have their room through all of a segment.
 
-use quiescent::format::{Model, NONE, Tensor};
+use quiescent::format::{Model, NONE, Tensor, staging_len};
 use serde::Serialize;
 
 /// Memory at one step.
@@ -14,6 +14,8 @@ pub struct Alive {
     pub bytes: usize,
     /// Tensors, by index.
     pub tensors: Vec<usize>,
+    /// First byte of the room in which the segment's gates stage rows, and the one past its last.
+    pub staging: Option<(usize, usize)>,
 }
 
 /// The first byte of a tensor's memory, border included, and the one past its last.
@@ -41,16 +43,29 @@ pub fn alive(model: &Model) -> Vec<Alive> {
     (0..model.steps.len())
         .map(|k| {
             let tensors: Vec<usize> = (0..spans.len()).filter(|t| (spans[*t].0..=spans[*t].1).contains(&k)).collect();
-            let mut regions: Vec<_> = tensors.iter().map(|t| region(&model.tensors[*t])).collect();
+            let staging = staging(model, k);
+            let mut regions: Vec<_> = tensors.iter().map(|t| region(&model.tensors[*t])).chain(staging).collect();
             regions.sort_unstable();
             let (mut bytes, mut at) = (0, 0);
             for (start, end) in regions {
                 bytes += end.max(at) - start.max(at);
                 at = at.max(end);
             }
-            Alive { bytes, tensors }
+            Alive { bytes, tensors, staging }
         })
         .collect()
+}
+
+/// Where rows wait for the gates of step `k`'s segment.
+fn staging(model: &Model, k: usize) -> Option<(usize, usize)> {
+    let segment = model.segments.iter().find(|s| (s.first as usize..s.end as usize).contains(&k))?;
+    let steps = &model.steps[segment.first as usize..segment.end as usize];
+    let rooms = steps.iter().filter_map(|s| {
+        let gate = model.gates.get(s.gate as usize).filter(|_| model.gated())?;
+        let start = gate.staging as usize;
+        Some((start, start + staging_len(&model.tensors[s.output as usize]) as usize))
+    });
+    rooms.reduce(|a, b| (a.0.min(b.0), a.1.max(b.1)))
 }
 
 /// First and last step a tensor is alive at.

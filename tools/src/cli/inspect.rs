@@ -112,7 +112,7 @@ struct Step {
 /// What of the arena is in use when.
 #[derive(Serialize)]
 struct Arena {
-    /// Bytes of tensors, and of everything behind them: masks, counters, staging.
+    /// Bytes of tensors and of rows before gates, and of everything behind them: masks, counters.
     tensor_bytes: usize,
     other_bytes: usize,
     /// The step with most bytes alive.
@@ -325,7 +325,7 @@ impl Report {
 
     fn arena_lines(&self, t: &mut String) {
         let a = &self.arena;
-        *t += &format!("\n  arena: {} of tensors, {} of masks, counters and staging\n", bytes(a.tensor_bytes), bytes(a.other_bytes));
+        *t += &format!("\n  arena: {} of tensors, {} of masks and counters\n", bytes(a.tensor_bytes), bytes(a.other_bytes));
         *t += "  step     bytes  tensors alive: at+bytes name (lines in memory, or held)\n";
         for (k, step) in a.steps.iter().enumerate() {
             let pieces = step.tensors.iter().map(|i| {
@@ -337,8 +337,9 @@ impl Report {
                 };
                 format!("{}+{} {}{how}", tensor.at, tensor.bytes, tensor.name.rsplit(';').next().unwrap_or(""))
             });
+            let room = step.staging.map(|(start, end)| format!("{start}+{} (rows before a gate)", end - start));
             let mark = if k == a.peak { " < peak" } else { "" };
-            *t += &format!("  {k:4} {:9}  {}{mark}\n", step.bytes, pieces.collect::<Vec<_>>().join(", "));
+            *t += &format!("  {k:4} {:9}  {}{mark}\n", step.bytes, pieces.chain(room).collect::<Vec<_>>().join(", "));
         }
         t.push('\n');
     }

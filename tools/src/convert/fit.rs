@@ -49,7 +49,7 @@ fn ram_says(artifact: &Artifact, needed: usize) -> String {
         step.1, short(step.0), peak.bytes, pieces.join(", "), if sizes.len() > LISTED { ", ..." } else { "" }
     );
     if others > 0 {
-        text += &format!("; {others} bytes are masks, counters and staging");
+        text += &format!("; {others} bytes are masks and counters");
     }
     text += ". Shorter lines and fewer held tensors do not help any more: ";
     if model.gated() {

@@ -3,7 +3,8 @@
 //! ```text
 //! 1. everything held, every computed map gated, thresholds spread by sensitivity and scaled by one tau: the input test and
 //!    the largest tau that together leave the least work while the agreement with the dense network stays in the budget
-//! 2. which tensors to hold: those go first whose loss costs least work per byte, measured by running without each
+//! 2. which tensors to hold (`hold`): those go first whose loss costs least work per byte, measured by running without each; then
+//!    some come back for others where that leaves less work
 //! 3. thresholds gate by gate: doubled where that saves most work per lost agreement, halved where the reverse holds,
 //!    accepted only if a joint run stays in the budget and is cheaper
 //! 4. operating points: all thresholds scaled together, measured
@@ -12,13 +13,13 @@
 //! A gate's threshold is `tau^2 * (c / 48)^0.7` in squared weighted steps, `c` its channels: the score is a sum over channels, of
 //! which few carry the change. Measured, jointly, with the engine that runs on the device; nothing is predicted.
 
+mod hold;
 mod measure;
 mod parallel;
 mod sensitivity;
 
 pub use measure::{Measure, Trial};
 
-use std::collections::BTreeSet;
 use std::time::{Duration, Instant};
 
 use anyhow::Result;
@@ -265,94 +266,6 @@ impl Search<'_> {
             self.set(artifact, setting);
         }
         Ok(())
-    }
-
-    /// Step 2.
-    fn let_go(&mut self, pieces: &[(usize, usize)], setting: Setting) -> Result<Artifact> {
-        let budget = self.budget;
-        let over = |a: &Artifact| budget.over(a);
-        let lower = self.lower;
-        let factors = self.factors.clone();
-        let make = |gone: &BTreeSet<usize>| -> Result<Artifact> {
-            let mut a = lower(&Hold::Without(gone.clone()))?;
-            set_thresholds(&mut a, setting.input, setting.tau, &factors);
-            Ok(a)
-        };
-        let mut gone = BTreeSet::new();
-        // The largest piece makes the scratch memory that the others then share.
-        gone.extend(pieces.iter().max_by_key(|(_, b)| *b).map(|(t, _)| *t));
-        let mut artifact = make(&gone)?;
-        let mut base = self.trial.all(&artifact, MARGIN)?.work;
-        // Work added per byte of arena saved; infinite where nothing is saved (scratch is shared, and a pair that runs in bands ends
-        // with its held output).
-        let price = |search: &mut Self, gone: &BTreeSet<usize>, now: (f64, u32), t: usize| -> Result<(f64, f64)> {
-            let mut without = gone.clone();
-            without.insert(t);
-            let a = make(&without)?;
-            let saved = now.1.saturating_sub(a.header().arena_len);
-            if saved == 0 {
-                return Ok((f64::INFINITY, 0.0));
-            }
-            search.found.runs += 1;
-            let work = (search.trial.all(&a, MARGIN)?.work - now.0).max(1e-6);
-            Ok((work / f64::from(saved), work))
-        };
-        let mut stuck = false;
-        while over(&artifact) && gone.len() < pieces.len() {
-            let left: Vec<(usize, usize)> = pieces.iter().copied().filter(|(t, _)| !gone.contains(t)).collect();
-            if stuck {
-                // No tensor saves memory alone: the largest goes, and its neighbours may follow.
-                gone.extend(left.iter().max_by_key(|(_, b)| *b).map(|(t, _)| *t));
-                artifact = make(&gone)?;
-                base = self.trial.all(&artifact, MARGIN)?.work;
-            }
-            stuck = true;
-            let mut queue = Vec::new();
-            for (t, _) in left.into_iter().filter(|(t, _)| !gone.contains(t)) {
-                queue.push((price(self, &gone, (base, artifact.header().arena_len), t)?.0, t));
-            }
-            // A price mostly rises as neighbours go: the cheapest is priced again, and goes if it still is the cheapest.
-            while over(&artifact) && !queue.is_empty() {
-                queue.sort_by(|a, b| b.0.total_cmp(&a.0));
-                let Some((_, t)) = queue.pop() else { break };
-                let (now, work) = price(self, &gone, (base, artifact.header().arena_len), t)?;
-                if now == f64::INFINITY {
-                    continue;
-                }
-                if queue.last().is_some_and(|next| next.0 * 1.1 < now) {
-                    queue.push((now, t));
-                    continue;
-                }
-                gone.insert(t);
-                artifact = make(&gone)?;
-                base += work;
-                stuck = false;
-                (self.progress)(&format!(
-                    "{} tensors let go, arena {:.2}x dense, work {:.1} %",
-                    gone.len(),
-                    artifact.header().arena_len as f32 / artifact.header().arena_dense_len as f32,
-                    100.0 * base
-                ));
-            }
-        }
-        // Scratch is shared: what went early may have its place after all.
-        for (t, _) in pieces {
-            let mut fewer = gone.clone();
-            if !fewer.remove(t) {
-                continue;
-            }
-            let a = make(&fewer)?;
-            if over(&a) {
-                continue;
-            }
-            self.found.runs += 1;
-            let work = self.trial.all(&a, MARGIN)?.work;
-            if work < base {
-                (gone, artifact, base) = (fewer, a, work);
-            }
-        }
-        self.found.held_let_go = gone.len();
-        Ok(artifact)
     }
 
     /// Step 3.

@@ -19,7 +19,7 @@ use quiescent::format::MAX_CHAIN;
 use super::Lowering;
 use super::emit::window;
 use super::items::{Item, Kind};
-use super::memory::{Root, size};
+use super::memory::{Root, line, size};
 use crate::calibrate::Store;
 use crate::ir::Op;
 
@@ -37,6 +37,8 @@ struct Link {
     /// Lines of the whole map with its border, and the bytes of one.
     whole: usize,
     line: usize,
+    /// Bytes of the last line's border beyond that.
+    rest: usize,
 }
 
 impl Link {
@@ -154,7 +156,7 @@ fn runs(choice: &Choice) -> impl Iterator<Item = (usize, usize)> {
 
 fn narrowed(roots: &[Root], links: &BTreeMap<usize, Link>, choice: &Choice) -> Vec<Root> {
     let bytes: BTreeMap<usize, usize> =
-        choice.iter().map(|(make, rows)| (links[make].map, links[make].lines(*rows) * links[make].line)).collect();
+        choice.iter().map(|(make, rows)| (links[make].map, links[make].lines(*rows) * links[make].line + links[make].rest)).collect();
     let mut roots = roots.to_vec();
     for r in &mut roots {
         r.bytes = bytes.get(&r.tensor).copied().unwrap_or(r.bytes);
@@ -197,6 +199,7 @@ fn link(l: &Lowering, scratch: &impl Fn(usize) -> bool, make: &Item, take: &Item
     let Some(w) = window(l, take) else { return Ok(None) };
     let (stride, reach) = (w.stride[0] as usize, (w.kernel[0] as usize - 1) * w.dilation[0] as usize + 1);
     let (shape, b) = (l.value(map)?.shape, l.borders[map]);
-    let line = (shape.w + b.l + b.r) * shape.c * size(l, map)?;
-    Ok((stride <= reach).then_some(Link { map, stride, reach, whole: shape.h + b.t + b.b, line }))
+    let pixel = shape.c * size(l, map)?;
+    let (line, rest) = (line(shape.w, b) * pixel, b.l.min(b.r) * pixel);
+    Ok((stride <= reach).then_some(Link { map, stride, reach, whole: shape.h + b.t + b.b, line, rest }))
 }

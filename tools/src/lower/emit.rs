@@ -76,8 +76,8 @@ pub(super) fn emit(l: &Lowering, memory: &Memory, options: &Options) -> Result<L
         let (op, param) = e.item(item).with_context(|| format!("node \"{}\"", item.name))?;
         let macs = macs(l, item)?;
         let shape = l.value(item.output)?.shape;
-        let held = memory.held.contains(&super::memory::root(l, item.output));
-        let gate = if options.gates && held && judged(l, item, op) { e.gate(item)? } else { NONE };
+        let staging = memory.staging.get(&infos.len());
+        let gate = staging.map_or(Ok(NONE), |at| e.gate(item, *at))?;
         let input = |k: usize| item.inputs.get(k).map_or(NONE, |t| e.index[t]);
         let step = f::Step {
             op: op as u16,
@@ -113,11 +113,6 @@ pub(super) fn emit(l: &Lowering, memory: &Memory, options: &Options) -> Result<L
         dense_bytes: memory.dense_bytes,
         planned_bytes: memory.bytes,
     })
-}
-
-/// Whether a step's output can carry a gate: codes, computed here.
-fn judged(l: &Lowering, item: &Item, op: Code) -> bool {
-    !matches!(op, Code::Join | Code::Reshape) && l.value(item.output).is_ok_and(|v| matches!(v.store, Store::U8(_)))
 }
 
 /// Pixels from which a function of per-channel codes is worth a table for each channel, of 256 bytes.
@@ -556,13 +551,13 @@ impl Emit<'_, '_> {
     }
 
     /// A gate with threshold 0 on the item's output; channels weigh by what their readers make of a code's step.
-    fn gate(&mut self, item: &Item) -> Result<u32> {
+    fn gate(&mut self, item: &Item, staging: usize) -> Result<u32> {
         let weight = importance(self.l, item.output, 4)?;
         let mean = weight.iter().map(|w| w * w).sum::<f64>() / weight.len() as f64;
         let unit = if mean > 0.0 { mean.sqrt() } else { 1.0 };
         let codes: Vec<u8> = weight.iter().map(|w| (16.0 * w / unit).round().clamp(1.0, 255.0) as u8).collect();
         let weights = self.b.data.put_bytes(&codes, 4);
-        Ok(self.b.gate(f::Gate { threshold: 0, weights, dead: 0, bound: 0.0 }))
+        Ok(self.b.gate(f::Gate { threshold: 0, weights, dead: 0, bound: 0.0, staging: u32::try_from(staging)? }))
     }
 
     fn outputs(&mut self) -> Result<()> {

@@ -12,6 +12,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use anyhow::Result;
+use quiescent::format::TILE;
 
 use super::chains::Chains;
 use super::{Lowering, Options};
@@ -19,7 +20,7 @@ use super::emit::window;
 use super::homes::Home;
 use super::items::Kind;
 use crate::calibrate::Store;
-use crate::ir::Op;
+use crate::ir::{Op, Pad};
 
 /// Which tensors keep their rows.
 #[derive(Clone, Debug)]
@@ -36,6 +37,13 @@ pub enum Hold {
     Without(BTreeSet<usize>),
 }
 
+impl Hold {
+    /// Whether frames are compared with the one before.
+    fn any(&self) -> bool {
+        !matches!(self, Hold::Outputs)
+    }
+}
+
 /// Line stride and so on of one tensor, in bytes.
 #[derive(Clone, Copy, Debug, Default)]
 pub(crate) struct Place {
@@ -49,6 +57,8 @@ pub(crate) struct Memory {
     pub held: BTreeSet<usize>,
     /// `first..end` items.
     pub segments: Vec<(usize, usize)>,
+    /// Where a gate stages rows, by the item it judges.
+    pub staging: BTreeMap<usize, usize>,
     /// Lines in memory of tensors that are passed on through so few.
     pub lines: BTreeMap<usize, usize>,
     /// Bytes of tensors.
@@ -73,6 +83,11 @@ pub(crate) struct Root {
     rim: f64,
 }
 
+/// Pixels from a line of a map to the next: the border right of it is the one left of the next.
+pub(crate) fn line(w: usize, b: Pad) -> usize {
+    w + b.l.max(b.r)
+}
+
 pub(crate) fn root(l: &Lowering, mut t: usize) -> usize {
     while let Some(home) = l.homes.get(&t) {
         t = home.parent();
@@ -94,7 +109,8 @@ fn roots(l: &Lowering) -> Result<Vec<Root>> {
         let r = root(l, t);
         let v = l.value(r)?;
         let (s, b) = (v.shape, l.borders[r]);
-        let bytes = (s.h + b.t + b.b) * (s.w + b.l + b.r) * s.c * size(l, r)?;
+        let pixel = s.c * size(l, r)?;
+        let bytes = (s.h + b.t + b.b - 1) * line(s.w, b) * pixel + (s.w + b.l + b.r) * pixel;
         let root = roots.entry(r).or_insert(Root { tensor: r, bytes, first: at, last: at, pinned: false, rim: 0.0 });
         root.first = root.first.min(at);
         root.last = root.last.max(at);
@@ -164,6 +180,16 @@ pub(crate) fn plan(l: &Lowering, options: &Options) -> Result<Memory> {
         Hold::Ratio(ratio) => fit(&roots, pinned(true), (dense_bytes as f32 * ratio) as usize),
     };
     let segments = segments(l.items.len(), &roots, &held);
+    let mut waiting = BTreeMap::new();
+    if options.gates && options.hold.any() {
+        for span in &segments {
+            let (judged, room) = staged(l, &held, *span)?;
+            if let Some(room) = room {
+                waiting.extend(judged.into_iter().map(|i| (i, room.tensor)));
+                roots.push(room);
+            }
+        }
+    }
     let mut chains = Chains::default();
     if options.bands {
         let scratch = |t: usize| roots.iter().any(|r| r.tensor == t) && !held.contains(&t);
@@ -184,7 +210,28 @@ pub(crate) fn plan(l: &Lowering, options: &Options) -> Result<Memory> {
             place(l, t, &offsets, &lines, &mut places)?;
         }
     }
-    Ok(Memory { places, segments, lines, held, bytes, dense_bytes })
+    let staging = waiting.into_iter().map(|(i, room)| (i, offsets[&room])).collect();
+    Ok(Memory { places, held, segments, staging, lines, bytes, dense_bytes })
+}
+
+/// What the gates of a segment judge, and the room they stage rows in: apart from all that is alive meanwhile.
+fn staged(l: &Lowering, held: &BTreeSet<usize>, (first, end): (usize, usize)) -> Result<(Vec<usize>, Option<Root>)> {
+    let codes = |t: usize| l.value(t).is_ok_and(|v| matches!(v.store, Store::U8(_)));
+    let judged: Vec<usize> = (first..end)
+        .filter(|i| {
+            let item = &l.items[*i];
+            let computed = !matches!(item.kind, Kind::Join { .. } | Kind::Reshape);
+            computed && held.contains(&root(l, item.output)) && codes(item.output)
+        })
+        .collect();
+    let mut bytes = 0;
+    for i in &judged {
+        let shape = l.value(l.items[*i].output)?.shape;
+        bytes = bytes.max(shape.rows().min(TILE) * shape.c);
+    }
+    // No tensor has that number.
+    let room = Root { tensor: l.values.len() + first, bytes, first, last: end - 1, pinned: false, rim: 0.0 };
+    Ok((judged, (bytes > 0).then_some(room)))
 }
 
 /// An input that is not held is needed until its last reader has run.
@@ -298,7 +345,7 @@ fn place(
         None => {
             let b = l.borders[t];
             let pixel = shape.c * size;
-            let line = (shape.w + b.l + b.r) * pixel;
+            let line = line(shape.w, b) * pixel;
             let above = if lines.contains_key(&t) { 0 } else { b.t };
             Place { origin: offsets[&t] + above * line + b.l * pixel, pixel, line }
         }

@@ -8,13 +8,15 @@
 //! - **Scratch.** From the step that writes a scratch tensor to the last step that reads it, no step writes that memory. (A
 //!   joined view is needed until its parent has been read; so is the parent's border, which its joins write.)
 //!
+//! Rows that wait for a gate's word lie in memory that neither touches in their segment.
+//!
 //! Both count borders. Tensors whose extents overlap share no byte if they are interleaved: channels of the same pixels,
 //! or columns of the same lines.
 
 use super::{Checked, Dtype, Fault, FormatError, HELD, MAX_ARENA, Model, NONE, Op, Step, Tensor, VIEW};
 use super::{computes, ensure, inputs};
-use crate::format::layout::{mask_bytes, round_up};
-use crate::format::{MAX_VIEWS, SLACK};
+use crate::format::layout::{place_masks, staging_len};
+use crate::format::{MAX_VIEWS, SLACK, Segment};
 
 /// The bytes from a tensor's first border pixel to its last.
 #[derive(Clone, Copy, Debug)]
@@ -50,15 +52,24 @@ pub(super) fn row_bytes(t: &Tensor) -> u64 {
 
 /// Each tensor by itself: extents, strides, place, mask, fill, quantisation.
 pub(super) fn tensors(m: &Model) -> Result<(), FormatError> {
-    let mut mask = round_up(m.header.tensors_end as u64, 8);
     for (index, t) in (0..).zip(m.tensors) {
-        tensor(m, t, mask).map_err(|fault| FormatError::Tensor { index, fault })?;
-        mask += mask_bytes(m, t);
+        tensor(m, t).map_err(|fault| FormatError::Tensor { index, fault })?;
     }
     Ok(())
 }
 
-fn tensor(m: &Model, t: &Tensor, mask: u64) -> Checked {
+/// Every mask where the layout puts it.
+pub(super) fn masks(m: &Model) -> Result<(), FormatError> {
+    let mut wrong = None;
+    place_masks(m, m.header.tensors_end as u64, |i, mask| {
+        if wrong.is_none() && m.tensors.get(i).is_some_and(|t| t.mask as u64 != mask) {
+            wrong = Some(i as u32);
+        }
+    });
+    wrong.map_or(Ok(()), |index| Err(FormatError::Tensor { index, fault: Fault::Mask }))
+}
+
+fn tensor(m: &Model, t: &Tensor) -> Checked {
     let dtype = Dtype::new(t.dtype).ok_or(Fault::Unknown)?;
     ensure(t.flags & !(HELD | VIEW) == 0, Fault::Unknown)?;
     ensure([t.h, t.w, t.c].iter().all(|n| (1..=65535).contains(n)), Fault::Shape)?;
@@ -71,7 +82,6 @@ fn tensor(m: &Model, t: &Tensor, mask: u64) -> Checked {
     ensure(line >= used || t.h as u64 + top + bottom == 1, Fault::Stride)?;
     let region = Region::of(t).ok_or(Fault::Outside)?;
     ensure(region.end + SLACK as u64 <= m.header.tensors_end as u64, Fault::Outside)?;
-    ensure(t.mask as u64 == mask, Fault::Mask)?;
     if dtype == Dtype::F32 {
         ensure(t.quant_len == 0, Fault::Quant)?;
         ensure(t.border == [0; 4] || t.fill == NONE, Fault::Border)?;
@@ -188,6 +198,7 @@ pub(super) fn lifetimes(m: &Model) -> Result<(), FormatError> {
     for segment in m.segments {
         for at in segment.first..segment.end {
             scratch(m, at as usize, segment.end as usize)?;
+            staged(m, segment, &m.steps[at as usize]).map_err(|fault| FormatError::Step { index: at, fault })?;
         }
     }
     Ok(())
@@ -262,6 +273,18 @@ fn scratch(m: &Model, at: usize, end: usize) -> Result<(), FormatError> {
         kept().map_err(|fault| FormatError::Step { index, fault })?;
     }
     Ok(())
+}
+
+/// Where a gate stages rows no held tensor lies, and no scratch tensor that its segment writes.
+fn staged(m: &Model, segment: &Segment, s: &Step) -> Checked {
+    let Some(gate) = m.gates.get(s.gate as usize).filter(|_| m.gated()) else { return Ok(()) };
+    let start = gate.staging as u64;
+    let room = Region { start, end: start + staging_len(tensor_of(m, s.output)) };
+    ensure(room.end <= m.header.tensors_end as u64, Fault::Outside)?;
+    let free = |t: &Tensor| Region::of(t).is_some_and(|r| !r.meets(room));
+    let here = &m.steps[segment.first as usize..segment.end as usize];
+    let held = m.tensors.iter().filter(|t| t.held()).all(free);
+    ensure(held && here.iter().all(|s| free(tensor_of(m, s.output))), Fault::Overlap)
 }
 
 /// Whether two tensors have no byte in common or one shows the other.

@@ -44,6 +44,9 @@ pub struct Gate {
     pub dead: u32,
     /// Largest error a held value can have against its recomputation, in real units, at scale 1.
     pub bound: f32,
+    /// Arena byte from which candidate rows lie one after another until they are judged: [`staging_len`](crate::format::staging_len) bytes. In
+    /// a builder `NONE` stands for some behind the tensors.
+    pub staging: u32,
 }
 
 /// Where the elements of an output lie: ONNX index `(i0, ..)` is element `offset + sum i * stride` of the dense
