@@ -91,7 +91,7 @@ pub struct Args {
     /// Memory of the device for the artifact; fails where it does not fit
     #[arg(long, value_name = "BYTES", value_parser = args::bytes)]
     flash: Option<usize>,
-    /// Time for the refinement of single gates
+    /// Time for exchanging held tensors, and as much for the refinement of single gates
     #[arg(long, value_name = "SECONDS", default_value = "60", value_parser = args::not_negative)]
     refine: f32,
 }

@@ -5,9 +5,11 @@
 //! for every tensor that went: it comes back, for none, one or two others, if that leaves less work; until nothing does
 //! ```
 //!
-//! Work is measured on the clips, in the exchange first on a few of their frames.
+//! Work is measured on the clips, in the exchange first on a few of their frames. Exchanges take at most the time that the refinement may; what fits
+//! as it is comes back in any case.
 
 use std::collections::BTreeSet;
+use std::time::Instant;
 
 use anyhow::Result;
 
@@ -110,18 +112,19 @@ impl Search<'_> {
     /// Takes tensors back where there is room, or in exchange for one or two others, as long as that leaves less work. Scratch is shared, so
     /// what a tensor costs and saves depends on the others: only trying tells.
     fn exchange(&mut self, pieces: &[(usize, usize)], plan: &mut Plan, make: &Make) -> Result<()> {
+        let end = Instant::now() + self.budget.refine;
         for _ in 0..PASSES {
             let before = plan.work;
             for (t, _) in pieces {
                 if plan.gone.contains(t) {
-                    self.take_back(*t, pieces, plan, make)?;
+                    self.take_back(*t, pieces, plan, make, end)?;
                 }
             }
             (self.progress)(&format!(
                 "{} tensors let go after exchanges, arena {} bytes, work {:.1} %",
                 plan.gone.len(), plan.artifact.header().arena_len, 100.0 * plan.work
             ));
-            if plan.work >= before {
+            if plan.work >= before || Instant::now() >= end {
                 break;
             }
         }
@@ -129,7 +132,7 @@ impl Search<'_> {
     }
 
     /// Holds `t` again if that, with what has to go for it, leaves less work.
-    fn take_back(&mut self, t: usize, pieces: &[(usize, usize)], plan: &mut Plan, make: &Make) -> Result<()> {
+    fn take_back(&mut self, t: usize, pieces: &[(usize, usize)], plan: &mut Plan, make: &Make, end: Instant) -> Result<()> {
         let mut with = plan.gone.clone();
         with.remove(&t);
         let held: Vec<usize> = pieces.iter().map(|(t, _)| *t).filter(|p| *p != t && !plan.gone.contains(p)).collect();
@@ -144,6 +147,9 @@ impl Search<'_> {
         let singles = std::iter::once(Vec::new()).chain(held.iter().map(|h| vec![*h]));
         let pairs = held.iter().enumerate().flat_map(|(i, a)| held[i + 1..].iter().map(move |b| vec![*a, *b]));
         for out in singles.chain(pairs).take(TRIED) {
+            if !out.is_empty() && Instant::now() >= end {
+                break;
+            }
             if out.iter().any(|o| enough.contains(o)) {
                 continue;
             }

@@ -40,7 +40,7 @@ pub struct Budget {
     pub arena_ratio: f32,
     /// Largest arena in bytes.
     pub ram: Option<usize>,
-    /// Time for the refinement of single gates.
+    /// Time for exchanges of held tensors, and again for the refinement of single gates.
     pub refine: Duration,
 }
 
