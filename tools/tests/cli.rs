@@ -350,7 +350,7 @@ fn tune_keeps_times_for_budgets() {
     let kept = std::fs::read(file).unwrap();
     let dense_ms = tuned["dense_ns"].as_f64().unwrap() / 1e6;
     assert!(dense_ms > tuned["frame_ns"].as_f64().unwrap() / 1e6, "{tuned}");
-    let flags = ["bench", &qsc, "--input", &clip, "--frames", "30", "--budget-ms", &format!("{}", dense_ms / 4.0)];
+    let flags = ["bench", &qsc, "--input", &clip, "--frames", "30", "--budget-ms", &format!("{}", dense_ms / 10.0)];
     let (free, bound) = (run(&flags[..6]), run(&flags));
     assert!(bound["macs_done_mean"].as_f64().unwrap() < free["macs_done_mean"].as_f64().unwrap(), "{bound}");
     assert!(bound["over_budget"].is_u64() && free["over_budget"].is_null(), "{bound}");
