@@ -65,7 +65,7 @@ impl Call<'_> {
                 let (segment, j) = if merged { (tap / kw, tap % kw * ic + k) } else { (tap, k) };
                 if paired {
                     let byte = f.0[packed + (o / 2 * run.next_multiple_of(16) + j) * 2 + o % 2];
-                    return if o % 2 == 0 { byte as i32 - 128 } else { byte as i8 as i32 };
+                    return if o.is_multiple_of(2) { byte as i32 - 128 } else { byte as i8 as i32 };
                 }
                 (o / 16, run.div_ceil(4), segment, j / 4, j % 4)
             };
