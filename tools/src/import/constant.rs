@@ -193,10 +193,10 @@ pub(super) fn decode(proto: &TensorProto, dir: Option<&Path>) -> Result<Const, F
     if found != len {
         return Err(invalid(format!("tensor `{name}` of shape {shape:?} holds {found} values")));
     }
-    if let Data::F(v) = &data {
-        if v.iter().any(|x| x.is_nan()) {
-            return Err(invalid(format!("tensor `{name}` holds NaN; export the model again")));
-        }
+    if let Data::F(v) = &data
+        && v.iter().any(|x| x.is_nan())
+    {
+        return Err(invalid(format!("tensor `{name}` holds NaN; export the model again")));
     }
     Ok(Const { shape, data, scales: None, kind })
 }

@@ -162,7 +162,7 @@ fn range(im: &mut Importer, inputs: &Inputs) -> Result<Const, Fail> {
     };
     let (a, b, s) = (get(start)?, get(limit)?, get(step)?);
     let n = ((b - a) / s).ceil().max(0.0);
-    if !(n < (1u64 << 32) as f64) {
+    if n.is_nan() || n >= (1u64 << 32) as f64 {
         return Err(invalid("a range without end"));
     }
     im.charge(n as usize)?;

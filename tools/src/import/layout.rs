@@ -153,7 +153,7 @@ impl Importer<'_> {
                 _ => false,
             }
         };
-        let divides = source.h % block == 0 && source.w % block == 0;
+        let divides = source.h.is_multiple_of(block) && source.w.is_multiple_of(block);
         if block != across || !divides || !steps(H) || !steps(W) || offset[H] != 0 || offset[W] != 0 {
             return Ok(None);
         }

@@ -138,10 +138,10 @@ fn resolve(dims: Option<&TensorShapeProto>, wanted: Option<&[usize]>) -> Result<
     if dims.dim.len() > RANK_LIMIT {
         return Err(format!("its rank is {}", dims.dim.len()));
     }
-    if let Some(w) = wanted {
-        if w.len() != dims.dim.len() {
-            return Err(format!("--input-shape has {} entries, the model's input has {}", w.len(), dims.dim.len()));
-        }
+    if let Some(w) = wanted
+        && w.len() != dims.dim.len()
+    {
+        return Err(format!("--input-shape has {} entries, the model's input has {}", w.len(), dims.dim.len()));
     }
     let mut shape = Vec::with_capacity(dims.dim.len());
     for (i, d) in dims.dim.iter().enumerate() {

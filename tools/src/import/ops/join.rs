@@ -36,10 +36,10 @@ pub(super) fn concat(im: &mut Importer, node: &Node) -> Made {
     if views.iter().any(|v| v.int != int) || int.is_some() && views.len() < values.len() {
         return Err(unsupported("integer codes of different scales side by side"));
     }
-    if views.len() == values.len() {
-        if let Some(done) = stacked_pixels(im, node, &views, along)? {
-            return Ok(vec![Value::Map(done)]);
-        }
+    if views.len() == values.len()
+        && let Some(done) = stacked_pixels(im, node, &views, along)?
+    {
+        return Ok(vec![Value::Map(done)]);
     }
     let mut groups = most.natural(im.shape_of(most.tensor));
     for v in &views {
@@ -98,7 +98,7 @@ fn stacked_pixels(im: &mut Importer, node: &Node, views: &[&View], along: usize)
     let find = |v: &View, k: usize| (0..4).find(|&a| a != along && matches!(v.axes[a][..], [Atom { axis, .. }] if axis == k));
     let (Some(rows), Some(columns)) = (find(views[0], H), find(views[0], W)) else { return Ok(None) };
     let block = views[0].axes[rows][0].stride.unsigned_abs();
-    if block < 2 || source.h % block != 0 || source.w % block != 0 {
+    if block < 2 || !source.h.is_multiple_of(block) || !source.w.is_multiple_of(block) {
         return Ok(None);
     }
     let whole = |n: usize, k: usize| vec![Atom { axis: k, stride: block as isize, extent: n / block }];

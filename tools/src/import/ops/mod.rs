@@ -29,10 +29,10 @@ pub(super) fn convert(im: &mut Importer, node: &Node) -> Made {
             _ => None,
         })
         .collect();
-    if let Some(inputs) = constants {
-        if let Some(made) = fold::evaluate(im, node, &inputs)? {
-            return made.into_iter().map(|c| im.charged(c)).collect();
-        }
+    if let Some(inputs) = constants
+        && let Some(made) = fold::evaluate(im, node, &inputs)?
+    {
+        return made.into_iter().map(|c| im.charged(c)).collect();
     }
     match converter(node.op()) {
         Some(f) => f(im, node),
