@@ -120,7 +120,7 @@ fn time(bytes: &[u8]) -> std::time::Duration {
     times.min().unwrap_or_default()
 }
 
-/// Bounds far above what the check takes, far below what a mistake of one power of the size would.
+/// Bounds far above what the check takes on a slow machine or an emulator, far below what a mistake of one power of the size would.
 #[test]
 fn the_time_of_the_check_is_bounded() {
     let mut n = net().0;
@@ -145,7 +145,7 @@ fn the_time_of_the_check_is_bounded() {
     };
     let (scratch, held) = (chain(0), chain(HELD));
     println!("4 MiB {large:?}, {MAX_RECORDS} records in scratch {scratch:?}, held {held:?}");
-    assert!(large.as_millis() < 500 && scratch.as_millis() < 5000 && held.as_millis() < 5000);
+    assert!(large.as_secs() < 5 && scratch.as_secs() < 60 && held.as_secs() < 60);
 }
 
 proptest! {
