@@ -8,7 +8,7 @@ use std::ops::{Deref, DerefMut};
 use std::time::Instant;
 
 use quiescent::format::{BinaryFn, MapFn};
-use quiescent::kernels::{self, LerpTile, Bin, CompareTile, ConvLayer, ConvTile, Kernels, Operand, Row, Uni};
+use quiescent::kernels::{self, LerpTile, Bin, CompareTile, ConvLayer, ConvTile, Kernels, Operand, Row, SumTile, Uni};
 
 struct Layer {
     name: &'static str,
@@ -255,7 +255,7 @@ fn rows(set: &Kernels, c: usize) -> Vec<(&'static str, f64)> {
                 best(|| (set.table)(black_box(&x), &mut codes, &table)),
             ),
             ("max", best(|| (set.max)(black_box(&x), &mut codes))),
-            ("sum", best(|| (set.sum)(black_box(&x), &mut sums))),
+            ("sum", best(|| (set.sum)(&SumTile { input: black_box(&x).as_ptr(), step: c, pixels: 1 }, &mut sums))),
             (
                 "lerp",
                 best(|| {

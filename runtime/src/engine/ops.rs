@@ -11,7 +11,7 @@ use crate::format::{
     Affine, Bilinear, BinaryFn, Block, Channels, ConvF32, Dtype, FILL, Global, Index, MapFn, Op, Pool,
     Reduce, Step, Tensor, Window,
 };
-use crate::kernels::{LerpTile, Operand, PickTile, PoolTile, Real, Row};
+use crate::kernels::{LerpTile, Operand, PickTile, PoolTile, Real, Row, SumTile};
 
 /// Where a tile's results go: `start + rows[i]`.
 pub(super) struct Target<'t> {
@@ -253,21 +253,24 @@ impl<'a> Engine<'a> {
         let n = out.c as usize;
         let (m, b) = (self.array::<f32>(p.m, n), self.array::<f32>(p.b, n));
         let result = self.result(target, 0, out);
+        // Lines without gaps are one.
+        let (lines, w) = match x.line == x.w * x.pixel {
+            true => (1, x.rows()),
+            false => (x.h as usize, x.w as usize),
+        };
         for at in (0..n).step_by(SUMS) {
             let end = n.min(at + SUMS);
             let mut sum = [0i32; SUMS];
-            // Few channels: several adjacent pixels as one row.
+            // Few channels: several adjacent pixels as one.
             let side = if x.pixel as usize == n { (SUMS / n).max(1) } else { 1 };
-            for y in 0..x.h as usize {
-                let mut col = 0;
-                while col < x.w as usize {
-                    let side = side.min(x.w as usize - col);
-                    let len = (side - 1) * n + end - at;
-                    // SAFETY: inside line `y`; as for every row read.
-                    let row = unsafe { self.arena.bytes(address(x, y, col) + at, len) };
-                    // SAFETY: the CPU has the set's features.
-                    unsafe { (self.kernels.sum)(row, sum.get_mut(..len)?) };
-                    col += side;
+            for y in 0..lines {
+                for (first, side, pixels) in [(0, side, w / side), (w - w % side, w % side, 1)] {
+                    if side > 0 {
+                        let input = self.arena.start().wrapping_add(address(x, y, first) + at);
+                        let tile = SumTile { input, step: side * x.pixel as usize, pixels };
+                        // SAFETY: channels of pixels of line `y` (check); the CPU has the set's features.
+                        unsafe { (self.kernels.sum)(&tile, sum.get_mut(..(side - 1) * n + end - at)?) };
+                    }
                 }
             }
             if side > 1 {

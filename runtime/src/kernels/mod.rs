@@ -173,6 +173,19 @@ pub struct TablesTile<'a> {
     pub tables: &'a [[u8; 256]],
 }
 
+/// Pixels whose codes are added up by channel.
+///
+/// # Validity
+/// As many bytes as there are sums are readable at `input + i * step` for every pixel `i`.
+pub struct SumTile {
+    /// First pixel.
+    pub input: *const u8,
+    /// Bytes between pixels.
+    pub step: usize,
+    /// Pixels, at most 2^23.
+    pub pixels: usize,
+}
+
 /// Up to 64 recomputed rows before a gate (see [`crate::format::Gate`]).
 ///
 /// # Validity
@@ -268,8 +281,11 @@ pub struct Kernels {
     pub tables: unsafe fn(&TablesTile),
     /// `out[i] = max(out[i], in[i])`.
     pub max: unsafe fn(&[u8], &mut [u8]),
-    /// `sum[i] += in[i]`.
-    pub sum: unsafe fn(&[u8], &mut [i32]),
+    /// Adds the codes of every pixel, one for each sum.
+    ///
+    /// # Safety
+    /// The tile is valid as [`SumTile`] says; the CPU has the set's features.
+    pub sum: unsafe fn(&SumTile, &mut [i32]),
     /// Linear interpolation.
     ///
     /// # Safety

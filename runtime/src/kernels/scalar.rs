@@ -1,6 +1,6 @@
 //! The specification: plain loops, in the order of the formulas.
 
-use super::{Bin, CompareTile, ConvTile, DepthwiseTile, DriftTile, JudgeTile, Kernels, LerpTile, Operand, PairsTile, PickTile, PoolTile, Row, TablesTile, Uni, compare as lines, rows};
+use super::{Bin, CompareTile, ConvTile, DepthwiseTile, DriftTile, JudgeTile, Kernels, LerpTile, Operand, PairsTile, PickTile, PoolTile, Row, SumTile, TablesTile, Uni, compare as lines, rows};
 use crate::mask;
 
 /// The scalar set.
@@ -254,9 +254,13 @@ pub(super) fn max(x: &[u8], out: &mut [u8]) {
 }
 
 #[inline(always)]
-pub(super) fn sum(x: &[u8], out: &mut [i32]) {
-    for (out, x) in out.iter_mut().zip(x) {
-        *out += *x as i32;
+pub(super) unsafe fn sum(t: &SumTile, sums: &mut [i32]) {
+    for i in 0..t.pixels {
+        // SAFETY: a pixel of the tile.
+        let pixel = unsafe { core::slice::from_raw_parts(t.input.add(i * t.step), sums.len()) };
+        for (sum, x) in sums.iter_mut().zip(pixel) {
+            *sum += *x as i32;
+        }
     }
 }
 

@@ -1,7 +1,7 @@
 //! The entries that work on one row.
 
 use quiescent::format::{BinaryFn, MapFn};
-use quiescent::kernels::{BEYOND, Bin, CompareTile, DriftTile, Kernels, LerpTile, Operand, PickTile, Real, Row, TablesTile, Uni, scalar};
+use quiescent::kernels::{BEYOND, Bin, CompareTile, DriftTile, Kernels, LerpTile, Operand, PickTile, Real, Row, SumTile, TablesTile, Uni, scalar};
 
 use super::guarded::{Against, Guarded};
 use super::{Random, sets};
@@ -200,15 +200,17 @@ fn table_and_max() {
 #[test]
 fn sum() {
     each(|set, len, against, random| {
-        let x = Guarded::new(&codes(random, len), against);
+        let (pixels, gap) = (random.below(5), random.below(3));
+        let x = Guarded::new(&codes(random, pixels.max(1) * (len + gap) - gap), against);
         let start: Vec<i32> = (0..len + 32).map(|_| random.next() as i32 / 2).collect();
         let run = |set: &Kernels| {
             let mut out = start.clone();
-            // SAFETY: the set is available.
-            unsafe { (set.sum)(&x, &mut out[16..16 + len]) };
+            let tile = SumTile { input: x.as_ptr(), step: len + gap, pixels };
+            // SAFETY: the set is available, the pixels lie in their buffer.
+            unsafe { (set.sum)(&tile, &mut out[16..16 + len]) };
             out
         };
-        assert_eq!(run(set), run(&scalar::KERNELS), "{}: {len} bytes", set.name);
+        assert_eq!(run(set), run(&scalar::KERNELS), "{}: {pixels} of {len} bytes", set.name);
     });
 }
 

@@ -1,9 +1,9 @@
-//! Random convolution tiles, changes of frames and rows before a gate on every kernel set against the scalar one, byte for byte, gaps between results included.
+//! Random convolution tiles, changes of frames, rows before a gate and sums over pixels on every kernel set against the scalar one, byte for byte, gaps between results included.
 #![no_std]
 #![no_main]
 
 use board::BOARD;
-use quiescent::kernels::{self, ConvLayer, ConvTile, CompareTile, DriftTile, JudgeTile, Kernels, Residual, scalar};
+use quiescent::kernels::{self, ConvLayer, ConvTile, CompareTile, DriftTile, JudgeTile, Kernels, Residual, SumTile, scalar};
 use quiescent_boards::{Aligned, Memory, host, say};
 
 const CASES: u64 = 600;
@@ -78,7 +78,7 @@ extern "C" fn main() -> ! {
     let mut good = true;
     for set in kernels::available().filter(|set| set.name != "scalar") {
         let same = (0..CASES).all(|seed| {
-            let same = case(set, seed) && changes(set, seed) && judged(set, seed);
+            let same = case(set, seed) && changes(set, seed) && judged(set, seed) && totals(set, seed);
             if !same {
                 say!("{BOARD}: {} differs from scalar in case {seed}", set.name);
             }
@@ -227,4 +227,22 @@ fn judged(set: &Kernels, seed: u64) -> bool {
         unsafe { (set.judge)(&tile) }
     });
     passed == expected && a == b
+}
+
+/// Sums over pixels.
+fn totals(set: &Kernels, seed: u64) -> bool {
+    // SAFETY: one thread, one case at a time.
+    let memory = unsafe { BUFFERS.take() };
+    let mut random = Random(seed);
+    let extreme = random.coin();
+    random.bytes(&mut memory.input, extreme);
+    let (c, step, pixels) = (1 + random.below(CHANNELS), random.below(8), 1 + random.below(500));
+    let [found, expected] = [set, &scalar::KERNELS].map(|set| {
+        let mut sums = [7; CHANNELS + 1];
+        let tile = SumTile { input: memory.input.as_ptr(), step, pixels };
+        // SAFETY: 500 pixels 7 bytes apart, of at most 80, lie in `input`.
+        unsafe { (set.sum)(&tile, &mut sums[..c]) };
+        sums
+    });
+    found == expected
 }

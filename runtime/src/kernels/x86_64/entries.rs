@@ -17,7 +17,7 @@ macro_rules! rowwise {
         use $crate::kernels::rows as plain;
         use $crate::kernels::compare as lines;
         use $crate::kernels::x86_64::{depthwise as channelwise, judge, pool, rows};
-        use $crate::kernels::{Bin, CompareTile, DepthwiseTile, DriftTile, JudgeTile, Operand, PoolTile, Row, Uni};
+        use $crate::kernels::{Bin, CompareTile, DepthwiseTile, DriftTile, JudgeTile, Operand, PoolTile, Row, SumTile, Uni};
 
         $crate::kernels::x86_64::entries! { $features;
             fn channels<const ROWS: usize, const FULL: bool>(t: &DepthwiseTile, at: usize, n: usize) {
@@ -58,9 +58,9 @@ macro_rules! rowwise {
                 // SAFETY: features.
                 unsafe { rows::max::<$vector>(x, out) }
             }
-            fn sum(x: &[u8], out: &mut [i32]) {
-                // SAFETY: features.
-                unsafe { rows::sum::<$vector>(x, out) }
+            fn sum(t: &SumTile, sums: &mut [i32]) {
+                // SAFETY: the caller's; the features are this function's.
+                unsafe { rows::sum::<$vector>(t, sums) }
             }
             fn softmax(a: &Operand, c: usize, row: &mut Row) {
                 plain::softmax(a, c, row);

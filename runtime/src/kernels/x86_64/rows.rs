@@ -6,7 +6,7 @@ use core::arch::x86_64::{_MM_HINT_T0, _mm_prefetch};
 
 use super::super::DriftTile;
 use super::vector::Vector;
-use crate::kernels::LerpTile;
+use crate::kernels::{LerpTile, SumTile};
 
 /// Bytes by which a frame is asked for before it is compared.
 const AHEAD: usize = 2048;
@@ -80,19 +80,17 @@ pub(super) unsafe fn max<V: Vector>(x: &[u8], out: &mut [u8]) {
 }
 
 #[inline(always)]
-pub(super) unsafe fn sum<V: Vector>(x: &[u8], out: &mut [i32]) {
-    let len = x.len().min(out.len());
-    let mut at = 0;
-    while at < len {
-        let n = V::WORDS.min(len - at);
-        // SAFETY: `at + n <= len`.
+pub(super) unsafe fn sum<V: Vector>(t: &SumTile, sums: &mut [i32]) {
+    for (block, sums) in sums.chunks_mut(V::WORDS).enumerate() {
+        let (at, n, to) = (block * V::WORDS, sums.len(), sums.as_mut_ptr());
+        // SAFETY: `n` sums, and as many bytes of each pixel.
         unsafe {
-            let o = out.as_mut_ptr().add(at);
-            V::load_words(o, n)
-                .add_i32(V::load_widened(x.as_ptr().add(at), n))
-                .store_words(o, n);
+            let mut sum = V::load_words(to, n);
+            for i in 0..t.pixels {
+                sum = sum.add_i32(V::load_widened(t.input.add(i * t.step + at), n));
+            }
+            sum.store_words(to, n);
         }
-        at += n;
     }
 }
 

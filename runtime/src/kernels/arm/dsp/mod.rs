@@ -11,13 +11,14 @@ mod finish;
 mod fours;
 mod pairs;
 mod sums;
+mod total;
 
 use super::super::scalar;
 use super::{four, readable};
 use crate::kernels::Kernels;
 
 /// The scalar set with these entries.
-pub static KERNELS: Kernels = Kernels { name: "dsp", conv: conv::conv, depthwise: depthwise::depthwise, pairs: pairs::pairs, compare: change::compare, drift: change::drift, judge: change::judge, ..scalar::KERNELS };
+pub static KERNELS: Kernels = Kernels { name: "dsp", conv: conv::conv, depthwise: depthwise::depthwise, pairs: pairs::pairs, compare: change::compare, drift: change::drift, judge: change::judge, sum: total::sum, ..scalar::KERNELS };
 
 /// Bytes 0 and 2, and bytes 1 and 3, as unsigned halves.
 #[inline(always)]

@@ -40,6 +40,24 @@ struct Job {
 }
 
 impl Job {
+    /// To the channels behind the next `n`.
+    fn forward(&mut self, n: usize) {
+        self.input = self.input.wrapping_add(n);
+        self.output = self.output.wrapping_add(n);
+        self.weights = self.weights.wrapping_add(n);
+        (self.m, self.b) = (self.m.wrapping_add(n), self.b.wrapping_add(n));
+        self.channels = self.channels.saturating_sub(n);
+    }
+
+    /// Up to 8 channels of all rows.
+    ///
+    /// # Safety
+    /// As for [`rows_of_8`], or, if it is a `window`, [`twos`](Self::twos).
+    unsafe fn up_to_8(&mut self, window: bool) {
+        // SAFETY: the caller's.
+        unsafe { if window { self.twos() } else { rows_of_8(self) } }
+    }
+
     /// All rows by two, the last two again if there is one too many.
     ///
     /// # Safety
@@ -98,27 +116,25 @@ pub unsafe fn depthwise(t: &DepthwiseTile) {
     if let Some(steps) = window {
         (job.steps, job.input) = (steps, job.input.wrapping_add(t.segments[0] as usize));
     }
-    for at in (0..t.oc).step_by(8) {
+    for at in (0..t.oc).step_by(16) {
+        (job.weights, job.channels) = (weights.as_ptr().cast(), t.oc - at);
         // SAFETY: a block of weights, channels of the tile's arrays and rows. Loads end less than 16 bytes behind a pixel.
         unsafe {
-            if at % 16 == 0 {
-                put_in_order(t.weights.as_ptr().add(at / 16 * t.quads * 64), weights.as_mut_ptr().cast(), t.quads);
-            }
-            job.weights = weights.as_ptr().cast::<i8>().add(at % 16);
-            job.channels = t.oc - at;
-            if at % 16 == 0 && job.channels >= 16 {
-                match window {
-                    Some([64, _]) => rows_of_16_nine_at_64(&job),
-                    Some(_) => rows_of_16_nine(&job),
-                    None => rows_of_16(&job),
+            put_in_order(t.weights.as_ptr().add(at / 16 * t.quads * 64), weights.as_mut_ptr().cast(), t.quads);
+            match window {
+                Some([64, _]) if job.channels >= 16 => rows_of_16_nine_at_64(&job),
+                Some(_) if job.channels >= 16 => rows_of_16_nine(&job),
+                None if job.channels >= 16 => rows_of_16(&job),
+                _ => {
+                    job.up_to_8(window.is_some());
+                    if job.channels > 8 {
+                        job.forward(8);
+                        job.up_to_8(window.is_some());
+                    }
                 }
-            } else if at % 16 == 0 || t.oc - (at - 8) < 16 {
-                if window.is_some() { job.twos() } else { rows_of_8(&job) }
             }
         }
-        job.input = job.input.wrapping_add(8);
-        job.output = job.output.wrapping_add(8);
-        (job.m, job.b) = (job.m.wrapping_add(8), job.b.wrapping_add(8));
+        job.forward(16);
     }
     // SAFETY: all rows are written.
     unsafe { through_table(t) };
@@ -191,10 +207,10 @@ macro_rules! both {
     };
 }
 
-/// Reals of eight channels at `$from`, which moves on, even ones in q4, odd ones in q5.
+/// Reals of eight channels at `$from`, which moves on if `$on` is "!", even ones in q4, odd ones in q5.
 macro_rules! eight {
-    ($from:literal) => {
-        concat!("vld20.32 {{q4, q5}}, [", $from, "]\n vld21.32 {{q4, q5}}, [", $from, "]!\n")
+    ($from:literal, $on:literal) => {
+        concat!("vld20.32 {{q4, q5}}, [", $from, "]\n vld21.32 {{q4, q5}}, [", $from, "]", $on, "\n")
     };
 }
 
@@ -203,9 +219,9 @@ macro_rules! reals {
     ($even:literal, $odd:literal) => {
         concat!(
             both!("vcvt.f32.s32", $even, $odd),
-            eight!("r3"),
+            eight!("r3", "!"),
             both!("vmul.f32", $even, $odd, "q4", "q5"),
-            eight!("r4"),
+            eight!("r4", "!"),
             both!("vadd.f32", $even, $odd, "q4", "q5")
         )
     };
@@ -308,10 +324,10 @@ macro_rules! first_tap_of_16 {
     };
 }
 
-/// The taps of a line but the first, pixels of 64 bytes, from the middle one.
-macro_rules! beside {
-    () => {
-        concat!(tap_of_16!("r1", "r1, #8"), tap_of_16!("r1, #64", "r1, #72"))
+/// A line's taps of 16 channels, pixels of 64 bytes, from the middle one.
+macro_rules! line {
+    ($first:ident) => {
+        concat!($first!("r1, #-64", "r1, #-56"), tap_of_16!("r1", "r1, #8"), tap_of_16!("r1, #64", "r1, #72"))
     };
 }
 
@@ -366,21 +382,105 @@ rows_of!(
     ),
     codes_of_16!()
 );
-rows_of!(
-    /// The same of pixels of 64 bytes: addresses count from the middle of a line.
-    rows_of_16_nine_at_64,
-    "ldr r12, [r0, #{steps}+4]
-    add r12, #128
-    add r8, #64",
-    "ldr r1, [r5], #4
-    add r1, r8",
-    concat!(
-        first_tap_of_16!("r1, #-64", "r1, #-56"), beside!(), "add r1, r12\n",
-        tap_of_16!("r1, #-64", "r1, #-56"), beside!(), "add r1, r12\n",
-        tap_of_16!("r1, #-64", "r1, #-56"), beside!()
-    ),
-    codes_of_16!()
-);
+/// Codes of up to 8 channels of two rows, which `$store` puts at r1 and r3; multipliers and offsets at `$m` and `$b`.
+macro_rules! codes_of_two {
+    ($m:literal, $b:literal, $store:literal) => {
+        concat!(
+            both!("vcvt.f32.s32", "q0", "q1"), both!("vcvt.f32.s32", "q2", "q3"),
+            eight!($m, ""), both!("vmul.f32", "q0", "q1", "q4", "q5"), both!("vmul.f32", "q2", "q3", "q4", "q5"),
+            eight!($b, ""), both!("vadd.f32", "q0", "q1", "q4", "q5"), both!("vadd.f32", "q2", "q3", "q4", "q5"),
+            below!("q0", "q1"), below!("q2", "q3"),
+            "ldrd r1, r3, [r7], #8
+            add r1, r9
+            add r3, r9\n",
+            $store
+        )
+    };
+}
+
+/// A line's taps of two rows of pixels of 64 bytes, from the middle ones.
+macro_rules! line_of_two {
+    ($first:ident) => {
+        concat!(
+            $first!("q0", "q1", "r1, #-64", weights!("16")), $first!("q2", "q3", "r3, #-64", ""),
+            tap!("q0", "q1", "r1", weights!("16")), tap!("q2", "q3", "r3", ""),
+            tap!("q0", "q1", "r1, #64", weights!("16")), tap!("q2", "q3", "r3, #64", "")
+        )
+    };
+}
+
+/// The same of all rows, two or more, of pixels of 64 bytes: two at a time, twice 8 channels, and one that is left. Addresses count from the middle of a
+/// line.
+///
+/// # Safety
+/// As above.
+#[unsafe(naked)]
+unsafe extern "C" fn rows_of_16_nine_at_64(job: &Job) {
+    naked_asm!(
+        "push {{r4-r11, lr}}
+        vpush {{d8-d15}}
+        ldrd r5, r6, [r0, #{rows_in}]
+        ldr r7, [r0, #{rows_out}]
+        ldrd r8, r9, [r0, #{input}]
+        ldr r3, [r0, #{hi}]
+        vdup.32 q7, r3
+        ldr r12, [r0, #{steps}+4]
+        add r12, #128
+        add r8, #64
+        ldr r10, [r0, #{weights}]
+        ldrd r11, lr, [r0, #{m}]
+        subs r4, r6, r5
+        bic r4, #7
+        add r6, r5, r4
+        1:
+        ldrd r1, r3, [r5], #8
+        mov r2, r10
+        add r1, r8
+        add r3, r8\n",
+        line_of_two!(first_tap), "add r1, r12\n add r3, r12\n", line_of_two!(tap), "add r1, r12\n add r3, r12\n", line_of_two!(tap),
+        codes_of_two!("r11", "lr", "vstrb.16 q0, [r1]\n vstrb.16 q2, [r3]"),
+        "
+        cmp r5, r6
+        bne.w 1b
+        ldr r1, [r0, #{input}]
+        add r1, #64
+        cmp r1, r8
+        bne 2f
+        // The other 8 channels.
+        add r8, #8
+        add r9, #8
+        add r10, #8
+        add r11, #32
+        add lr, #32
+        ldr r5, [r0, #{rows_in}]
+        ldr r7, [r0, #{rows_out}]
+        b.w 1b
+        2:
+        ldr r6, [r0, #{rows_in}+4]
+        cmp r5, r6
+        beq.w 3f
+        // The row that is left, all channels.
+        ldr r4, [r5]
+        add r1, r4
+        sub r9, #8
+        ldr r2, [r0, #{weights}]\n",
+        line!(first_tap_of_16), "add r1, r12\n", line!(tap_of_16), "add r1, r12\n", line!(tap_of_16),
+        "ldrd r3, r4, [r0, #{m}]\n",
+        codes_of_16!(),
+        "
+        3:
+        vpop {{d8-d15}}
+        pop {{r4-r11, pc}}",
+        weights = const offset_of!(Job, weights),
+        rows_in = const offset_of!(Job, rows_in),
+        rows_out = const offset_of!(Job, rows_out),
+        input = const offset_of!(Job, input),
+        m = const offset_of!(Job, m),
+        hi = const offset_of!(Job, hi),
+        steps = const offset_of!(Job, steps),
+    )
+}
+
 rows_of!(
     /// The job's up to 8 channels in all rows, an even number, two at a time, windows of 3 x 3, codes from 0 on.
     two_rows_of_8,
@@ -395,19 +495,7 @@ rows_of!(
         "add r1, r11\n add r3, r11\n",
         "add r1, r12\n add r3, r12\n"
     ),
-    concat!(
-        both!("vcvt.f32.s32", "q0", "q1"), both!("vcvt.f32.s32", "q2", "q3"),
-        eight!("r3"), both!("vmul.f32", "q0", "q1", "q4", "q5"), both!("vmul.f32", "q2", "q3", "q4", "q5"),
-        eight!("r4"), both!("vadd.f32", "q0", "q1", "q4", "q5"), both!("vadd.f32", "q2", "q3", "q4", "q5"),
-        below!("q0", "q1"), below!("q2", "q3"),
-        "ldrd r1, r3, [r7], #8
-        add r1, r9
-        add r3, r9
-        vctp.16 r10
-        vpstt
-        vstrbt.16 q0, [r1]
-        vstrbt.16 q2, [r3]"
-    )
+    codes_of_two!("r3", "r4", "vctp.16 r10\n vpstt\n vstrbt.16 q0, [r1]\n vstrbt.16 q2, [r3]")
 );
 
 // The loops read neighbouring fields in pairs, and the last by number.

@@ -16,10 +16,11 @@ mod finish;
 mod fours;
 mod pairs;
 mod sums;
+mod total;
 
 use super::super::scalar;
 use super::{four, readable};
 use crate::kernels::Kernels;
 
 /// The scalar set with these entries.
-pub static KERNELS: Kernels = Kernels { name: "mve", conv: conv::conv, depthwise: depthwise::depthwise, pairs: pairs::pairs, compare: change::compare, drift: change::drift, ..scalar::KERNELS };
+pub static KERNELS: Kernels = Kernels { name: "mve", conv: conv::conv, depthwise: depthwise::depthwise, pairs: pairs::pairs, compare: change::compare, drift: change::drift, sum: total::sum, ..scalar::KERNELS };
