@@ -180,19 +180,21 @@ impl<'a> Engine<'a> {
                 continue;
             }
             let mut part = Part { first, end: goal, input: 0, output: output.wrapping_mul(out.line) };
-            let below = k.checked_sub(1);
-            if let Some(below) = below {
-                let map = self.output_of(run.get(below)?)?;
-                part.end = goal.min(first + self.slide(step)?.served(map.lines));
+            let below = match k.checked_sub(1) {
+                Some(below) => Some((below, self.output_of(run.get(below)?)?, self.slide(step)?)),
+                None => None,
+            };
+            if let Some((_, map, slide)) = below {
+                part.end = goal.min(first + slide.served(map.lines));
             }
             let idle = gated && !mask::any(self.mask_lines(step.output as usize, part));
-            if let (Some(below), false) = (below, idle) {
-                let (map, slide, l) = (self.output_of(run.get(below)?)?, self.slide(step)?, lines.get_mut(below)?);
+            if let (Some((below, map, slide)), false) = (below, idle) {
+                let l = lines.get_mut(below)?;
                 let seen = slide.seen(part.first, part.end);
                 if (l.base, l.goal()) != (seen.start, seen.end) {
                     self.keep(map, l, seen.start);
                     l.seen = seen.len() as u16;
-                    for y in (l.end()..l.goal()).filter(|y| *y < 0 || *y >= map.h as i32) {
+                    for y in (l.end()..l.goal().min(0)).chain(l.end().max(map.h as i32)..l.goal()) {
                         self.blank_line(map, (y - l.base) as isize);
                     }
                 }

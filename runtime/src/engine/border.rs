@@ -47,7 +47,7 @@ impl Engine<'_> {
         // SAFETY: the border belongs to the tensor's region (check); no other piece is in use.
         unsafe {
             match fill.first() {
-                Some(first) if fill.iter().any(|code| code != first) => copy_pieces(fill.as_ptr(), 0, to, step, size, n),
+                Some(first) if !all(fill, *first) => copy_pieces(fill.as_ptr(), 0, to, step, size, n),
                 first => {
                     let (code, [size, n]) = (first.copied().unwrap_or(0), if step == size { [n * size, 1] } else { [size, n] });
                     (0..n).for_each(|i| same(to.add(i * step), code, size));
@@ -57,7 +57,13 @@ impl Engine<'_> {
     }
 }
 
-/// Writes `n` bytes `code`: mostly few, and mostly whole words.
+/// Whether all codes are `code`.
+fn all(codes: &[u8], code: u8) -> bool {
+    let (words, rest) = codes.as_chunks();
+    words.iter().all(|word| *word == [code; 4]) && rest.iter().all(|c| *c == code)
+}
+
+/// Writes `n` bytes `code`: mostly few, and mostly whole words or a single byte.
 ///
 /// # Safety
 /// They are writable.
@@ -67,6 +73,8 @@ unsafe fn same(to: *mut u8, code: u8, n: usize) {
     unsafe {
         if n.is_multiple_of(4) && n <= 512 {
             (0..n).step_by(4).for_each(|k| to.add(k).cast::<[u8; 4]>().write([code; 4]));
+        } else if n == 1 {
+            to.write(code);
         } else {
             to.write_bytes(code, n);
         }

@@ -1,5 +1,7 @@
 //! Convolutions: what is the same for all tiles of a step is worked out once.
 
+use core::mem::MaybeUninit;
+
 use super::Engine;
 use super::band::Part;
 use super::ops::Target;
@@ -7,9 +9,6 @@ use super::room::{DENSE, WINDOWS};
 use super::tiles::{Offsets, Tile};
 use crate::format::{Conv, Dtype, MAX_TAPS, NONE, Op, Step, Tensor};
 use crate::kernels::{ConvLayer, ConvTile, Residual};
-
-/// Rows that are listed on their own.
-const FEW: usize = 4;
 
 /// Which kernel a convolution takes.
 #[derive(Clone, Copy, PartialEq)]
@@ -70,9 +69,17 @@ impl<'a> Engine<'a> {
         let paired = conv.merged == Conv::PAIRED;
         let taps = kh * columns;
         let segments = room.get_mut(..taps)?;
-        for (s, segment) in segments.iter_mut().enumerate() {
-            *segment = (s / columns * w.dilation[0] as usize) as u32 * x.line
-                + (s % columns * w.dilation[1] as usize) as u32 * x.pixel;
+        // Of a single line or column the step counts for nothing, and may be any.
+        let [down, right] = [(w.dilation[0] as u32).wrapping_mul(x.line), (w.dilation[1] as u32).wrapping_mul(x.pixel)];
+        let (mut line, mut at, mut left) = (0u32, 0u32, columns);
+        for segment in segments.iter_mut() {
+            *segment = at;
+            left -= 1;
+            at = at.wrapping_add(right);
+            if left == 0 {
+                line = line.wrapping_add(down);
+                (at, left) = (line, columns);
+            }
         }
         let (quads, weights) = if depthwise {
             let quads = taps.div_ceil(4);
@@ -148,14 +155,10 @@ impl<'a> Engine<'a> {
 
     /// All output pixels of a part.
     pub(super) fn dense_conv(&self, p: &Prepared, out: &Tensor, part: Part) {
-        let rows = (part.end - part.first) * out.w as usize;
-        let rows = match (p.kind == Kind::Depthwise, DENSE > 16 && rows <= FEW, p.residual.is_some()) {
-            // Long lists take a while to clear.
-            (_, true, false) => Self::dense_rows::<FEW, 0>,
-            (_, true, true) => Self::dense_rows::<FEW, FEW>,
-            (true, false, false) => Self::dense_rows::<WINDOWS, 0>,
-            (_, _, false) => Self::dense_rows::<DENSE, 0>,
-            (_, _, true) => Self::dense_rows::<DENSE, DENSE>,
+        let rows = match (p.kind == Kind::Depthwise, p.residual.is_some()) {
+            (true, false) => Self::dense_rows::<WINDOWS, 0>,
+            (_, false) => Self::dense_rows::<DENSE, 0>,
+            (_, true) => Self::dense_rows::<DENSE, DENSE>,
         };
         rows(self, p, out, part);
     }
@@ -163,44 +166,61 @@ impl<'a> Engine<'a> {
     /// The same, `ROWS` at a time, with room for as many of a second input.
     #[inline(never)]
     fn dense_rows<const ROWS: usize, const SECOND: usize>(&self, p: &Prepared, out: &Tensor, part: Part) {
-        let (mut of_input, mut of_output, mut of_second) = ([0; ROWS], [0; ROWS], [0; SECOND]);
+        // Long lists take a while to clear, so they are not.
+        const ROOM: MaybeUninit<u32> = MaybeUninit::uninit();
+        let (mut of_input, mut of_output, mut of_second) = ([ROOM; ROWS], [ROOM; ROWS], [ROOM; SECOND]);
         let rows = (part.end - part.first) * out.w as usize;
         let mut first = 0;
         while first < rows {
             let n = ROWS.min(rows - first);
             let second = n.min(SECOND);
             list(p, out, part, first, [&mut of_input[..n], &mut of_output[..n], &mut of_second[..second]]);
-            self.convolve(p, &of_input[..n], &of_second[..second], self.arena.start(), &of_output[..n]);
+            // SAFETY: `list` writes all of each room, which are of one length or, without a second input, empty.
+            let [of_input, of_second, of_output] = unsafe { [listed(&of_input[..n]), listed(&of_second[..second]), listed(&of_output[..n])] };
+            self.convolve(p, of_input, of_second, self.arena.start(), of_output);
             first += ROWS;
         }
     }
 }
 
+/// Offsets that all have been written.
+///
+/// # Safety
+/// They have.
+unsafe fn listed(room: &[MaybeUninit<u32>]) -> &[u32] {
+    // SAFETY: the same layout; the caller's.
+    unsafe { &*(core::ptr::from_ref(room) as *const [u32]) }
+}
+
 /// Where pixels of a part of `out` lie, from its pixel `first` on: the first taps, the results, what is added, where there is room for that.
+/// All room is written.
 // Apart from its caller, whose frame lies below those of the kernels.
 #[inline(never)]
-fn list(p: &Prepared, out: &Tensor, part: Part, first: usize, [of_input, of_output, of_second]: [&mut [u32]; 3]) {
+fn list(p: &Prepared, out: &Tensor, part: Part, first: usize, [mut of_input, mut of_output, mut of_second]: [&mut [MaybeUninit<u32>]; 3]) {
     let w = out.w as usize;
-    let (mut y, mut x, mut at) = ((part.first + first / w) as u32, first % w, 0);
+    let (mut y, mut x) = ((part.first + first / w) as u32, first % w);
     let origin = out.origin.wrapping_sub(part.output);
-    while at < of_input.len() {
-        let end = of_input.len().min(at + w - x);
+    while !of_input.is_empty() {
+        let n = of_input.len().min(w - x);
         let place = |origin: u32, [down, right]: [u32; 2]| {
             origin.wrapping_add(y.wrapping_mul(down)).wrapping_add((x as u32).wrapping_mul(right))
         };
         let (mut from, mut to) = (place(p.corner, p.stride), place(origin, [out.line, out.pixel]));
-        for (a, b) in of_input[at..end].iter_mut().zip(&mut of_output[at..end]) {
-            (*a, *b) = (from, to);
+        let (Some(a), Some(b)) = (of_input.split_off_mut(..n), of_output.split_off_mut(..n)) else { return };
+        for (a, b) in a.iter_mut().zip(b) {
+            a.write(from);
+            b.write(to);
             (from, to) = (from.wrapping_add(p.stride[1]), to.wrapping_add(out.pixel));
         }
-        if let (Some((res, _)), Some(of_second)) = (p.residual, of_second.get_mut(at..end)) {
-            let mut from = place(res.origin, [res.line, res.pixel]);
+        if let Some(of_second) = of_second.split_off_mut(..n) {
+            let (origin, steps) = p.residual.map_or((0, [0; 2]), |(res, _)| (res.origin, [res.line, res.pixel]));
+            let mut from = place(origin, steps);
             for at in of_second {
-                *at = from;
-                from = from.wrapping_add(res.pixel);
+                at.write(from);
+                from = from.wrapping_add(steps[1]);
             }
         }
-        (y, x, at) = (y + 1, 0, end);
+        (y, x) = (y + 1, 0);
     }
 }
 

@@ -48,6 +48,9 @@ impl<'a> Engine<'a> {
     // Apart from its caller, whose frame lies below those of the kernels, as `count` and `prepare` are.
     #[inline(never)]
     fn unmark(&self) {
+        if !self.model.gated() {
+            return;
+        }
         for i in 0..self.model.tensors.len() {
             self.mask(i).fill(0);
             self.pending(i).fill(0);
