@@ -99,8 +99,14 @@ impl Chains {
             self.descend(roots, rows);
         }
         let most = limit.unwrap_or(0).max(total(&self.apply(roots)));
+        // A map that is whole again makes two chains of one, which leaves room for others.
+        while self.widen(roots, &taken, most, &total) {}
+    }
+
+    /// Makes each map whole if that fits into `most`, else as wide as does; whether any became wider. Those of `taken` stay in chains.
+    fn widen(&mut self, roots: &[Root], taken: &Choice, most: usize, total: &impl Fn(&[Root]) -> usize) -> bool {
+        let mut any = false;
         for make in self.choice.keys().copied().collect::<Vec<_>>() {
-            // Whole if that fits too, else the most rows that do.
             let now = self.choice[&make];
             let wider = [ROWS].into_iter().chain(FEWER).filter(|rows| *rows > now).map(Some);
             let whole = (!taken.contains_key(&make)).then_some(None);
@@ -111,11 +117,12 @@ impl Chains {
                     None => choice.remove(&make),
                 };
                 if total(&narrowed(roots, &self.links, &choice)) <= most {
-                    self.choice = choice;
+                    (self.choice, any) = (choice, true);
                     break;
                 }
             }
         }
+        any
     }
 
     /// Takes what lowers the fullest steps, `rows` at a time.
