@@ -10,6 +10,9 @@ use super::tiles::{Offsets, Tile};
 use crate::format::{Conv, Dtype, MAX_TAPS, NONE, Op, Step, Tensor};
 use crate::kernels::{ConvLayer, ConvTile, Residual};
 
+/// Rows that take a list of their own, and so less of the stack where lists are long.
+const FEW: usize = 4;
+
 /// Which kernel a convolution takes.
 #[derive(Clone, Copy, PartialEq)]
 enum Kind {
@@ -155,10 +158,13 @@ impl<'a> Engine<'a> {
 
     /// All output pixels of a part.
     pub(super) fn dense_conv(&self, p: &Prepared, out: &Tensor, part: Part) {
-        let rows = match (p.kind == Kind::Depthwise, p.residual.is_some()) {
-            (true, false) => Self::dense_rows::<WINDOWS, 0>,
-            (_, false) => Self::dense_rows::<DENSE, 0>,
-            (_, true) => Self::dense_rows::<DENSE, DENSE>,
+        let few = DENSE > 16 && (part.end - part.first) * out.w as usize <= FEW;
+        let rows = match (p.kind == Kind::Depthwise, few, p.residual.is_some()) {
+            (_, true, false) => Self::dense_rows::<FEW, 0>,
+            (_, true, true) => Self::dense_rows::<FEW, FEW>,
+            (true, _, false) => Self::dense_rows::<WINDOWS, 0>,
+            (_, _, false) => Self::dense_rows::<DENSE, 0>,
+            (_, _, true) => Self::dense_rows::<DENSE, DENSE>,
         };
         rows(self, p, out, part);
     }

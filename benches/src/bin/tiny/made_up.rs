@@ -29,7 +29,7 @@ pub fn set() -> Result<Set> {
     let mut random = Random::new(2);
     let inputs: Vec<Vec<u8>> = (0..INPUTS).map(|_| (0..490).map(|_| random.below(256) as u8).collect()).collect();
     let plan = net::calibrate(&graph, &inputs, &[]);
-    let options = lower::Options { profile: Profile::Any, hold: Hold::Outputs, gates: false, bands: true, most: None };
+    let options = lower::Options { profile: Profile::CortexM, hold: Hold::Outputs, gates: false, bands: true, most: None };
     let input = InputSpec { name: "x".into(), shape, kind: InputKind::Pixels, ..Default::default() };
     let meta = Meta { model: "made up".into(), input, ..Default::default() };
     let artifact = Artifact::new(lower::lower(&graph, &plan, &options)?.builder, meta)?;

@@ -6,7 +6,8 @@
 //!
 //! For each of kws01, ic01, vww01 and ad01 writes `NAME.qsc`, `NAME.inputs` (as the harness sends them), `NAME.float` (what the
 //! unquantised model makes of them, little-endian f32) and `NAME.labels` where there are labels. kws01 and ic01 are
-//! converted from the models published quantised, the other two from the float ones; the judge is the float one always.
+//! converted from the models published quantised, the other two from the float ones; the judge is the float one always. Artifacts are
+//! made for Cortex-M and its memory, as `boards/cortex-m/test` has them; they give the same on every processor.
 //! With `--made-up` instead a kws01 with random weights and a few inputs, which needs no models.
 
 mod made_up;
@@ -17,19 +18,20 @@ mod net;
 use std::path::{Path, PathBuf};
 
 use anyhow::{Context, Result, bail, ensure};
+use quiescent::format::Profile;
 use quiescent_benches::cases::{self, Source};
 use quiescent_benches::data::{self, Record};
 use quiescent_tools::artifact::{Artifact, write_whole};
-use quiescent_tools::convert::{self, Prepared};
+use quiescent_tools::convert::{self, Fit, Prepared};
 use quiescent_tools::exec::Executor;
 use quiescent_tools::feed::Input;
 
-/// Name, model of the artifact, float model.
-const BENCHMARKS: [(&str, &str, &str); 4] = [
-    ("kws01", "mlperf_kws01_dscnn_int8", "mlperf_kws01_dscnn_fp32"),
-    ("ic01", "mlperf_ic01_resnet8_int8", "mlperf_ic01_resnet8_fp32"),
-    ("vww01", "mlperf_vww01_mobilenet_fp32", "mlperf_vww01_mobilenet_fp32"),
-    ("ad01", "mlperf_ad01_autoencoder_fp32", "mlperf_ad01_autoencoder_fp32"),
+/// Name, model of the artifact, float model, KiB of memory.
+const BENCHMARKS: [(&str, &str, &str, usize); 4] = [
+    ("kws01", "mlperf_kws01_dscnn_int8", "mlperf_kws01_dscnn_fp32", 18),
+    ("ic01", "mlperf_ic01_resnet8_int8", "mlperf_ic01_resnet8_fp32", 48),
+    ("vww01", "mlperf_vww01_mobilenet_fp32", "mlperf_vww01_mobilenet_fp32", 60),
+    ("ad01", "mlperf_ad01_autoencoder_fp32", "mlperf_ad01_autoencoder_fp32", 4),
 ];
 
 /// What is written of a benchmark.
@@ -53,8 +55,8 @@ fn main() -> Result<()> {
     if let Some(w) = wanted.iter().find(|w| !BENCHMARKS.iter().any(|b| b.0 == **w)) {
         bail!("no benchmark {w}; there are: {}, or --made-up alone", BENCHMARKS.map(|b| b.0).join(", "));
     }
-    for (name, ours, float) in BENCHMARKS.iter().filter(|b| wanted.is_empty() || wanted.iter().any(|w| w == b.0)) {
-        write(&dir, name, &published(name, ours, float).with_context(|| name.to_string())?)?;
+    for (name, ours, float, kib) in BENCHMARKS.iter().filter(|b| wanted.is_empty() || wanted.iter().any(|w| w == b.0)) {
+        write(&dir, name, &published(name, ours, float, kib << 10).with_context(|| name.to_string())?)?;
     }
     Ok(())
 }
@@ -103,12 +105,15 @@ fn read(p: &Prepared, sources: &[Source]) -> Result<Vec<Record>> {
     Ok(all)
 }
 
-fn published(name: &str, ours: &str, float: &str) -> Result<Set> {
+fn published(name: &str, ours: &str, float: &str, ram: usize) -> Result<Set> {
     let case = cases::all().into_iter().find(|c| c.model == ours).with_context(|| format!("no case {ours}"))?;
     let prepared = prepare(ours)?;
     let (calibrate, judged) = sources(name, case);
     let calibration: Vec<Input> = read(&prepared, &calibrate)?.into_iter().map(|r| r.input).collect();
-    let artifact = convert::quantise(&cases::options(ours), &prepared, &calibration, None)?;
+    let fit = Fit { ram: Some(ram), flash: None };
+    let options = convert::Options { profile: Profile::CortexM, fit, ..cases::options(ours) };
+    let artifact = convert::quantise(&options, &prepared, &calibration, None)?;
+    options.fit.check(&artifact)?;
     let judge = prepare(float)?;
     let (sent, seen) = (read(&prepared, &judged)?, read(&judge, &judged)?);
     ensure!(sent.len() == seen.len(), "{ours} and {float} read different records");
