@@ -9,7 +9,7 @@
 
 use std::collections::BTreeMap;
 use std::path::PathBuf;
-use std::time::{Duration, Instant};
+use std::time::Instant;
 
 use anyhow::Result;
 use clap::Parser;
@@ -18,7 +18,7 @@ use quiescent::{Mode, kernels};
 use quiescent_tools::artifact::{self, Artifact};
 use quiescent_tools::clip::{self, FitMap, Noise};
 use quiescent_tools::feed::{Feed, Input};
-use quiescent_tools::gates::Budget;
+use quiescent_tools::gates::{Budget, REFINE};
 use quiescent_tools::lower::Hold;
 use quiescent_tools::task::{self, Agreement, Labels, Prediction, Task, ap50};
 use quiescent_tools::{calibrate, convert};
@@ -52,9 +52,9 @@ struct Args {
     /// Agreement that gates may cost on the calibration frames.
     #[arg(long, default_value_t = 0.005)]
     drop: f64,
-    /// Seconds the search refines for.
-    #[arg(long, default_value_t = 60)]
-    refine: u64,
+    /// Settings that the search refines by.
+    #[arg(long, default_value_t = REFINE)]
+    refine: usize,
     /// Arena over the dense one, at most.
     #[arg(long, default_value_t = 2.0)]
     ratio: f32,
@@ -114,9 +114,8 @@ fn agreement(task: &Task, dense: &Run, ours: impl Iterator<Item = usize>, of: &R
     Ok(agreement.score())
 }
 
-fn labelled(run: &Run, clip: &Clip, labels: &Option<PathBuf>, task: &Task) -> Result<String> {
+fn labelled(run: &Run, clip: &Clip, labels: &Option<PathBuf>) -> Result<String> {
     let (Some(labels), Some(map)) = (labels, &clip.map) else { return Ok("-".into()) };
-    let _ = task;
     let predictions: BTreeMap<usize, Vec<task::Detection>> = run
         .low
         .iter()
@@ -168,7 +167,7 @@ fn main() -> Result<()> {
     let mut codes = convert::calibration_frames(&prepared.input, &a.codes, 24).unwrap_or_default();
     codes.extend(calib.frames.iter().step_by(8).cloned());
     let calibrated = convert::calibrate(&options, &prepared, &codes, None)?;
-    let budget = Budget { max_drop: a.drop, arena_ratio: a.ratio, ram: None, refine: Duration::from_secs(a.refine) };
+    let budget = Budget { max_drop: a.drop, arena_ratio: a.ratio, ram: None, refine: a.refine };
     let (artifact, _, found) = calibrated.search(&[calib.frames], &task, &budget, false, &|s| eprintln!("  {s}"))?;
     eprintln!("  {found:?}");
     let clip = load(&prepared.input, &a, 0, Some(a.split))?;
@@ -195,7 +194,7 @@ fn main() -> Result<()> {
         "{head} dense int8 ({} frames, {boxes} boxes, arena {:.2}x) | 100 % | 1.0 | 1.0000 | {} | {dense_ms:.2} | |",
         clip.frames.len(),
         f64::from(artifact.header().arena_len) / f64::from(artifact.header().arena_dense_len),
-        labelled(&dense, &clip, &a.labels, &task)?
+        labelled(&dense, &clip, &a.labels)?
     );
     for scale in [0.0, 0.3, 0.4, 0.5, 0.7, 1.0, 1.2, 1.4, 2.0] {
         let r = run(&artifact, &task, &clip, Mode::Gated { scale })?;
@@ -209,7 +208,7 @@ fn main() -> Result<()> {
             "{head} gated, scale {scale} | {:.1} % | {:.1} | {f1:.4} | {} | {dense_ms:.2} / {mean:.2} | {efficiency} |",
             100.0 * r.work,
             1.0 / r.work,
-            labelled(&r, &clip, &a.labels, &task)?,
+            labelled(&r, &clip, &a.labels)?,
         );
     }
     for k in [2, 3, 5, 8, 15] {

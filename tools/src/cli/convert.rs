@@ -15,7 +15,7 @@ use quiescent_tools::calibrate::{self, Method};
 use quiescent_tools::clip::{self, Anchor, Mode};
 use quiescent_tools::convert::{self, Fit, Options};
 use quiescent_tools::feed::{Feed, Input};
-use quiescent_tools::gates::Budget;
+use quiescent_tools::gates::{self, Budget};
 use quiescent_tools::lower::{Hold, Norm};
 use quiescent_tools::task::{InputHints, ResizeHint, Task};
 use serde::Serialize;
@@ -91,9 +91,9 @@ pub struct Args {
     /// Memory of the device for the artifact; fails where it does not fit
     #[arg(long, value_name = "BYTES", value_parser = args::bytes)]
     flash: Option<usize>,
-    /// Time for exchanging held tensors, and as much for the refinement of single gates
-    #[arg(long, value_name = "SECONDS", default_value = "60", value_parser = args::not_negative)]
-    refine: f32,
+    /// Settings tried in exchanging held tensors, and as many in refining single gates; each is a run over the clips
+    #[arg(long, value_name = "N", default_value_t = gates::REFINE)]
+    refine: usize,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, ValueEnum)]
@@ -219,8 +219,7 @@ pub fn main(a: &Args, talk: &Talk) -> Result<()> {
         "range": format!("{:?}", a.range), "calib_frames": a.calib_frames, "arena_ratio": a.arena_ratio, "ram": a.ram, "flash": a.flash, "refine": a.refine,
         "search_frames": SEARCH_FRAMES,
     });
-    let refine = std::time::Duration::from_secs_f32(a.refine.min(86_400.0));
-    let search = gated.then_some(Budget { max_drop: a.max_drop as f64, arena_ratio: a.arena_ratio, ram: a.ram, refine });
+    let search = gated.then_some(Budget { max_drop: a.max_drop as f64, arena_ratio: a.arena_ratio, ram: a.ram, refine: a.refine });
     let job = Job { options, task, search, recipe };
     let (artifact, points) = convert(&job, talk)?;
     fit.check(&artifact)?;

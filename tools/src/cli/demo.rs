@@ -116,7 +116,7 @@ fn make(onnx: &Path, task: &Path, calib: String, talk: &Talk) -> Result<Artifact
         frames: 32,
         calibrate: calibrate::Options::default(),
     };
-    let search = Budget { refine: std::time::Duration::from_secs(10), ..Default::default() };
+    let search = Budget { refine: 150, ..Default::default() };
     let recipe = json!({ "tool": env!("CARGO_PKG_VERSION"), "arguments": ["demo"], "model": onnx, "calib": [calib] });
     let job = Job { options, task: Some((Task::parse("task.toml", &text)?, text)), search: Some(search), recipe };
     Ok(convert(&job, talk)?.0)

@@ -5,11 +5,10 @@
 //! for every tensor that went: it comes back, for none, one or two others, if that leaves less work; until nothing does
 //! ```
 //!
-//! Work is measured on the clips, in the exchange first on a few of their frames. Exchanges take at most the time that the refinement may; what fits
-//! as it is comes back in any case.
+//! Work is measured on the clips, in the exchange first on a few of their frames. As many exchanges are tried as settings in the refinement; what
+//! fits as it is comes back in any case.
 
 use std::collections::BTreeSet;
-use std::time::Instant;
 
 use anyhow::Result;
 
@@ -27,24 +26,19 @@ const TRIED: usize = 64;
 /// An artifact without these tensors held.
 type Make<'m> = dyn Fn(&BTreeSet<usize>) -> Result<Artifact> + 'm;
 
-struct Plan {
+/// Which tensors are not held, and the artifact that this makes.
+pub(super) struct Plan {
     gone: BTreeSet<usize>,
-    artifact: Artifact,
+    pub(super) artifact: Artifact,
     work: f64,
 }
 
-impl Search<'_> {
-    /// The best artifact that was found within the limit, with all gates at `setting`.
-    pub(super) fn let_go(&mut self, pieces: &[(usize, usize)], setting: Setting) -> Result<Artifact> {
+impl<'a> Search<'a> {
+    /// The first artifact within the limit, with all gates at `setting`.
+    pub(super) fn let_go(&mut self, pieces: &[(usize, usize)], setting: Setting) -> Result<Plan> {
         let budget = self.budget;
         let over = |a: &Artifact| budget.over(a);
-        let lower = self.lower;
-        let factors = self.factors.clone();
-        let make = |gone: &BTreeSet<usize>| -> Result<Artifact> {
-            let mut a = lower(&Hold::Without(gone.clone()))?;
-            set_thresholds(&mut a, setting.input, setting.tau, &factors);
-            Ok(a)
-        };
+        let make = self.maker(setting);
         let mut gone = BTreeSet::new();
         // The largest piece makes the scratch memory that the others then share.
         gone.extend(pieces.iter().max_by_key(|(_, b)| *b).map(|(t, _)| *t));
@@ -102,37 +96,48 @@ impl Search<'_> {
                 ));
             }
         }
-        let work = self.trial.all(&artifact, MARGIN)?.work;
-        let mut plan = Plan { gone, artifact, work };
-        self.exchange(pieces, &mut plan, &make)?;
-        self.found.held_let_go = plan.gone.len();
-        Ok(plan.artifact)
+        self.found.held_let_go = gone.len();
+        Ok(Plan { gone, artifact, work: base })
+    }
+
+    /// Makes artifacts with all gates at `setting`.
+    fn maker(&self, setting: Setting) -> impl Fn(&BTreeSet<usize>) -> Result<Artifact> + use<'a> {
+        let (lower, factors) = (self.lower, self.factors.clone());
+        move |gone| {
+            let mut a = lower(&Hold::Without(gone.clone()))?;
+            set_thresholds(&mut a, setting.input, setting.tau, &factors);
+            Ok(a)
+        }
     }
 
     /// Takes tensors back where there is room, or in exchange for one or two others, as long as that leaves less work. Scratch is shared, so
     /// what a tensor costs and saves depends on the others: only trying tells.
-    fn exchange(&mut self, pieces: &[(usize, usize)], plan: &mut Plan, make: &Make) -> Result<()> {
-        let end = Instant::now() + self.budget.refine;
+    pub(super) fn exchange(&mut self, pieces: &[(usize, usize)], plan: &mut Plan, setting: Setting) -> Result<()> {
+        let make = &self.maker(setting);
+        plan.artifact = make(&plan.gone)?;
+        plan.work = self.run(&plan.artifact)?.work;
+        let mut left = self.budget.refine;
         for _ in 0..PASSES {
             let before = plan.work;
             for (t, _) in pieces {
                 if plan.gone.contains(t) {
-                    self.take_back(*t, pieces, plan, make, end)?;
+                    self.take_back(*t, pieces, plan, make, &mut left)?;
                 }
             }
             (self.progress)(&format!(
                 "{} tensors let go after exchanges, arena {} bytes, work {:.1} %",
                 plan.gone.len(), plan.artifact.header().arena_len, 100.0 * plan.work
             ));
-            if plan.work >= before || Instant::now() >= end {
+            if plan.work >= before || left == 0 {
                 break;
             }
         }
+        self.found.held_let_go = plan.gone.len();
         Ok(())
     }
 
     /// Holds `t` again if that, with what has to go for it, leaves less work.
-    fn take_back(&mut self, t: usize, pieces: &[(usize, usize)], plan: &mut Plan, make: &Make, end: Instant) -> Result<()> {
+    fn take_back(&mut self, t: usize, pieces: &[(usize, usize)], plan: &mut Plan, make: &Make, left: &mut usize) -> Result<()> {
         let mut with = plan.gone.clone();
         with.remove(&t);
         let held: Vec<usize> = pieces.iter().map(|(t, _)| *t).filter(|p| *p != t && !plan.gone.contains(p)).collect();
@@ -147,11 +152,14 @@ impl Search<'_> {
         let singles = std::iter::once(Vec::new()).chain(held.iter().map(|h| vec![*h]));
         let pairs = held.iter().enumerate().flat_map(|(i, a)| held[i + 1..].iter().map(move |b| vec![*a, *b]));
         for out in singles.chain(pairs).take(TRIED) {
-            if !out.is_empty() && Instant::now() >= end {
-                break;
-            }
-            if out.iter().any(|o| enough.contains(o)) {
-                continue;
+            if !out.is_empty() {
+                if *left == 0 {
+                    break;
+                }
+                if out.iter().any(|o| enough.contains(o)) {
+                    continue;
+                }
+                *left -= 1;
             }
             let mut gone = with.clone();
             gone.extend(&out);

@@ -6,7 +6,7 @@ use quiescent::{Mode, kernels};
 use super::parallel;
 use crate::artifact::{self, Artifact, OutputData};
 use crate::feed::Input;
-use crate::task::{Agreement, Detection, Kind, Prediction, Task, iou};
+use crate::task::{Agreement, Detection, Kind, MATCH_IOU, Prediction, SCORE_MARGIN, Task, iou};
 
 /// A clip with the dense network's answers.
 struct Reference {
@@ -17,6 +17,9 @@ struct Reference {
     faint: Vec<Vec<Detection>>,
     outputs: Vec<Vec<OutputData>>,
 }
+
+/// At most what one box adds to [`distance`]: beyond an error it does not matter how far.
+const ERROR: f64 = 2.0;
 
 /// Detections down to this share of the task's threshold are compared by [`Measure::error`]: near misses say more than the few
 /// boxes that count.
@@ -148,9 +151,16 @@ impl<'t> Trial<'t> {
         })
     }
 
-    /// The mean over all clips, which run at once.
+    /// The mean over all clips.
     pub fn all(&self, artifact: &Artifact, scale: f32) -> Result<Measure> {
-        Ok(self.mean(artifact, parallel::map(self.clips.len(), |clip| self.clip(artifact, clip, scale))?))
+        Ok(self.each(std::slice::from_ref(artifact), scale)?.remove(0))
+    }
+
+    /// The mean over all clips for each artifact: every clip of each runs at once.
+    pub fn each(&self, artifacts: &[Artifact], scale: f32) -> Result<Vec<Measure>> {
+        let n = self.clips.len();
+        let mut measures = parallel::map(artifacts.len() * n, |i| self.clip(&artifacts[i / n], i % n, scale))?.into_iter();
+        Ok(artifacts.iter().map(|a| self.mean(a, measures.by_ref().take(n).collect())).collect())
     }
 
     /// The mean over about `frames` frames of each clip, one clip after the other.
@@ -179,27 +189,27 @@ fn faint_of(task: &Task, out: &[OutputData], size: (usize, usize)) -> Result<Vec
     task.detections(&artifact::as_task(out), size, FAINT * kind.threshold)
 }
 
-/// How far two answers are apart, quadratically: boxes by overlap and score, a missing or extra box by its score, at most as
-/// much as two codes of 0.2 in score; other answers by the outputs alone. Faint boxes of one side are looked for among all of the other.
-fn distance(a: &[Detection], b: &[Detection], task: &Task) -> f64 {
+/// How near two answers are to disagreeing: over boxes, the sum of squares of the change as a share of what makes an error of it, 1 where
+/// [`Agreement`] would count one. A reference box errs by a falling score or a shift, a box of ours by a score that rises where the reference has no box.
+/// Faint boxes are looked for among all of the other side; tasks without boxes go by their outputs alone.
+fn distance(reference: &[Detection], ours: &[Detection], task: &Task) -> f64 {
     let Kind::Detections(kind) = &task.kind else { return 0.0 };
-    const MISSING: f64 = 4.0;
-    let floor = FAINT * kind.threshold;
-    let one_way = |from: &[Detection], to: &[Detection]| -> f64 {
-        from.iter()
-            .map(|d| {
-                let same = to.iter().filter(|e| e.class == d.class);
-                let best = same.map(|e| (iou(d.corners(), e.corners()), e)).max_by(|x, y| x.0.total_cmp(&y.0));
-                match best {
-                    Some((overlap, e)) if overlap >= 0.5 => {
-                        let (shift, score) = (2.0 * (1.0 - f64::from(overlap)), f64::from(d.score - e.score) / 0.1);
-                        (shift * shift + score * score).min(MISSING)
-                    }
-                    // Its partner may lie just below the floor.
-                    _ => (f64::from(d.score - floor) / 0.1 + 0.25).powi(2).min(MISSING),
-                }
-            })
-            .sum()
+    let (threshold, floor) = (kind.threshold, FAINT * kind.threshold);
+    let lost = threshold - SCORE_MARGIN;
+    let square = |share: f32| f64::from(share.max(0.0).powi(2)).min(ERROR);
+    let partner = |d: &Detection, among: &[Detection]| -> Option<(f32, f32)> {
+        let same = among.iter().filter(|e| e.class == d.class).map(|e| (iou(d.corners(), e.corners()), e.score));
+        same.filter(|(overlap, _)| *overlap >= MATCH_IOU).max_by(|a, b| a.0.total_cmp(&b.0))
     };
-    (one_way(a, b) + one_way(b, a)) / 2.0
+    let of_reference = reference.iter().filter(|d| d.score >= threshold).map(|d| match partner(d, ours) {
+        Some((overlap, score)) => {
+            (square((d.score - score) / (d.score - lost)) + square((1.0 - overlap) / (1.0 - MATCH_IOU))).min(ERROR)
+        }
+        None => ERROR,
+    });
+    let of_ours = ours.iter().map(|d| {
+        let before = partner(d, reference).map_or(floor, |(_, score)| score);
+        if before > lost { 0.0 } else { square((d.score - before) / (threshold - before)) }
+    });
+    of_reference.sum::<f64>() + of_ours.sum::<f64>()
 }

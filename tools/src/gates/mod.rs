@@ -5,8 +5,8 @@
 //!    the largest tau that together leave the least work while the agreement with the dense network stays in the budget
 //! 2. which tensors to hold (`hold`): those go first whose loss costs least work per byte, measured by running without each; then
 //!    some come back for others where that leaves less work
-//! 3. thresholds gate by gate: doubled where that saves most work per lost agreement, halved where the reverse holds,
-//!    accepted only if a joint run stays in the budget and is cheaper
+//! 3. thresholds gate by gate (`refine`): raised where that saves more work than it costs in error, lowered where the reverse holds;
+//!    then all together to the least work in the budget
 //! 4. operating points: all thresholds scaled together, measured
 //! ```
 //!
@@ -16,11 +16,10 @@
 mod hold;
 mod measure;
 mod parallel;
+mod refine;
 mod sensitivity;
 
 pub use measure::{Measure, Trial};
-
-use std::time::{Duration, Instant};
 
 use anyhow::Result;
 use quiescent::format::{InputGate, NONE, Point};
@@ -40,13 +39,16 @@ pub struct Budget {
     pub arena_ratio: f32,
     /// Largest arena in bytes.
     pub ram: Option<usize>,
-    /// Time for exchanges of held tensors, and again for the refinement of single gates.
-    pub refine: Duration,
+    /// Settings tried in exchanges of held tensors, and as many in the refinement of single gates.
+    pub refine: usize,
 }
+
+/// Settings tried in refinement unless told otherwise.
+pub const REFINE: usize = 400;
 
 impl Default for Budget {
     fn default() -> Self {
-        Self { max_drop: 0.01, arena_ratio: 2.0, ram: None, refine: Duration::from_secs(60) }
+        Self { max_drop: 0.01, arena_ratio: 2.0, ram: None, refine: REFINE }
     }
 }
 
@@ -82,8 +84,6 @@ pub type Lower<'a> = dyn Fn(&Hold) -> Result<Artifact> + 'a;
 
 /// Settings are judged with all thresholds this much larger than they will be: other scenes ask for a margin.
 const MARGIN: f32 = 1.25;
-/// Share of error that a share of work is worth in the refinement.
-const EXCHANGE: f64 = 0.7;
 
 const SCALES: [f32; 6] = [0.0, 0.5, 0.7, 1.0, 1.4, 2.0];
 const TAUS: [f32; 10] = [2.0, 3.0, 4.0, 6.0, 8.0, 11.0, 16.0, 22.0, 32.0, 45.0];
@@ -130,9 +130,11 @@ pub fn search(m: &Material, budget: &Budget, progress: &dyn Fn(&str)) -> Result<
     let mut s = Search { lower, trial, budget, progress, found, floor, factors };
     let (mut artifact, mut setting) = s.spread(all)?;
     if budget.over(&artifact) {
-        artifact = s.let_go(pieces, setting)?;
+        let mut plan = s.let_go(pieces, setting)?;
         // Fewer gates make fewer errors: the rest may be coarser.
-        (artifact, setting) = s.start(artifact, &[setting.input])?;
+        (_, setting) = s.start(plan.artifact.clone(), &[setting.input])?;
+        s.exchange(pieces, &mut plan, setting)?;
+        (artifact, setting) = s.start(plan.artifact, &[setting.input])?;
     }
     s.rarer_refresh(&mut artifact, setting)?;
     s.found.work_limited = s.run(&artifact)?.work;
@@ -266,53 +268,6 @@ impl Search<'_> {
             self.set(artifact, setting);
         }
         Ok(())
-    }
-
-    /// Step 3.
-    fn refine(&mut self, artifact: &mut Artifact) -> Result<()> {
-        let start = Instant::now();
-        let mut now = self.run(artifact)?;
-        let input = artifact.header().input_gate;
-        let gates = artifact.model().gates.len();
-        // Gates before the most work first.
-        let mut order: Vec<(usize, f64)> = (0..gates).map(|g| (g, self.behind(artifact, g, &now))).collect();
-        order.sort_by(|a, b| b.1.total_cmp(&a.1));
-        let mut accepted = 0;
-        // When the uniform start is outside the budget (the arena limit moved it), every gate starts lower.
-        while !self.fits(&now) && start.elapsed() < self.budget.refine {
-            artifact.set_gates(input, |all| all.iter_mut().for_each(|g| g.threshold = (g.threshold / 2).max(1)));
-            now = self.run(artifact)?;
-        }
-        'sweeps: for factor in [4.0, 2.0] {
-            for (g, _) in &order {
-                if start.elapsed() > self.budget.refine {
-                    break 'sweeps;
-                }
-                let old = artifact.model().gates[*g].threshold;
-                let new = (f64::from(old) * factor).min(4e9) as u32;
-                artifact.set_gates(input, |all| all[*g].threshold = new);
-                let m = self.run(artifact)?;
-                // Work saved must be worth the error added: the same exchange the whole network pays.
-                let worth = (now.work - m.work) / now.work > EXCHANGE * (m.error - now.error) / now.error.max(1e-9);
-                if self.fits(&m) && m.work < now.work && worth {
-                    now = m;
-                    accepted += 1;
-                } else {
-                    artifact.set_gates(input, |all| all[*g].threshold = old);
-                }
-            }
-        }
-        self.found.work = now.work;
-        self.found.agreement = now.agreement;
-        (self.progress)(&format!("refined {accepted} gates: work {:.1} %, agreement {:.4}", 100.0 * now.work, now.agreement));
-        Ok(())
-    }
-
-    /// Work of the steps after a gate, up to the next few: what it can save.
-    fn behind(&self, artifact: &Artifact, gate: usize, m: &Measure) -> f64 {
-        let model = artifact.model();
-        let Some(at) = model.steps.iter().position(|s| s.gate as usize == gate) else { return 0.0 };
-        m.steps[at + 1..].iter().take(6).sum()
     }
 
     /// Step 4.

@@ -19,7 +19,8 @@ use super::{Prediction, SCORE_MARGIN};
 use anyhow::{Result, bail};
 use serde::Serialize;
 
-const MATCH_IOU: f32 = 0.5;
+/// Boxes that overlap by this much may be one.
+pub const MATCH_IOU: f32 = 0.5;
 
 /// A frame of a mask or of values scoring below this counts as disagreeing.
 const AGREES: f64 = 0.9;

@@ -31,7 +31,7 @@ mod maps;
 #[cfg(test)]
 mod tests;
 
-pub use agreement::{Agreement, Summary};
+pub use agreement::{Agreement, MATCH_IOU, Summary};
 pub use ap::{Labels, ap50};
 pub use boxes::{Detection, iou};
 pub use file::{AnchorHint, Color, Detections, HeadKind, Heatmap, InputHints, Kind, Mask, Metric, ResizeHint, Task};

@@ -6,7 +6,7 @@ use super::u64Le;
 
 /// The test every pixel of a frame passes before it replaces the held one. A pixel's change is the largest
 /// `|new - held|` over its channels, in codes.
-#[derive(Clone, Copy, Debug, Default, FromBytes, IntoBytes, Immutable, KnownLayout)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, FromBytes, IntoBytes, Immutable, KnownLayout)]
 #[repr(C)]
 pub struct InputGate {
     /// A change above this counts if one of the 8 neighbours also changed, or if it is above twice this.
