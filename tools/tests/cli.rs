@@ -418,6 +418,9 @@ fn memory_is_fitted_or_refused() {
     }
     let shown = text(&quiescent(&["inspect", &qsc, "--arena"]).stdout);
     assert!(shown.contains("< peak") && shown.contains(" lines)"), "{shown}");
+    let gated = text(&quiescent(&["inspect", &in_folder("patrol.qsc"), "--arena"]).stdout);
+    let held = |line: &&str| line.contains(" stage2/1/add");
+    assert_eq!(gated.lines().filter(held).count(), 1, "a held tensor is listed once: {gated}");
 }
 
 #[test]

@@ -326,17 +326,19 @@ impl Report {
     fn arena_lines(&self, t: &mut String) {
         let a = &self.arena;
         *t += &format!("\n  arena: {} of tensors, {} of masks and counters\n", bytes(a.tensor_bytes), bytes(a.other_bytes));
-        *t += "  step     bytes  tensors alive: at+bytes name (lines in memory, or held)\n";
+        let place = |tensor: &ArenaTensor| {
+            format!("{}+{} {}", tensor.at, tensor.bytes, tensor.name.rsplit(';').next().unwrap_or(""))
+        };
+        if a.tensors.iter().any(|tensor| tensor.held) {
+            *t += "  held through all steps: at+bytes name\n";
+            for tensor in a.tensors.iter().filter(|tensor| tensor.held && tensor.bytes > 0) {
+                *t += &format!("    {}{}\n", place(tensor), if tensor.view { " (in the memory of others)" } else { "" });
+            }
+        }
+        *t += "  step     bytes  tensors alive besides: at+bytes name (lines in memory, where not the whole map)\n";
         for (k, step) in a.steps.iter().enumerate() {
-            let pieces = step.tensors.iter().map(|i| {
-                let tensor = &a.tensors[*i];
-                let how = match tensor.lines {
-                    Some(n) => format!(" ({n} lines)"),
-                    None if tensor.held => " (held)".into(),
-                    None => String::new(),
-                };
-                format!("{}+{} {}{how}", tensor.at, tensor.bytes, tensor.name.rsplit(';').next().unwrap_or(""))
-            });
+            let scratch = step.tensors.iter().map(|i| &a.tensors[*i]).filter(|tensor| !tensor.held);
+            let pieces = scratch.map(|tensor| place(tensor) + &tensor.lines.map_or(String::new(), |n| format!(" ({n} lines)")));
             let room = step.staging.map(|(start, end)| format!("{start}+{} (rows before a gate)", end - start));
             let mark = if k == a.peak { " < peak" } else { "" };
             *t += &format!("  {k:4} {:9}  {}{mark}\n", step.bytes, pieces.chain(room).collect::<Vec<_>>().join(", "));

@@ -3,8 +3,8 @@
 //! ```text
 //! 1. everything held, every computed map gated, thresholds spread by sensitivity and scaled by one tau: the input test and
 //!    the largest tau that together leave the least work while the agreement with the dense network stays in the budget
-//! 2. which tensors to hold (`hold`): those go first whose loss costs least work per byte, measured by running without each; then
-//!    some come back for others where that leaves less work
+//! 2. which tensors to hold (`hold`): those go first whose loss costs least work per byte, measured by running without each; tau again, since
+//!    fewer gates err less; then some come back for others where that leaves less work, and tau once more
 //! 3. thresholds gate by gate (`refine`): raised where that saves more work than it costs in error, lowered where the reverse holds;
 //!    then all together to the least work in the budget
 //! 4. operating points: all thresholds scaled together, measured
