@@ -38,7 +38,7 @@ fn search(refine: usize) -> (Artifact, Vec<Point>, Found) {
     let calibrated = convert::calibrate(&options, &prepared, &codes, None).unwrap();
     let feed = Feed::open(&prepared.input, &calib, &Default::default()).unwrap();
     let clip = feed.take(30).map(|f| f.unwrap().input).collect();
-    let budget = Budget { max_drop: 0.02, arena_ratio: 1.5, ram: None, refine };
+    let budget = Budget { max_drop: 0.02, arena_ratio: 1.3, ram: None, refine };
     calibrated.search(&[clip], &task, &budget, false, &|_| ()).unwrap()
 }
 
@@ -50,12 +50,13 @@ fn the_search_repeats_and_refinement_pays() {
     assert!(once.bytes() == again.bytes(), "two searches found different artifacts");
     for (artifact, found) in [(&plain, &without), (&once, &with)] {
         let header = artifact.header();
-        assert!(header.arena_len as f32 <= 1.5 * header.arena_dense_len as f32);
+        assert!(header.arena_len as f32 <= 1.3 * header.arena_dense_len as f32);
         assert!(found.held_let_go > 0, "the limit of memory was none");
         assert!(found.agreement >= 0.98 - 1e-9, "agreement {}", found.agreement);
     }
     assert!(with.work_limited <= without.work_limited, "exchanges made {} of {}", with.work_limited, without.work_limited);
-    assert!(with.work < 0.97 * with.work_limited, "refinement left {} of {}", with.work, with.work_limited);
+    // The common factor alone leaves 0.95 of it.
+    assert!(with.work < 0.85 * with.work_limited, "refinement left {} of {}", with.work, with.work_limited);
     // The stored points are what the engine does: less work at larger scales, full agreement where nothing is dropped.
     assert!(points.windows(2).all(|p| p[1].work <= p[0].work));
     assert_eq!((points[0].scale, points[0].agreement), (0.0, 1.0));
