@@ -377,6 +377,10 @@ fn without_gates_the_arena_is_dense() {
     assert_eq!(seen["profile"], "any");
     assert_eq!(seen["gates"].as_array().unwrap().len(), 0);
     assert!(seen["arena_bytes"].as_u64() < seen["arena_dense_bytes"].as_u64().map(|n| n + n / 2));
+    let clip = patrol("evaluation.y4m");
+    let run = |scale| quiescent(&["run", qsc.to_str().unwrap(), "--input", &clip, "--frames", "1", "--gate-scale", scale]);
+    assert!(text(&run("0.5").stderr).contains("--gate-scale changes nothing"));
+    assert!(!text(&run("1").stderr).contains("--gate-scale"));
 }
 
 /// Under `--ram` the arena shrinks as far as it can; below, the step in the way is named and nothing is written. No two tensors alive at one

@@ -171,6 +171,9 @@ impl Default for GateArgs {
 impl GateArgs {
     /// The machine's times where they are asked for: those kept, else measured now.
     pub fn tuned(&self, artifact: &Artifact, kernels: &'static Kernels, talk: &Talk) -> Result<Option<Tuned>> {
+        if self.gate_scale != 1.0 && artifact.model().gates.is_empty() {
+            talk.warn("--gate-scale changes nothing: the artifact has no gates; convert the model with --gates auto");
+        }
         if self.budget_ms.is_none() && !self.by_time {
             return Ok(None);
         }
