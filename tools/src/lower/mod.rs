@@ -12,6 +12,7 @@
 mod chains;
 mod emit;
 mod homes;
+mod importance;
 mod input;
 mod items;
 mod mean;
