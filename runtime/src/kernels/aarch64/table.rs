@@ -104,11 +104,62 @@ unsafe fn apply_table(t: &ConvTile, table: &[u8; 256]) {
     }
 }
 
-/// See [`Kernels::pick`](super::super::Kernels::pick): a row of up to 256 bytes is a table.
+/// See [`Kernels::pick`](super::super::Kernels::pick): 16 results are looked up in the few vectors they come from, or a row of up to 256
+/// bytes is a table.
 ///
 /// # Safety
 /// The tile is valid.
 pub(super) unsafe fn pick(t: &PickTile) {
+    let n = t.index.len();
+    if n < 16 || t.c < 16 {
+        // SAFETY: the caller's.
+        return unsafe { pick_any(t) };
+    }
+    // The last 16 overlap those before them.
+    for at in (0..n).step_by(16).map(|at| at.min(n - 16)) {
+        let index = &t.index[at..at + 16];
+        let (least, most) = index.iter().fold((u32::MAX, 0), |(least, most), &k| (least.min(k), most.max(k)));
+        // Bytes that hold them, moved down where the row would end.
+        let bytes = [16, 32, 64].into_iter().find(|&bytes| ((most - least) as usize) < bytes && bytes <= t.c);
+        // SAFETY: the bytes and the results are the rows' (validity of the tile).
+        unsafe {
+            let Some(bytes) = bytes else {
+                pick_any(&PickTile { index, output: t.output.add(at), ..*t });
+                continue;
+            };
+            let first = (least as usize).min(t.c - bytes);
+            let index = core::array::from_fn(|i| (index[i] as usize - first) as u8);
+            match bytes {
+                16 => window::<1>(t, first, index, at),
+                32 => window::<2>(t, first, index, at),
+                _ => window::<4>(t, first, index, at),
+            }
+        }
+    }
+}
+
+/// 16 results from `at`, of `V` vectors from byte `first` of a row.
+#[inline(always)]
+unsafe fn window<const V: usize>(t: &PickTile, first: usize, index: [u8; 16], at: usize) {
+    // SAFETY: `first + 16 V <= c`; `at + 16` results are in a row (the caller).
+    unsafe {
+        let (index, input, output) = (vld1q_u8(index.as_ptr()), t.input.add(first), t.output.add(at));
+        for (&x, &out) in t.rows_in.iter().zip(t.rows_out) {
+            let x = input.add(x as usize);
+            let v = |i: usize| vld1q_u8(x.add(16 * i));
+            let codes = match V {
+                1 => vqtbl1q_u8(v(0), index),
+                2 => vqtbl2q_u8(uint8x16x2_t(v(0), v(1)), index),
+                _ => vqtbl4q_u8(uint8x16x4_t(v(0), v(1), v(2), v(3)), index),
+            };
+            vst1q_u8(output.add(out as usize), codes);
+        }
+    }
+}
+
+/// Any tile.
+#[inline(never)]
+unsafe fn pick_any(t: &PickTile) {
     if t.c > 256 {
         // SAFETY: the caller's.
         return unsafe { scalar::pick(t) };
