@@ -96,19 +96,32 @@ pub(super) unsafe fn rows<C: Column<K>, const K: usize>(t: &DepthwiseTile, at: u
     }
 }
 
+/// The pixel `step` bytes on. A compiler that sees through it makes a pointer for each line of each column, and runs out of registers.
+#[inline(always)]
+fn moved(pixel: *const u8, step: usize) -> *const u8 {
+    let next = pixel.wrapping_add(step);
+    #[cfg(target_arch = "aarch64")]
+    let next = {
+        let mut next = next;
+        // SAFETY: no instruction.
+        unsafe { core::arch::asm!("/* {0} */", inout(reg) next, options(pure, readonly, nostack, preserves_flags)) };
+        next
+    };
+    next
+}
+
 /// Rows that follow one another by a column, or a row alone.
 #[inline(always)]
 unsafe fn close<C: Column<K>, const K: usize>(t: &DepthwiseTile, at: usize, rows: Range<usize>, grid: &Grid<K>, w: &C) {
     // SAFETY: columns are those of the rows' windows (validity of the tile); features: the caller.
     unsafe {
-        let first = t.input.add(*t.rows_in.get_unchecked(rows.start) as usize + at);
-        let lines = grid.lines.map(|line| first.wrapping_add(line));
-        let (mut x, mut row) = (0, rows.start);
+        let mut first = t.input.add(*t.rows_in.get_unchecked(rows.start) as usize + at);
+        let mut row = rows.start;
         // Macros, because a closure would be compiled without the features of the set.
         macro_rules! column {
             ($($acc:ident $j:literal),* $(; $new:ident)?) => {
-                let column = w.load(lines.map(|line| line.wrapping_add(x)));
-                x += grid.step;
+                let column = w.load(grid.lines.map(|line| first.wrapping_add(line)));
+                first = moved(first, grid.step);
                 $(w.add::<$j>(&mut $acc, column);)*
                 $(
                     $new = w.start();
@@ -154,15 +167,14 @@ unsafe fn close<C: Column<K>, const K: usize>(t: &DepthwiseTile, at: usize, rows
 unsafe fn apart<C: Column<K>, const K: usize>(t: &DepthwiseTile, at: usize, rows: Range<usize>, grid: &Grid<K>, w: &C) {
     // SAFETY: as in `close`.
     unsafe {
-        let first = t.input.add(*t.rows_in.get_unchecked(rows.start) as usize + at);
-        let lines = grid.lines.map(|line| first.wrapping_add(line));
-        let (mut x, mut row) = (0, rows.start);
+        let mut first = t.input.add(*t.rows_in.get_unchecked(rows.start) as usize + at);
+        let mut row = rows.start;
         let mut a = w.start();
         let mut b;
         macro_rules! column {
             () => {{
-                let column = w.load(lines.map(|line| line.wrapping_add(x)));
-                x += grid.step;
+                let column = w.load(grid.lines.map(|line| first.wrapping_add(line)));
+                first = moved(first, grid.step);
                 column
             }};
         }

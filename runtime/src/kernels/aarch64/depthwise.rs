@@ -17,8 +17,8 @@ use core::mem::MaybeUninit;
 
 use super::super::DepthwiseTile;
 use super::super::columns::{self, Grid};
-use super::fives::Fives;
-use super::finish::{Affine, Sums, any, plain};
+use super::fives::{self, Fives};
+use super::finish::{Affine, Sums, any, plain, tight};
 use super::threes::{Dots, Products};
 use super::{conv, part};
 
@@ -32,18 +32,53 @@ pub(super) trait Dot {
     /// # Safety
     /// The processor has the instruction.
     unsafe fn dot(acc: int32x4_t, x: uint8x16_t, w: int8x16_t) -> int32x4_t;
+
+    /// The same of four vectors, weights `64 * AT` bytes from `w`. They are read here and nowhere else: the compiler, left to itself, reads
+    /// them all at once, finds no registers for them, and puts sums or codes off to where it does.
+    ///
+    /// # Safety
+    /// The processor has the instruction; the weights are readable.
+    unsafe fn four<const AT: usize>(acc: [int32x4_t; 4], x: [uint8x16_t; 4], w: *const int8x16_t) -> [int32x4_t; 4];
 }
 
-/// Channels `at..at + 16` of a tile that is [`plain`], by dot products.
+/// [`Dot::four`] by an instruction.
+macro_rules! four {
+    ($dot:literal) => {
+        #[inline(always)]
+        unsafe fn four<const AT: usize>(acc: [int32x4_t; 4], x: [uint8x16_t; 4], w: *const int8x16_t) -> [int32x4_t; 4] {
+            let [mut s0, mut s1, mut s2, mut s3] = acc;
+            // SAFETY: reads 64 bytes (the caller); the processor has the instruction (the caller).
+            unsafe {
+                core::arch::asm!(
+                    "ldp {w0:q}, {w1:q}, [{w}, {at}]",
+                    "ldp {w2:q}, {w3:q}, [{w}, {at} + 32]",
+                    concat!($dot, " {s0:v}.4s, {x0:v}.16b, {w0:v}.16b"),
+                    concat!($dot, " {s1:v}.4s, {x1:v}.16b, {w1:v}.16b"),
+                    concat!($dot, " {s2:v}.4s, {x2:v}.16b, {w2:v}.16b"),
+                    concat!($dot, " {s3:v}.4s, {x3:v}.16b, {w3:v}.16b"),
+                    w = in(reg) w, at = const 64 * AT,
+                    w0 = out(vreg) _, w1 = out(vreg) _, w2 = out(vreg) _, w3 = out(vreg) _,
+                    x0 = in(vreg) x[0], x1 = in(vreg) x[1], x2 = in(vreg) x[2], x3 = in(vreg) x[3],
+                    s0 = inlateout(vreg) s0, s1 = inlateout(vreg) s1, s2 = inlateout(vreg) s2, s3 = inlateout(vreg) s3,
+                    options(readonly, nostack, preserves_flags)
+                );
+            }
+            [s0, s1, s2, s3]
+        }
+    };
+}
+pub(super) use four;
+
+/// Channels `at..at + 16` of a tile that is [`plain`], and [`tight`](super::finish::tight) if `TIGHT`, by dot products.
 ///
 /// # Safety
 /// The tile is valid (see [`DepthwiseTile`]) and has the channels; the processor has the instruction.
 #[inline(always)]
-pub(super) unsafe fn sixteen<D: Dot>(t: &DepthwiseTile, at: usize) {
+pub(super) unsafe fn sixteen<D: Dot, const TIGHT: bool>(t: &DepthwiseTile, at: usize) {
     // SAFETY: the caller's.
     unsafe {
         if let Some(grid) = Grid::of(t).filter(|grid| grid.runs(t)) {
-            columns::rows(t, at, &grid, &Fives::<D, 4>::new(t, at));
+            columns::rows(t, at, &grid, &Fives::<D, TIGHT>::new(t, at));
         } else {
             dots_of::<D, 16, 4, true>(t, at, 16);
         }
@@ -55,10 +90,10 @@ pub(super) unsafe fn sixteen<D: Dot>(t: &DepthwiseTile, at: usize) {
 /// # Safety
 /// As [`sixteen`].
 #[inline(always)]
-pub(super) unsafe fn threes<D: Dot>(t: &DepthwiseTile, at: usize) -> bool {
+pub(super) unsafe fn threes<D: Dot, const TIGHT: bool>(t: &DepthwiseTile, at: usize) -> bool {
     let Some(grid) = Grid::of(t) else { return false };
     // SAFETY: the caller's.
-    unsafe { columns::rows(t, at, &grid, &Dots::<D, 4>::new(t, at)) };
+    unsafe { columns::rows(t, at, &grid, &Dots::<D, 4, TIGHT>::new(t, at)) };
     true
 }
 
@@ -72,7 +107,7 @@ pub(super) unsafe fn some<D: Dot>(t: &DepthwiseTile, at: usize) {
     unsafe {
         match t.oc - at {
             8 if plain(t) => match Grid::of(t) {
-                Some(grid) => columns::rows(t, at, &grid, &Dots::<D, 2>::new(t, at)),
+                Some(grid) => columns::rows(t, at, &grid, &Dots::<D, 2, false>::new(t, at)),
                 None => dots_of::<D, 8, 2, true>(t, at, 8),
             },
             left if plain(t) => dots_of::<D, 0, 4, true>(t, at, left.min(16)),
@@ -133,7 +168,7 @@ unsafe fn dots_of<D: Dot, const BYTES: usize, const N: usize, const PLAIN: bool>
                 }
                 _ => {}
             }
-            if PLAIN { affine.put::<N, true>(t, row, at, n, &acc) } else { any(t, row, at, &acc) }
+            if PLAIN { affine.put::<N, false, true>(t.output.add(*t.rows_out.get_unchecked(row) as usize + at), n, &acc) } else { any(t, row, at, &[acc]) }
         }
     }
 }
@@ -180,8 +215,10 @@ pub(super) unsafe fn products(t: &DepthwiseTile) {
             let pairs = t.segments.len() <= KEPT && take_apart(t, at, &mut kept);
             match t.oc - at {
                 left if !pairs => one_by_one(t, at, left.min(16)),
-                16.. if plain(t) && (columns_of::<4, true>(t, at, &kept) || columns_of::<4, false>(t, at, &kept)) => {}
-                8 if plain(t) && (columns_of::<2, true>(t, at, &kept) || columns_of::<2, false>(t, at, &kept)) => {}
+                16.. if tight(t, at) && (columns_of::<4, true, true>(t, at, &kept) || columns_of::<4, false, true>(t, at, &kept)) => {}
+                16.. if plain(t) && columns_of::<4, false, false>(t, at, &kept) => {}
+                16.. if plain(t) && fives_of(t, at, &kept) => {}
+                8 if plain(t) && columns_of::<2, false, false>(t, at, &kept) => {}
                 16.. if plain(t) => products_of::<16, 4, true>(t, at, 16, &kept),
                 8 if plain(t) => products_of::<8, 2, true>(t, at, 8, &kept),
                 left if plain(t) => products_of::<0, 4, true>(t, at, left, &kept),
@@ -210,14 +247,45 @@ unsafe fn take_apart(t: &DepthwiseTile, at: usize, kept: &mut [MaybeUninit<int8x
 
 /// By columns, where taps and weights allow it: whether they do. The weights are in `kept`, above -128.
 #[inline(never)]
-unsafe fn columns_of<const N: usize, const THREE: bool>(t: &DepthwiseTile, at: usize, kept: &[MaybeUninit<int8x16_t>; KEPT]) -> bool {
+unsafe fn columns_of<const N: usize, const THREE: bool, const TIGHT: bool>(
+    t: &DepthwiseTile,
+    at: usize,
+    kept: &[MaybeUninit<int8x16_t>; KEPT],
+) -> bool {
     let Some(grid) = Grid::of(t) else { return false };
     // SAFETY: the caller's.
     unsafe {
-        let Some(weights) = Products::<N, THREE>::new(t, at, kept) else { return false };
+        let Some(weights) = Products::<N, THREE, TIGHT>::new(t, at, kept) else { return false };
         columns::rows(t, at, &grid, &weights);
     }
     true
+}
+
+/// The same of 5 x 5.
+#[inline(always)]
+unsafe fn fives_of(t: &DepthwiseTile, at: usize, kept: &[MaybeUninit<int8x16_t>; KEPT]) -> bool {
+    let Some(grid) = Grid::of(t).filter(|grid| grid.runs(t)) else { return false };
+    #[inline(never)]
+    unsafe fn by<const GROUP: usize, const TIGHT: bool>(
+        t: &DepthwiseTile,
+        at: usize,
+        grid: &Grid<5>,
+        kept: &[MaybeUninit<int8x16_t>; KEPT],
+    ) -> bool {
+        // SAFETY: the caller's.
+        unsafe {
+            let Some(weights) = fives::Products::<GROUP, TIGHT>::new(t, at, kept) else { return false };
+            columns::rows(t, at, grid, &weights);
+        }
+        true
+    }
+    // SAFETY: the caller's.
+    unsafe {
+        match tight(t, at) {
+            true => by::<5, true>(t, at, &grid, kept) || by::<3, true>(t, at, &grid, kept) || by::<2, true>(t, at, &grid, kept),
+            false => by::<2, false>(t, at, &grid, kept),
+        }
+    }
 }
 
 /// As [`dots_of`]. All weights are in `kept`, above -128.
@@ -256,7 +324,7 @@ unsafe fn products_of<const BYTES: usize, const N: usize, const PLAIN: bool>(
                 let (x, w) = (load(x.add(tap as usize)), *weights);
                 widen(&mut acc, vmull_s8(vget_low_s8(x), vget_low_s8(w)), vmull_high_s8(x, w));
             }
-            if PLAIN { affine.put::<N, true>(t, row, at, n, &acc) } else { any(t, row, at, &acc) }
+            if PLAIN { affine.put::<N, false, true>(t.output.add(*t.rows_out.get_unchecked(row) as usize + at), n, &acc) } else { any(t, row, at, &[acc]) }
         }
     }
 }
@@ -270,6 +338,19 @@ pub(super) unsafe fn widen(acc: &mut Sums, lo: int16x8_t, hi: int16x8_t) {
         acc[1] = vaddw_high_s16(acc[1], lo);
         acc[2] = vaddw_s16(acc[2], vget_low_s16(hi));
         acc[3] = vaddw_high_s16(acc[3], hi);
+    }
+}
+
+/// Sums that are not put off, which would keep their columns alive.
+///
+/// # Safety
+/// None: no instruction.
+#[inline(always)]
+pub(super) unsafe fn now([a, b, c, d]: &mut Sums) {
+    // SAFETY: no instruction.
+    unsafe {
+        core::arch::asm!("/* {a:v} {b:v} {c:v} {d:v} */", a = inout(vreg) *a, b = inout(vreg) *b, c = inout(vreg) *c, d = inout(vreg) *d,
+            options(nomem, nostack, preserves_flags));
     }
 }
 
@@ -295,7 +376,7 @@ unsafe fn one_by_one(t: &DepthwiseTile, at: usize, n: usize) {
                     acc[3] = vmlal_high_s16(acc[3], x[1], w[1]);
                 }
             }
-            any(t, row, at, &acc);
+            any(t, row, at, &[acc]);
         }
     }
 }

@@ -9,11 +9,12 @@
 
 use core::arch::{aarch64::*, asm};
 
-use super::super::{ConvTile, DepthwiseTile, Kernels};
+use super::super::{ConvTile, DepthwiseTile, Kernels, scalar};
 use super::depthwise::{self, Dot};
 use super::detect::DotProd;
+use super::conv::{self, Any, Finish, Kind, Rows, Whole};
 use super::finish::{self, Sums};
-use super::{conv, table};
+use super::table;
 
 /// The set.
 pub(super) fn kernels(_: DotProd) -> &'static Kernels {
@@ -30,8 +31,8 @@ unsafe fn channelwise(t: &DepthwiseTile) {
     unsafe {
         for at in (0..t.oc).step_by(16) {
             match t.oc - at >= 16 && finish::plain(t) {
-                true if threes(t, at) => {}
-                true => sixteen(t, at),
+                true if finish::tight(t, at) => sixteen::<true>(t, at),
+                true => sixteen::<false>(t, at),
                 false => some(t, at),
             }
         }
@@ -43,16 +44,20 @@ unsafe fn channelwise(t: &DepthwiseTile) {
 
 #[inline(never)]
 #[target_feature(enable = "neon,dotprod")]
-unsafe fn threes(t: &DepthwiseTile, at: usize) -> bool {
+unsafe fn threes<const TIGHT: bool>(t: &DepthwiseTile, at: usize) -> bool {
     // SAFETY: the caller's; the features are this function's.
-    unsafe { depthwise::threes::<Signed>(t, at) }
+    unsafe { depthwise::threes::<Signed, TIGHT>(t, at) }
 }
 
 #[inline(never)]
 #[target_feature(enable = "neon,dotprod")]
-unsafe fn sixteen(t: &DepthwiseTile, at: usize) {
+unsafe fn sixteen<const TIGHT: bool>(t: &DepthwiseTile, at: usize) {
     // SAFETY: the caller's; the features are this function's.
-    unsafe { depthwise::sixteen::<Signed>(t, at) }
+    unsafe {
+        if !threes::<TIGHT>(t, at) {
+            depthwise::sixteen::<Signed, TIGHT>(t, at);
+        }
+    }
 }
 
 #[inline(never)]
@@ -66,8 +71,15 @@ unsafe fn some(t: &DepthwiseTile, at: usize) {
 unsafe fn convolution(t: &ConvTile) {
     // SAFETY: the tile is valid (the caller), the features are this function's.
     unsafe {
+        if t.segments.is_empty() {
+            return (scalar::KERNELS.conv)(t);
+        }
         for block in 0..t.oc.div_ceil(16) {
-            rows(t, block);
+            match conv::kind(t, block) {
+                Kind::Tight => rows(t, block, &Whole::<true>::of(t, block)),
+                Kind::Plain => rows(t, block, &Whole::<false>::of(t, block)),
+                Kind::Other => rows(t, block, &Any(16 * block)),
+            }
         }
         table::apply(t);
     }
@@ -75,33 +87,33 @@ unsafe fn convolution(t: &ConvTile) {
 
 #[inline(never)]
 #[target_feature(enable = "neon,dotprod")]
-unsafe fn rows(t: &ConvTile, block: usize) {
+unsafe fn rows(t: &ConvTile, block: usize, finish: &impl Finish) {
     // SAFETY: the tile is valid (the caller), the features are this function's; rows up to `len` are in the tile.
     unsafe {
         let start = prepare(t, block);
-        let (mut row, len) = (0, conv::len(t));
+        let mut rows = Rows::of(t);
         if conv::narrow(t, block) {
-            while row + 2 * ROWS <= len {
-                tile::<{ 2 * ROWS }, 2>(t, row, block, &start);
-                row += 2 * ROWS;
+            while rows.left >= 2 * ROWS {
+                tile::<{ 2 * ROWS }, 2>(t, rows, block, &start, finish);
+                rows.pass(2 * ROWS);
             }
-            while row + 2 <= len {
-                tile::<2, 2>(t, row, block, &start);
-                row += 2;
+            while rows.left >= 2 {
+                tile::<2, 2>(t, rows, block, &start, finish);
+                rows.pass(2);
             }
-            if row < len {
-                tile::<1, 2>(t, row, block, &start);
+            if rows.left > 0 {
+                tile::<1, 2>(t, rows, block, &start, finish);
             }
             return;
         }
-        while row + ROWS <= len {
-            tile::<ROWS, 4>(t, row, block, &start);
-            row += ROWS;
+        while rows.left >= ROWS {
+            tile::<ROWS, 4>(t, rows, block, &start, finish);
+            rows.pass(ROWS);
         }
-        match len - row {
-            1 => tile::<1, 4>(t, row, block, &start),
-            2 => tile::<2, 4>(t, row, block, &start),
-            3 => tile::<3, 4>(t, row, block, &start),
+        match rows.left {
+            1 => tile::<1, 4>(t, rows, block, &start, finish),
+            2 => tile::<2, 4>(t, rows, block, &start, finish),
+            3 => tile::<3, 4>(t, rows, block, &start, finish),
             _ => {}
         }
     }
@@ -128,46 +140,53 @@ unsafe fn prepare(t: &ConvTile, block: usize) -> Sums {
 }
 
 #[inline(always)]
-unsafe fn tile<const R: usize, const N: usize>(t: &ConvTile, row: usize, block: usize, start: &Sums) {
+unsafe fn tile<const R: usize, const N: usize>(t: &ConvTile, rows: Rows, block: usize, start: &Sums, finish: &impl Finish) {
     // SAFETY: `4 * quads` bytes from each row and segment are readable, weights of all quads there (validity of the tile).
     unsafe {
-        let x = conv::rows::<R>(t, row, R);
+        let first = conv::rows::<R>(t, rows, R);
         let mut w = conv::panel(t, block);
         let mut acc = [*start; R];
-        for &segment in t.segments {
-            let (mut at, mut quads) = (segment as usize, t.quads);
+        let mut segments = t.segments.as_ptr_range();
+        loop {
+            let mut x = first;
+            for x in &mut x {
+                *x = x.add(*segments.start as usize);
+            }
             let mut codes = [vdupq_n_u8(0); R];
-            while quads >= 4 {
+            let whole = w.add(64 * (t.quads & !3));
+            while w != whole {
                 for r in 0..R {
-                    codes[r] = signed(vld1q_u8(x[r].add(at)));
+                    codes[r] = signed(vld1q_u8(x[r]));
+                    x[r] = x[r].add(16);
                 }
                 quad::<R, N, 0>(&mut acc, w, &codes);
                 quad::<R, N, 1>(&mut acc, w.add(64), &codes);
                 quad::<R, N, 2>(&mut acc, w.add(128), &codes);
                 quad::<R, N, 3>(&mut acc, w.add(192), &codes);
                 w = w.add(256);
-                at += 16;
-                quads -= 4;
             }
-            if quads >= 2 {
+            if t.quads & 2 != 0 {
                 for r in 0..R {
-                    codes[r] = signed(conv::two_quads(x[r].add(at)));
+                    codes[r] = signed(conv::two_quads(x[r]));
+                    x[r] = x[r].add(8);
                 }
                 quad::<R, N, 0>(&mut acc, w, &codes);
                 quad::<R, N, 1>(&mut acc, w.add(64), &codes);
                 w = w.add(128);
-                at += 8;
-                quads -= 2;
             }
-            if quads == 1 {
+            if t.quads & 1 != 0 {
                 for r in 0..R {
-                    codes[r] = signed(conv::quad(x[r].add(at)));
+                    codes[r] = signed(conv::quad(x[r]));
                 }
                 quad::<R, N, 0>(&mut acc, w, &codes);
                 w = w.add(64);
             }
+            segments.start = segments.start.add(1);
+            if segments.start == segments.end {
+                break;
+            }
         }
-        conv::store::<R, N>(t, row, R, block, &acc);
+        finish.store::<R, N>(t, rows, R, &acc);
     }
 }
 
@@ -223,4 +242,6 @@ impl Dot for Signed {
         }
         acc
     }
+
+    depthwise::four!("sdot");
 }

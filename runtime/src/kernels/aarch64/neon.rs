@@ -11,9 +11,10 @@
 
 use core::arch::aarch64::*;
 
-use super::super::{ConvTile, DepthwiseTile, Kernels};
+use super::super::{ConvTile, DepthwiseTile, Kernels, scalar};
 use super::finish::Sums;
-use super::{conv, depthwise, table};
+use super::conv::{self, Any, Finish, Kind, Rows, Whole};
+use super::{depthwise, table};
 
 /// The set.
 pub(super) static KERNELS: Kernels = super::set("neon", convolution, channelwise);
@@ -35,37 +36,45 @@ unsafe fn channelwise(t: &DepthwiseTile) {
 unsafe fn convolution(t: &ConvTile) {
     // SAFETY: the tile is valid (the caller).
     unsafe {
+        if t.segments.is_empty() {
+            return (scalar::KERNELS.conv)(t);
+        }
         for block in 0..t.oc.div_ceil(16) {
             let (start, pairs) = prepare(t, block);
-            if pairs { rows::<true>(t, block, &start) } else { rows::<false>(t, block, &start) }
+            match conv::kind(t, block) {
+                _ if !pairs => rows::<false, _>(t, block, &start, &Any(16 * block)),
+                Kind::Tight => rows::<true, _>(t, block, &start, &Whole::<true>::of(t, block)),
+                Kind::Plain => rows::<true, _>(t, block, &start, &Whole::<false>::of(t, block)),
+                Kind::Other => rows::<true, _>(t, block, &start, &Any(16 * block)),
+            }
         }
         table::apply(t);
     }
 }
 
 #[inline(never)]
-unsafe fn rows<const PAIRS: bool>(t: &ConvTile, block: usize, start: &Sums) {
-    let (mut row, len) = (0, conv::len(t));
-    // SAFETY: the tile is valid (the caller); rows up to `len` are in it.
+unsafe fn rows<const PAIRS: bool, F: Finish>(t: &ConvTile, block: usize, start: &Sums, finish: &F) {
+    let mut rows = Rows::of(t);
+    // SAFETY: the tile is valid (the caller); as many rows are left as each call does.
     unsafe {
         if conv::narrow(t, block) {
-            while row + NARROW <= len {
-                tile::<NARROW, 2, PAIRS>(t, row, block, start);
-                row += NARROW;
+            while rows.left >= NARROW {
+                tile::<NARROW, 2, PAIRS>(t, rows, block, start, finish);
+                rows.pass(NARROW);
             }
-            match len - row {
-                1 => tile::<1, 2, PAIRS>(t, row, block, start),
-                2 => tile::<2, 2, PAIRS>(t, row, block, start),
+            match rows.left {
+                1 => tile::<1, 2, PAIRS>(t, rows, block, start, finish),
+                2 => tile::<2, 2, PAIRS>(t, rows, block, start, finish),
                 _ => {}
             }
             return;
         }
-        while row + ROWS <= len {
-            tile::<ROWS, 4, PAIRS>(t, row, block, start);
-            row += ROWS;
+        while rows.left >= ROWS {
+            tile::<ROWS, 4, PAIRS>(t, rows, block, start, finish);
+            rows.pass(ROWS);
         }
-        if row < len {
-            tile::<1, 4, PAIRS>(t, row, block, start);
+        if rows.left > 0 {
+            tile::<1, 4, PAIRS>(t, rows, block, start, finish);
         }
     }
 }
@@ -95,37 +104,46 @@ unsafe fn prepare(t: &ConvTile, block: usize) -> (Sums, bool) {
 type Halves = [int32x4_t; 8];
 
 #[inline(always)]
-unsafe fn tile<const R: usize, const N: usize, const PAIRS: bool>(t: &ConvTile, row: usize, block: usize, start: &Sums) {
+unsafe fn tile<const R: usize, const N: usize, const PAIRS: bool>(
+    t: &ConvTile,
+    rows: Rows,
+    block: usize,
+    start: &Sums,
+    finish: &impl Finish,
+) {
     // SAFETY: `4 * quads` bytes from each row and segment are readable, weights of all quads there (validity of the tile).
     unsafe {
-        let x = conv::rows::<R>(t, row, R);
+        let first = conv::rows::<R>(t, rows, R);
         let mut w = conv::panel(t, block);
         let mut acc: [Halves; R] = [[vdupq_n_s32(0); 8]; R];
-        for &segment in t.segments {
-            let (mut at, mut quads) = (segment as usize, t.quads);
+        let mut segments = t.segments.as_ptr_range();
+        loop {
+            let mut x = first;
+            for x in &mut x {
+                *x = x.add(*segments.start as usize);
+            }
             let mut codes = [vdupq_n_s32(0); R];
-            while quads >= 4 {
+            let whole = w.add(64 * (t.quads & !3));
+            while w != whole {
                 for r in 0..R {
-                    codes[r] = signed(vld1q_u8(x[r].add(at)));
+                    codes[r] = signed(vld1q_u8(x[r]));
+                    x[r] = x[r].add(16);
                 }
                 two::<R, N, 0, 1, PAIRS>(&mut acc, w, &codes);
                 two::<R, N, 2, 3, PAIRS>(&mut acc, w.add(128), &codes);
                 w = w.add(256);
-                at += 16;
-                quads -= 4;
             }
-            if quads >= 2 {
+            if t.quads & 2 != 0 {
                 for r in 0..R {
-                    codes[r] = signed(conv::two_quads(x[r].add(at)));
+                    codes[r] = signed(conv::two_quads(x[r]));
+                    x[r] = x[r].add(8);
                 }
                 two::<R, N, 0, 1, PAIRS>(&mut acc, w, &codes);
                 w = w.add(128);
-                at += 8;
-                quads -= 2;
             }
-            if quads == 1 {
+            if t.quads & 1 != 0 {
                 for r in 0..R {
-                    codes[r] = signed(conv::quad(x[r].add(at)));
+                    codes[r] = signed(conv::quad(x[r]));
                 }
                 for n in 0..N {
                     let w = vld1q_s8(w.add(16 * n));
@@ -136,6 +154,10 @@ unsafe fn tile<const R: usize, const N: usize, const PAIRS: bool>(t: &ConvTile, 
                 }
                 w = w.add(64);
             }
+            segments.start = segments.start.add(1);
+            if segments.start == segments.end {
+                break;
+            }
         }
         let mut sums = [*start; R];
         for r in 0..R {
@@ -143,7 +165,7 @@ unsafe fn tile<const R: usize, const N: usize, const PAIRS: bool>(t: &ConvTile, 
                 sums[r][n] = vaddq_s32(sums[r][n], vpaddq_s32(acc[r][2 * n], acc[r][2 * n + 1]));
             }
         }
-        conv::store::<R, N>(t, row, R, block, &sums);
+        finish.store::<R, N>(t, rows, R, &sums);
     }
 }
 

@@ -25,14 +25,14 @@ pub(super) unsafe fn pixel<const N: usize>(p: *const u8) -> uint8x16_t {
 /// trn1 a, b:       a0 b0 a2 b2 ..                trn2 a, b:       a1 b1 a3 b3 ..
 /// zip pairs, c:    a0 b0 c0 c1  a2 b2 c2 c3 ..   zip pairs, c:    a1 b1 c0 c1  a3 b3 c2 c3 ..
 /// ```
-pub(super) struct Dots<D, const N: usize> {
+pub(super) struct Dots<D, const N: usize, const TIGHT: bool> {
     weights: [[int8x16_t; N]; 3],
     start: [int32x4_t; N],
     affine: Affine,
     dot: core::marker::PhantomData<D>,
 }
 
-impl<D: Dot, const N: usize> Dots<D, N> {
+impl<D: Dot, const N: usize, const TIGHT: bool> Dots<D, N, TIGHT> {
     /// Those of channels from `at` of a tile of a [`Grid`].
     ///
     /// # Safety
@@ -82,7 +82,7 @@ impl<D: Dot, const N: usize> Dots<D, N> {
     }
 }
 
-impl<D: Dot, const N: usize> Column<3> for Dots<D, N> {
+impl<D: Dot, const N: usize, const TIGHT: bool> Column<3> for Dots<D, N, TIGHT> {
     type Codes = [uint8x16_t; N];
     type Sums = [int32x4_t; N];
 
@@ -107,6 +107,11 @@ impl<D: Dot, const N: usize> Column<3> for Dots<D, N> {
 
     #[inline(always)]
     unsafe fn add<const J: usize>(&self, acc: &mut [int32x4_t; N], column: [uint8x16_t; N]) {
+        if let (Ok(sums), Ok(column)) = (<&mut [int32x4_t; 4]>::try_from(&mut acc[..]), <[uint8x16_t; 4]>::try_from(&column[..])) {
+            // SAFETY: the caller's; with four vectors, those of a tap of the column are 64 bytes.
+            *sums = unsafe { D::four::<J>(*sums, column, self.weights.as_ptr().cast()) };
+            return;
+        }
         for n in 0..N {
             // SAFETY: the caller's.
             acc[n] = unsafe { D::dot(acc[n], column[n], self.weights[J % 3][n]) };
@@ -121,18 +126,18 @@ impl<D: Dot, const N: usize> Column<3> for Dots<D, N> {
     #[inline(always)]
     unsafe fn put(&self, out: *mut u8, acc: [int32x4_t; N]) {
         // SAFETY: the caller's.
-        unsafe { self.affine.put_apart(out, acc) }
+        unsafe { self.affine.put_apart::<N, TIGHT>(out, acc) }
     }
 }
 
 /// Columns by products of 16 bits, of which two fit; three if their weights' magnitudes are at most 255 in the sum (`THREE`).
-pub(super) struct Products<const N: usize, const THREE: bool> {
+pub(super) struct Products<const N: usize, const THREE: bool, const TIGHT: bool> {
     weights: [[int8x16_t; 3]; 3],
     start: [int32x4_t; N],
     affine: Affine,
 }
 
-impl<const N: usize, const THREE: bool> Products<N, THREE> {
+impl<const N: usize, const THREE: bool, const TIGHT: bool> Products<N, THREE, TIGHT> {
     /// Those of channels from `at` of a tile of a [`Grid`], whose weights are in `kept`, above -128; `None` if three products do not fit.
     ///
     /// # Safety
@@ -174,7 +179,7 @@ unsafe fn wider<const N: usize>(acc: &mut [int32x4_t; N], lo: int16x8_t, hi: int
     }
 }
 
-impl<const N: usize, const THREE: bool> Column<3> for Products<N, THREE> {
+impl<const N: usize, const THREE: bool, const TIGHT: bool> Column<3> for Products<N, THREE, TIGHT> {
     type Codes = [int8x16_t; 3];
     type Sums = [int32x4_t; N];
 
@@ -215,7 +220,11 @@ impl<const N: usize, const THREE: bool> Column<3> for Products<N, THREE> {
         unsafe {
             let zero = vdupq_n_s32(0);
             let sums: Sums = if N == 4 { [acc[0], acc[1], acc[2], acc[3]] } else { [acc[0], acc[1], zero, zero] };
-            self.affine.put_at::<N, true>(out, 4 * N, &sums);
+            if TIGHT {
+                self.affine.put::<N, true, false>(out, 4 * N, &sums);
+            } else {
+                self.affine.put::<N, false, true>(out, 4 * N, &sums);
+            }
         }
     }
 }
