@@ -1,7 +1,7 @@
 //! Artifacts made once, executed on every target: the same bytes everywhere.
 //!
 //! `conformance/` holds artifacts of all operators, with gates, held tensors and scratch between them. Each runs over a
-//! made-up clip (still frames, moving patches, specks, noise, cuts) in every mode, on every kernel set of the processor,
+//! made-up clip (still frames, moving patches, specks, noise, another light, cuts) in every mode, on every kernel set of the processor,
 //! here and on boards (`boards/common/bin/conformance.rs`); `replay.rs` and `damage.rs` are what they share.
 //! `expected.txt` has a checksum of all outputs of every frame, and the work done; `tools/tests/laws/conformance.rs` makes
 //! the artifacts; `QUIESCENT_BLESS=1` rewrites the sums; `reference.rs`, which is not the runtime, has to give them too.

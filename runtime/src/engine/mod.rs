@@ -140,6 +140,8 @@ pub struct Engine<'a> {
     cost_per_pixel: f32,
     /// Factor of the input's thresholds while the budget is short.
     raise: f32,
+    /// What is taken out of the frame's pixels, in 1/16 codes: see `gate::shift`.
+    shift: i32,
     ledger: whole::Ledger,
     /// Told after each piece of work.
     observer: Option<&'a dyn Fn(Work)>,
@@ -180,6 +182,7 @@ impl<'a> Engine<'a> {
             stats: Stats::default(),
             cost_per_pixel: 0.0,
             raise: 1.0,
+            shift: 0,
             ledger: Default::default(),
             observer: None,
             crew: None,
@@ -264,8 +267,9 @@ impl<'a> Engine<'a> {
     /// Takes the frame over, `whole` or its marked pixels.
     // Apart from its caller, whose frame lies below everything that runs.
     #[inline(never)]
-    fn hold(&self, frame: &Frame, whole: bool) {
+    fn hold(&mut self, frame: &Frame, whole: bool) {
         if whole {
+            self.shift = 0;
             if !self.model.gated() {
                 self.fill_border(self.input_index());
             }
@@ -305,6 +309,7 @@ impl<'a> Engine<'a> {
         }
         let (gate, index) = (self.model.header.input_gate, self.input_index());
         let (marked, strong) = (self.mask(index), self.strong());
+        self.shift = self.input().common_shift(frame, (gate.shift as f32 * scale) as u8);
         if self.budget.is_none() && self.is_cut(frame, scale) {
             self.stats.pixels = (self.input_grid().h * self.input_grid().w) as u32;
             return false;
@@ -323,7 +328,7 @@ impl<'a> Engine<'a> {
                 self.raise = (self.raise / RAISE.0).max(1.0);
             }
         }
-        self.stats.pixels = changed as u32;
+        (self.stats.pixels, self.stats.shift) = (changed as u32, self.shift);
         strong.fill(0);
         self.loosest = self.loosest.max(scale);
         true
@@ -458,6 +463,7 @@ impl<'a> Engine<'a> {
             scale: self.array(t.scale, t.quant_len as usize),
             zero: self.array(t.zero, t.quant_len as usize),
             line,
+            shift: self.shift,
         }
     }
 }

@@ -5,6 +5,8 @@
 //! A coarser test catches what is slow or faint: an 8 x 8 block whose mean signed change exceeds the block
 //! threshold is replaced as a whole; noise averages out there.
 //!
+//! Before that, a common [`shift`] of all pixels may be taken out of the frame.
+//!
 //! With `t = 0` every differing pixel counts and the rest of the engine reproduces the dense network exactly.
 
 use core::ops::Range;
@@ -13,6 +15,8 @@ use crate::engine::Frame;
 use crate::format::{InputGate, Tensor};
 use crate::kernels::{CompareTile, DriftTile, Kernels, scalar};
 use crate::mask::{self, Grid};
+
+use super::shift;
 
 /// Edge of a block, in pixels.
 const BLOCK: usize = 8;
@@ -31,10 +35,18 @@ pub(crate) struct Input<'a> {
     pub zero: &'a [u8],
     /// Room for the codes of one line.
     pub line: &'a mut [u8],
+    /// What is taken out of a frame of pixels, in 1/16 codes: see [`shift`].
+    pub shift: i32,
 }
 
-/// Lines that tell another scene.
+/// Lines that a glance at a frame looks at.
 const GLANCE: usize = 16;
+
+/// The lines a glance at `h` lines looks at.
+pub(super) fn glance(h: usize) -> impl Iterator<Item = usize> {
+    let step = h.div_ceil(GLANCE);
+    (step / 2..h).step_by(step)
+}
 
 /// Codes of reals, by scales and zero codes of each channel or of all.
 fn quantise(values: &[f32], scale: &[f32], zero: &[u8], codes: &mut [u8]) {
@@ -71,20 +83,20 @@ impl Input<'_> {
         self.tensor.w as usize * self.tensor.c as usize
     }
 
-    /// Line `y` of the frame as codes, and the held line.
+    /// Line `y` of the frame as codes, the shift taken out, and the held line.
     fn lines<'s>(&'s mut self, frame: &Frame<'s>, y: usize) -> (&'s [u8], &'s mut [u8]) {
-        let width = self.width();
+        let (width, codes) = (self.width(), shift::codes(self.shift));
         let held = &mut self.held[y * self.tensor.line as usize..][..width];
+        let line = &mut self.line[..width];
         match frame {
-            Frame::Pixels(p) => (&p[y * width..][..width], held),
-            Frame::Values(v) => {
-                quantise(&v[y * width..][..width], self.scale, self.zero, self.line);
-                (&self.line[..width], held)
-            }
+            Frame::Pixels(p) if codes == 0 => return (&p[y * width..][..width], held),
+            Frame::Pixels(p) => shift::take_out(codes, &p[y * width..][..width], line),
+            Frame::Values(v) => quantise(&v[y * width..][..width], self.scale, self.zero, line),
         }
+        (line, held)
     }
 
-    /// Replaces the whole held input.
+    /// Replaces the whole held input. No shift is to be in force.
     #[inline(never)]
     pub fn take_all(&mut self, frame: &Frame) {
         for y in 0..self.tensor.h as usize {
@@ -97,10 +109,9 @@ impl Input<'_> {
     /// the held input, in codes. `scratch` (two lines of a mask) is overwritten.
     pub fn glance(&mut self, frame: &Frame, gate: &InputGate, scale: f32, scratch: &mut [u64]) -> (f32, f32) {
         let (h, w, width) = (self.tensor.h as usize, self.tensor.w as usize, self.width());
-        let step = h.div_ceil(GLANCE);
         let (weak, strong) = scratch.split_at_mut(w.div_ceil(64));
         let (mut lines, mut changed, mut sum) = (0, 0, 0u64);
-        for y in (step / 2..h).step_by(step) {
+        for y in glance(h) {
             self.compare(frame, y, threshold(gate, scale), weak, &mut strong[..weak.len()]);
             changed += mask::count(weak);
             let (new, held) = self.lines(frame, y);
@@ -145,6 +156,8 @@ impl Input<'_> {
                 let at = y * words..(y + 1) * words;
                 same &= self.compare(frame, y, threshold, &mut marked[at.clone()], &mut strong[at]);
             }
+            // Where no codes differ, blocks may by the rest of the shift.
+            same &= shift::rest(self.shift).abs() <= block as i32;
             if let (true, Frame::Pixels(pixels)) = (threshold > 0 && block > 0.0 && !same, frame) {
                 self.blocks(pixels, block as i64, y0..y1, strong, grid);
             }
@@ -164,23 +177,33 @@ impl Input<'_> {
     }
 
     /// Marks blocks of the lines `lines` whose mean signed change exceeds `limit` / 16 codes.
-    fn blocks(&self, pixels: &[u8], limit: i64, lines: Range<usize>, marked: &mut [u64], grid: Grid) {
+    fn blocks(&mut self, pixels: &[u8], limit: i64, lines: Range<usize>, marked: &mut [u64], grid: Grid) {
         let (c, width, step) = (self.tensor.c as usize, self.width(), self.tensor.line as usize);
-        let (new, held) = (&pixels[lines.start * width..lines.end * width], &self.held[lines.start * step..]);
+        let codes = shift::codes(self.shift);
+        let rest = i64::from(shift::rest(self.shift));
+        // Codes are taken out of one line at a time.
+        let at_once = if codes == 0 { lines.len() } else { 1 };
         // 8 pixels of c bytes are c sums of 8 bytes: those of several blocks at a time, or a part of one.
         let side = (GROUPS / c).max(1);
         for x0 in (0..grid.w).step_by(BLOCK * side) {
             let mut totals = [0i64; GROUPS];
             let end = width.min((x0 + BLOCK * side) * c);
-            for at in (x0 * c..end).step_by(8 * GROUPS) {
+            let parts = |y| (x0 * c..end).step_by(8 * GROUPS).map(move |at| (y, at));
+            for (y, at) in lines.clone().step_by(at_once).flat_map(parts) {
                 let mut sums = [0i32; GROUPS];
                 let sums = &mut sums[..(end - at).div_ceil(8).min(GROUPS)];
+                let len = (end - at).min(8 * GROUPS);
+                let mut new = &pixels[y * width + at..];
+                if codes != 0 {
+                    shift::take_out(codes, &new[..len], &mut self.line[..len]);
+                    new = &*self.line;
+                }
                 let tile = DriftTile {
-                    new: new[at..].as_ptr(),
-                    held: held[at..].as_ptr(),
+                    new: new.as_ptr(),
+                    held: self.held[y * step + at..].as_ptr(),
                     step: [width, step],
-                    lines: lines.len(),
-                    width: (end - at).min(8 * GROUPS),
+                    lines: at_once,
+                    width: len,
                 };
                 // SAFETY: bytes of lines of the frame and of the held input; the CPU has the set's features.
                 unsafe { (self.kernels.drift)(&tile, sums) };
@@ -190,7 +213,8 @@ impl Input<'_> {
             }
             for (x0, total) in (x0..grid.w).step_by(BLOCK).zip(totals).take(side) {
                 let x1 = grid.w.min(x0 + BLOCK);
-                if 16 * total.abs() > limit * (lines.len() * (x1 - x0) * c) as i64 {
+                let n = (lines.len() * (x1 - x0) * c) as i64;
+                if (16 * total - rest * n).abs() > limit * n {
                     // A block never straddles a word: 64 is a multiple of its edge.
                     let bits = ((1u64 << (x1 - x0)) - 1) << (x0 % 64);
                     for y in lines.clone() {
@@ -251,13 +275,14 @@ mod tests {
                 ..Default::default()
             };
             for set in kernels::available() {
-                let input = Input {
+                let mut input = Input {
                     kernels: set,
                     tensor: &tensor,
                     held: &mut held.clone(),
                     scale: &[],
                     zero: &[],
                     line: &mut [],
+                    shift: 0,
                 };
                 let mut marked = vec![0u64; h * grid.words()];
                 for y0 in (0..h).step_by(BLOCK) {

@@ -19,6 +19,7 @@
 //! et al. 2017, CBInfer); recomputing rows from held inputs replaces their accumulators.
 
 pub mod input;
+mod shift;
 
 use crate::format::Gate;
 use crate::kernels::{JudgeTile, Kernels};

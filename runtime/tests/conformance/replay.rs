@@ -15,7 +15,7 @@ pub const FRAMES: usize = 24;
 /// How the clip is run.
 pub const MODES: [&str; 5] = ["dense", "exact", "gated", "budget", "mixed"];
 
-/// Frames one after another: still ones, moving patches, specks, noise, a cut.
+/// Frames one after another: still ones, moving patches, specks, noise, a change of light, a cut.
 pub struct Clip {
     extent: [usize; 3],
     random: Xorshift,
@@ -39,6 +39,8 @@ impl Clip {
                     *v = (40 + i / c / w * slopes[0] + i / c % w * slopes[1] + random.below(30)) as u8;
                 }
             }
+            // The light fades.
+            3 if t % 16 > 8 => frame.iter_mut().for_each(|v| *v = v.saturating_sub(9)),
             // Still.
             3 | 6 => {}
             // Specks.

@@ -31,6 +31,15 @@ pub fn tensors(f: &File) -> Vec<Tensor> {
     f.records(TENSORS, 52).map(|at| Tensor::read(f, at)).collect()
 }
 
+/// Whole codes of a shift of 1/16 codes.
+fn codes(shift: i32) -> i32 {
+    (shift as f32 / 16.0 + 0.5).floor() as i32
+}
+
+fn without(shift: i32, pixel: u8) -> i32 {
+    (pixel as i32 - codes(shift)).clamp(0, 255)
+}
+
 impl<'a> Net<'a> {
     pub fn new(f: &'a File<'a>, tensors: &'a [Tensor]) -> Self {
         Net { f, tensors, values: tensors.iter().map(|t| vec![0.0; t.len()]).collect() }
@@ -53,10 +62,13 @@ impl<'a> Net<'a> {
     /// Executes a frame of pixels.
     pub fn frame(&mut self, pixels: &[u8], how: How) {
         let f = self.f;
-        let taken = if how.dense_from == 0 { vec![true; pixels.len()] } else { self.changed(pixels, how.scale) };
+        let (shift, taken) = match how.dense_from {
+            0 => (0, vec![true; pixels.len()]),
+            _ => self.changed(pixels, how.scale),
+        };
         let (input, c) = (self.input(), self.extent()[2]);
         for (i, v) in self.values[input].iter_mut().enumerate() {
-            *v = if taken[i / c] { pixels[i] as f32 } else { *v };
+            *v = if taken[i / c] { without(shift, pixels[i]) as f32 } else { *v };
         }
         for (i, at) in f.records(STEPS, 32).enumerate() {
             let mut new = self.compute(at);
@@ -89,15 +101,35 @@ impl<'a> Net<'a> {
         }
     }
 
-    /// Which pixels the input gate lets through.
-    fn changed(&self, pixels: &[u8], scale: f32) -> Vec<bool> {
+    /// The common shift of the pixels, in 1/16 codes.
+    fn shift(&self, pixels: &[u8], scale: f32) -> i32 {
+        let ([h, w, c], held) = (self.extent(), &self.values[self.input()]);
+        let most = (self.f.u16(102) as f32 * scale) as i32;
+        if most == 0 {
+            return 0;
+        }
+        let step = h.div_ceil(16);
+        let lines = (step / 2..h).step_by(step).flat_map(|y| y * w * c..(y + 1) * w * c);
+        let mut changes: Vec<i32> = lines.map(|i| pixels[i] as i32 - held[i] as i32).collect();
+        changes.sort();
+        let median = changes[(changes.len() - 1) / 2];
+        if median.abs() > most {
+            return 0;
+        }
+        let near: Vec<i32> = changes.iter().map(|d| d - median).filter(|d| d.abs() <= 4).collect();
+        (16 * median + 16 * near.iter().sum::<i32>() / near.len() as i32).clamp(-16 * most, 16 * most)
+    }
+
+    /// The common shift, and which pixels the input gate lets through.
+    fn changed(&self, pixels: &[u8], scale: f32) -> (i32, Vec<bool>) {
         let ([h, w, c], held) = (self.extent(), &self.values[self.input()]);
         let limit = clamp(self.f.u16(96) as f32 * scale, 0.0, 255.0) as i32;
-        let signed = |i: usize| pixels[i] as i32 - held[i] as i32;
+        let shift = self.shift(pixels, scale);
+        let signed = |i: usize| without(shift, pixels[i]) - held[i] as i32;
         let change = |p: usize| (p * c..p * c + c).map(|i| signed(i).abs()).max().unwrap();
         let most: Vec<i32> = (0..h * w).map(change).collect();
         if limit == 0 {
-            return most.iter().map(|d| *d > 0).collect();
+            return (shift, most.iter().map(|d| *d > 0).collect());
         }
         let around = |y: usize, x: usize| {
             let near = |i: usize, n: usize| i.saturating_sub(1)..n.min(i + 2);
@@ -108,13 +140,15 @@ impl<'a> Net<'a> {
             .collect();
         let block = (self.f.u16(98) as f32 * scale) as i64;
         for (y0, x0) in (0..h).step_by(8).flat_map(|y| (0..w).step_by(8).map(move |x| (y, x))).filter(|_| block > 0) {
-            let pixels = || (y0..h.min(y0 + 8)).flat_map(move |y| (x0..w.min(x0 + 8)).map(move |x| y * w + x));
-            let sum: i64 = pixels().flat_map(|p| p * c..p * c + c).map(|i| signed(i) as i64).sum();
-            if 16 * sum.abs() > block * (pixels().count() * c) as i64 {
-                pixels().for_each(|p| marked[p] = true);
+            let coords = || (y0..h.min(y0 + 8)).flat_map(move |y| (x0..w.min(x0 + 8)).map(move |x| y * w + x));
+            let sum: i64 = coords().flat_map(|p| p * c..p * c + c).map(|i| signed(i) as i64).sum();
+            let n = (coords().count() * c) as i64;
+            let rest = (shift - 16 * codes(shift)) as i64;
+            if (16 * sum - rest * n).abs() > block * n {
+                coords().for_each(|p| marked[p] = true);
             }
         }
-        marked
+        (shift, marked)
     }
 
     /// The whole result of the step at `at`.

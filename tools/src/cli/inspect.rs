@@ -83,6 +83,8 @@ struct InputGate {
     block: f32,
     /// Dense frames' worth of gated work after which a scene at rest is computed whole; 0: never.
     refresh: f32,
+    /// Codes.
+    shift: u16,
 }
 
 #[derive(Serialize)]
@@ -223,6 +225,7 @@ fn report(file: &str, artifact: &Artifact) -> Report {
             pixel: header.input_gate.pixel,
             block: header.input_gate.block as f32 / 16.0,
             refresh: header.input_gate.refresh as f32 / 16.0,
+            shift: header.input_gate.shift,
         },
         dense_above: header.cost.dense_above,
         gates: gates.collect(),
@@ -295,6 +298,9 @@ impl Report {
         t += &format!("input gate pixels above {} codes", g.pixel);
         if g.block > 0.0 {
             t += &format!(", blocks above {} codes in the mean", g.block);
+        }
+        if g.shift > 0 {
+            t += &format!(", all by up to {} codes taken out before", g.shift);
         }
         t += &match g.refresh {
             0.0 => "\n".into(),

@@ -1,8 +1,8 @@
 //! Where to gate and how hard: held tensors and thresholds chosen on calibration clips under a stated budget.
 //!
 //! ```text
-//! 1. everything held, every computed map gated, thresholds spread by sensitivity and scaled by one tau: the input test and
-//!    the largest tau that together leave the least work while the agreement with the dense network stays in the budget
+//! 1. everything held, every computed map gated, thresholds spread by sensitivity and scaled by one tau: the input test, how much of a
+//!    common shift is taken out, and the largest tau that together leave the least work while the agreement with the dense network stays in the budget
 //! 2. which tensors to hold (`hold`): those go first whose loss costs least work per byte, measured by running without each; tau again, since
 //!    fewer gates err less; then some come back for others where that leaves less work, and tau once more
 //! 3. thresholds gate by gate (`refine`): raised where that saves more work than it costs in error, lowered where the reverse holds;
@@ -64,7 +64,8 @@ impl Budget {
 /// What the search found, for the report.
 #[derive(Clone, Debug, Default, Serialize)]
 pub struct Found {
-    pub input: [u16; 2],
+    /// Thresholds of pixels and blocks, limit of a common shift.
+    pub input: [u16; 3],
     pub refresh: u16,
     pub tau: f32,
     /// Work and agreement with everything held, under the arena limit, and after refinement.
@@ -89,6 +90,8 @@ const SCALES: [f32; 6] = [0.0, 0.5, 0.7, 1.0, 1.4, 2.0];
 const TAUS: [f32; 10] = [2.0, 3.0, 4.0, 6.0, 8.0, 11.0, 16.0, 22.0, 32.0, 45.0];
 /// Input tests tried: codes, and sixteenths of a code for the mean of a block.
 const INPUTS: [(u16, u16); 8] = [(4, 12), (4, 24), (8, 16), (8, 32), (8, 64), (12, 24), (12, 48), (16, 64)];
+/// Limits of a common shift of all pixels tried, in codes.
+const SHIFTS: [u16; 4] = [0, 8, 24, 64];
 /// In sixteenths of a dense frame.
 const REFRESH: u16 = 16;
 const RARE_REFRESH: u16 = 32;
@@ -163,7 +166,7 @@ fn input_gate(pixel: u16, block: u16, refresh: u16) -> InputGate {
 }
 
 fn gate_text(input: &InputGate) -> String {
-    format!("{}/{}", input.pixel, input.block)
+    format!("{}/{}/{}", input.pixel, input.block, input.shift)
 }
 
 /// Where all gates stand: one scale for all thresholds, and the input test.
@@ -192,7 +195,9 @@ impl Search<'_> {
     /// Step 1: the better of thresholds spread by sensitivity and of one for all.
     fn spread(&mut self, all: Artifact) -> Result<(Artifact, Setting)> {
         let inputs = INPUTS.map(|(pixel, block)| input_gate(pixel, block, REFRESH));
-        let (mut artifact, spread) = self.start(all, &inputs)?;
+        let (artifact, spread) = self.start(all, &inputs)?;
+        let (mut artifact, spread) = self.start(artifact, &SHIFTS.map(|shift| InputGate { shift, ..spread.input }))?;
+        let inputs = inputs.map(|input| InputGate { shift: spread.input.shift, ..input });
         let (factors, with) = (std::mem::take(&mut self.factors), self.run(&artifact)?);
         (self.progress)("the same with one threshold for all");
         let even;
@@ -243,7 +248,7 @@ impl Search<'_> {
         }
         let (work, setting) = best.or(closest).map_or((1.0, Setting::default()), |(m, s)| (m.work, s));
         self.set(&mut artifact, setting);
-        self.found.input = [setting.input.pixel, setting.input.block];
+        self.found.input = [setting.input.pixel, setting.input.block, setting.input.shift];
         self.found.refresh = setting.input.refresh;
         self.found.tau = setting.tau;
         if self.found.held_let_go == 0 {

@@ -31,6 +31,7 @@ const EXCHANGE: f64 = 0.7;
 enum Knob {
     Pixel,
     Block,
+    Shift,
     Gate(usize),
 }
 
@@ -52,6 +53,7 @@ impl Thresholds {
         match knob {
             Knob::Pixel => all.input.pixel = linear(self.input.pixel, 64.0),
             Knob::Block => all.input.block = linear(self.input.block, 1024.0),
+            Knob::Shift => all.input.shift = linear(self.input.shift, 255.0),
             Knob::Gate(g) => all.gates[g] = scaled(self.gates[g], factor),
         }
         all
@@ -168,7 +170,7 @@ impl Search<'_> {
         let gates = artifact.model().gates.len();
         let mut order: Vec<(usize, f64)> = (0..gates).map(|g| (g, behind(artifact, g, m))).collect();
         order.sort_by(|a, b| b.1.total_cmp(&a.1));
-        [Knob::Pixel, Knob::Block].into_iter().chain(order.into_iter().map(|(g, _)| Knob::Gate(g))).collect()
+        [Knob::Pixel, Knob::Block, Knob::Shift].into_iter().chain(order.into_iter().map(|(g, _)| Knob::Gate(g))).collect()
     }
 
     /// Measures settings, all at once.

@@ -8,12 +8,14 @@
 //! | L4 worst case | a frame never costs more than dense; a cut runs dense | `work.rs` |
 //! | L5 bounds | only marked rows change, by more than the dead zone; scaled thresholds scale the bound | `drift.rs` |
 //!
-//! `reference.rs` compares dense execution with a second implementation. `net.rs` builds graphs, `graphs.rs` holds them, `scene.rs` draws frames.
+//! `light.rs`: a shift of all pixels costs nothing and hides no more than its limit. `reference.rs` compares dense execution with a second
+//! implementation. `net.rs` builds graphs, `graphs.rs` holds them, `scene.rs` draws frames.
 
 mod conformance;
 mod drift;
 mod exact;
 mod graphs;
+mod light;
 mod net;
 mod order;
 mod reference;

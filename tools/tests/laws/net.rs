@@ -321,7 +321,9 @@ pub fn lowered(g: &Graph, plan: &calibrate::Plan, options: &lower::Options) -> A
 /// Sets every gate: thresholds of about `tau` codes per sixteen channels, with a dead zone.
 pub fn set_thresholds(a: &mut Artifact, pixel: u16, block: u16, tau: u32, dead: u32) {
     let mut k = 0;
-    a.set_gates(InputGate { pixel, block, ..Default::default() }, |gates| {
+    // Exact where the others are.
+    let shift = 3 * pixel.min(4);
+    a.set_gates(InputGate { pixel, block, shift, ..Default::default() }, |gates| {
         for g in gates {
             // Not all alike.
             k += 1;

@@ -16,8 +16,8 @@ pub struct InputGate {
     /// Gated work, in sixteenths of a dense frame's, after which a scene at rest is computed whole once (one that does not
     /// come to rest after four times as much); 0: never.
     pub refresh: u16,
-    /// Zero.
-    pub reserved: u16,
+    /// Largest common shift of all pixels that is taken out of a frame before it is compared, in codes, at most 255; 0: none is.
+    pub shift: u16,
 }
 
 /// When to run densely.
