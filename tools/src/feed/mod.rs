@@ -1,6 +1,6 @@
 //! From a clip to the frames a model takes.
 
-use anyhow::{Context, Result, ensure};
+use anyhow::{Context, Result, bail, ensure};
 
 use crate::artifact::{InputKind, InputSpec, Norm};
 use crate::clip::fit::Resize;
@@ -25,6 +25,8 @@ pub struct Feed {
     source: Source,
     spec: InputSpec,
     resize: Option<Resize>,
+    /// Frames given so far.
+    given: usize,
 }
 
 impl Feed {
@@ -40,7 +42,7 @@ impl Feed {
             }
             Source::Tensors(_) => None,
         };
-        Ok(Self { source, spec: spec.clone(), resize })
+        Ok(Self { source, spec: spec.clone(), resize, given: 0 })
     }
 
     /// Frames the file claims to hold.
@@ -86,7 +88,8 @@ impl Iterator for Feed {
             }
             Source::Tensors(clip) => {
                 let frame = clip.next()?;
-                let spec = &self.spec;
+                let (spec, index) = (&self.spec, self.given);
+                self.given += 1;
                 let input = frame.and_then(|t| {
                     let input = match t.data {
                         TensorData::U8(v) => Input::Pixels(to_map(spec, &v)?),
@@ -94,7 +97,12 @@ impl Iterator for Feed {
                             let codes: Vec<u8> = v.iter().map(|v| (*v as i16 + 128) as u8).collect();
                             Input::Pixels(to_map(spec, &codes)?)
                         }
-                        TensorData::F32(v) => Input::Values(to_map(spec, &v)?),
+                        TensorData::F32(v) => {
+                            if let Some((at, v)) = v.iter().enumerate().find(|(_, v)| !v.is_finite()) {
+                                bail!("frame {index} has {v} as its element {at}; write finite values");
+                            }
+                            Input::Values(to_map(spec, &v)?)
+                        }
                     };
                     Ok(match (input, spec.kind) {
                         (Input::Pixels(v), InputKind::Values) => Input::Values(v.iter().map(|v| *v as f32).collect()),
