@@ -10,6 +10,12 @@ pub(crate) fn clamp(x: f32, lo: f32, hi: f32) -> f32 {
     if x < hi { x } else { hi }
 }
 
+/// As [`clamp`] of a sum that becomes a code, where zeros of either sign are one: then 64-bit ARM has instructions for it.
+#[inline(always)]
+pub(super) fn bounded(x: f32, lo: f32, hi: f32) -> f32 {
+    if cfg!(target_arch = "aarch64") { x.max(lo).min(hi) } else { clamp(x, lo, hi) }
+}
+
 /// `e^x` to about 2 units in the last place for `-87 <= x <= 88`, saturating outside (Cody and Waite reduction,
 /// polynomial of degree 6 of the remainder).
 #[inline(always)]

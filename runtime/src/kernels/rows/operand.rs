@@ -1,6 +1,6 @@
 //! Operands: codes become f32.
 
-use super::walk::{Block, Load, read};
+use super::walk::{Block, Load, read, values};
 use super::{BLOCK, Operand};
 
 impl Operand<'_> {
@@ -47,9 +47,7 @@ impl Load for Operand<'_> {
                 offset,
             } => {
                 let (codes, scale, offset) = (read(codes, at), read(scale, phase), read(offset, phase));
-                for i in 0..BLOCK {
-                    x[i] = codes[i] as f32 * scale[i] + offset[i];
-                }
+                x = values(codes, &scale, &offset);
             }
             Operand::Reals(reals) => {
                 let bytes = read(reals, at);

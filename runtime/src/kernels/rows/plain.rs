@@ -1,7 +1,7 @@
 //! Rows of codes whose every block has been found inside its arrays: walked without a choice of kinds and without checks.
 
-use super::math::{MAGIC, clamp};
-use super::walk::{Block, Load, Store};
+use super::math::{MAGIC, bounded};
+use super::walk::{Block, Load, Store, values};
 use super::{BEYOND, BLOCK, Operand, Row};
 
 /// An operand or a result of codes whose every block has been found inside its arrays.
@@ -77,15 +77,11 @@ impl Load for PlainRepeat {
 impl Load for Plain<*const u8> {
     #[inline(always)]
     fn load(&self, at: usize, phase: usize) -> Block {
-        let mut x = [0.0; BLOCK];
         // SAFETY: `covers`, `lasts`.
         let (codes, scale, offset) = unsafe {
             (*self.codes.add(at).cast::<[u8; BLOCK]>(), block(self.scale, phase), block(self.offset, phase))
         };
-        for i in 0..BLOCK {
-            x[i] = codes[i] as f32 * scale[i] + offset[i];
-        }
-        x
+        values(codes, &scale, &offset)
     }
 }
 
@@ -97,7 +93,7 @@ impl Store for Plain<*mut u8> {
         let mut q = [0; BLOCK];
         for i in 0..BLOCK {
             // `scalar::code`: the bounds make the low byte of the sum the whole integer.
-            q[i] = (clamp(y[i] * scale[i] + offset[i], self.lo, self.hi) + MAGIC).to_bits() as u8;
+            q[i] = (bounded(y[i] * scale[i] + offset[i], self.lo, self.hi) + MAGIC).to_bits() as u8;
         }
         // SAFETY: `covers`.
         unsafe { *self.codes.add(at).cast::<[u8; BLOCK]>() = q };

@@ -1,6 +1,6 @@
 //! Results: values become codes or stay f32.
 
-use super::math::{MAGIC, clamp};
+use super::math::{MAGIC, bounded, clamp};
 use super::walk::{Block, Store, read, write};
 use super::{BLOCK, Row};
 use crate::kernels::scalar;
@@ -64,7 +64,7 @@ impl Store for Row<'_> {
                 let mut q = [0; BLOCK];
                 for i in 0..BLOCK {
                     // `scalar::code`: the bounds make the low byte of the sum the whole integer.
-                    q[i] = (clamp(y[i] * scale[i] + offset[i], *lo, *hi) + MAGIC).to_bits() as u8;
+                    q[i] = (bounded(y[i] * scale[i] + offset[i], *lo, *hi) + MAGIC).to_bits() as u8;
                 }
                 if let Some(table) = table {
                     q = q.map(|q| table[q as usize]);
