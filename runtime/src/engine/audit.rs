@@ -10,13 +10,13 @@
 //! Held tensors, masks and counters stay as they are. An audit costs a dense frame.
 
 use super::band::Part;
-use super::ops::{Target, address, row_bytes};
+use super::ops::{Ends, address, row_bytes};
 use super::room::TILE;
-use super::run::moves_nothing;
+use super::run::{Rows, moves_nothing};
 use super::spread::grid;
-use super::tiles::{Cursor, Offsets, Tile};
+use super::tiles::{Cursor, Tile, WORDS};
 use super::{Engine, Mode};
-use crate::format::{NONE, Step, staging_len};
+use crate::format::{MAX_TAPS, NONE, Step, staging_len};
 use crate::gate::RowGate;
 
 /// How far the held rows of one step's output are from their recomputation.
@@ -57,12 +57,15 @@ impl Engine<'_> {
         }
         let first = (0..i).rev().take_while(|k| self.chain_end(*k) == i + 1).last().unwrap_or(i);
         match (first < i, out.held()) {
-            (false, false) => self.run_rows(step, None),
+            (false, false) => self.run_part(step, Rows::All, &Part::whole(out)),
             (true, false) => self.run_chain(first..i + 1, false),
             (false, true) => return self.compare(i, step, Part::whole(out), None),
             (true, true) => {
                 let mut audit = None;
-                self.chain(first..i + 1, false, Some(&mut |step, part| audit = self.compare(i, step, *part, audit)));
+                self.chain(first..i + 1, false, |last, step, part| match last {
+                    true => audit = self.compare(i, step, *part, audit),
+                    false => self.run_part(step, Rows::All, part),
+                });
                 return audit;
             }
         }
@@ -92,30 +95,30 @@ impl Engine<'_> {
         let mut audit = before.unwrap_or(Audit { step: i, worst: 0, limit, rows: 0 });
         // SAFETY: room for staging (check), or the line, which is not in use here; so many rows fit.
         let staging = unsafe { self.arena.bytes_mut(at, tile_rows * bytes) };
-        let mut rows_out = Offsets::new();
         let pending = self.pending(step.output as usize);
-        self.with_conv(step, part.input, |conv| {
-            let (mut cursor, mut tile) = (Cursor::new(grid(out), part.first, part.end), Tile::of(tile_rows));
-            while cursor.next(None, &mut tile) {
-                let start = staging.as_mut_ptr();
-                self.tile(step, conv, &tile, &Target { start, rows: rows_out.packed(tile.len(), bytes), input: part.input });
-                for (new, (y, x)) in staging.chunks_exact(bytes).zip(tile.pixels()) {
-                    let (y, x) = (y as usize, x as usize);
-                    let word = pending.get(y * grid(out).words() + x / 64).copied().unwrap_or(0);
-                    if word >> (x % 64) & 1 != 0 {
-                        continue;
-                    }
-                    // SAFETY: a row of the output; staging lies apart from it.
-                    let held = unsafe { self.arena.bytes(address(out, y, x), bytes) };
-                    let score = match &gate {
-                        Some(gate) => gate.score(new, held),
-                        None => crate::gate::differing(new, held),
-                    };
-                    audit.worst = audit.worst.max(score);
-                    audit.rows += 1;
+        let (mut taps, mut room) = ([0; MAX_TAPS], [0; WORDS]);
+        let conv = self.prepare_conv(step, part.input, &mut taps);
+        let (mut cursor, mut tile) = (Cursor::new(grid(out), part.first, part.end), Tile::new(&mut room, tile_rows));
+        let ends = Ends { start: staging.as_mut_ptr(), input: part.input };
+        while cursor.next(None, &mut tile) {
+            tile.pack(bytes);
+            self.tile(step, conv.as_ref(), &mut tile, &ends);
+            for (new, (y, x)) in staging.chunks_exact(bytes).zip(tile.pixels()) {
+                let (y, x) = (y as usize, x as usize);
+                let word = pending.get(y * grid(out).words() + x / 64).copied().unwrap_or(0);
+                if word >> (x % 64) & 1 != 0 {
+                    continue;
                 }
+                // SAFETY: a row of the output; staging lies apart from it.
+                let held = unsafe { self.arena.bytes(address(out, y, x), bytes) };
+                let score = match &gate {
+                    Some(gate) => gate.score(new, held),
+                    None => crate::gate::differing(new, held),
+                };
+                audit.worst = audit.worst.max(score);
+                audit.rows += 1;
             }
-        });
+        }
         Some(audit)
     }
 

@@ -19,8 +19,9 @@ use core::ops::Range;
 
 use super::moves::to_front;
 use super::ops::row_bytes;
+use super::run::Rows;
 use super::{Engine, Work};
-use crate::format::{Conv, MAX_CHAIN, NONE, Op, Pool, Step, Tensor, Window};
+use crate::format::{Conv, MAX_CHAIN, Op, Pool, Step, Tensor, Window};
 use crate::mask;
 
 /// What of a step is run: lines of its output, and by how many bytes lines in memory precede their places in a whole map.
@@ -107,9 +108,6 @@ impl Slide {
     }
 }
 
-/// What to do on lines of a chain's last step.
-pub(super) type Last<'l> = &'l mut dyn FnMut(&Step, &Part);
-
 impl<'a> Engine<'a> {
     /// One past the last step of the chain that begins at step `i`.
     pub(super) fn chain_end(&self, i: usize) -> usize {
@@ -127,20 +125,21 @@ impl<'a> Engine<'a> {
         Some(Slide::of(w))
     }
 
-    /// Runs a chain: each step over the rows it has to make, all without `gated`; instead of the last step `last` on its lines, some at a time.
+    /// Runs a chain of a frame.
+    pub(super) fn run_chain(&self, steps: Range<usize>, gated: bool) {
+        self.chain(steps, gated, |_, step, part| self.run_part(step, Rows::of(step, gated), part));
+    }
+
+    /// Calls `run` with the steps of a chain and the lines they have to make, marked rows alone where `gated`; and whether it is the last step.
     #[inline(never)]
-    pub(super) fn chain(&self, steps: Range<usize>, gated: bool, mut last: Option<Last>) -> Option<()> {
-        let run = self.model.steps.get(steps.clone())?;
-        let maps = run.len().checked_sub(1)?;
-        self.blank_all(run.get(..maps)?);
+    pub(super) fn chain(&self, steps: Range<usize>, gated: bool, mut run: impl FnMut(bool, &Step, &Part)) -> Option<()> {
+        let chain = self.model.steps.get(steps.clone())?;
+        let maps = chain.len().checked_sub(1)?;
+        self.blank_all(chain.get(..maps)?);
         let mut lines = [NO_LINES; MAX_CHAIN];
         let mut state = State { lines: lines.get_mut(..maps)?, k: maps, next: 0 };
-        while let Some(part) = self.turn(run, &mut state, gated) {
-            let step = run.get(state.k)?;
-            match &mut last {
-                Some(last) if state.k == maps => last(step, &part),
-                _ => self.run_lines(step, gated, &part),
-            }
+        while let Some(part) = self.turn(chain, &mut state, gated) {
+            run(state.k == maps, chain.get(state.k)?, &part);
             self.done(Work::Step(steps.start + state.k));
             state.pass_on();
         }
@@ -151,11 +150,6 @@ impl<'a> Engine<'a> {
     #[inline(never)]
     fn blank_all(&self, steps: &[Step]) {
         steps.iter().filter_map(|s| self.output_of(s)).for_each(|map| self.blank_sides(map));
-    }
-
-    #[inline(never)]
-    fn run_lines(&self, step: &Step, gated: bool, part: &Part) {
-        self.run_part(step, gated.then(|| &*self.mask(step.output as usize)), part);
     }
 
     /// What comes next in a chain, of which the lines then count as made: the step `k` that is at work, or one before it that has lines to
@@ -187,7 +181,7 @@ impl<'a> Engine<'a> {
             if let Some((_, map, slide)) = below {
                 part.end = goal.min(first + slide.served(map.lines));
             }
-            let idle = gated && !mask::any(self.mask_lines(step.output as usize, part));
+            let idle = gated && !mask::any(self.mask_lines(step.output as usize, &part));
             if let (Some((below, map, slide)), false) = (below, idle) {
                 let l = lines.get_mut(below)?;
                 let seen = slide.seen(part.first, part.end);
@@ -214,13 +208,6 @@ impl<'a> Engine<'a> {
             // Nobody reads what is not marked.
             *k += usize::from(lines.get(*k).is_some_and(|l| l.made == l.seen));
         }
-    }
-
-    /// A chain of a frame.
-    pub(super) fn run_chain(&self, steps: Range<usize>, gated: bool) {
-        let judged = gated && self.model.steps.get(steps.end - 1).is_some_and(|s| s.gate != NONE);
-        let judge: Last = &mut |step, part| self.run_judged(step, part);
-        self.chain(steps, gated, judged.then_some(judge));
     }
 
     fn output_of(&self, step: &Step) -> Option<&'a Tensor> {

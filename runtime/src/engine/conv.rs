@@ -4,10 +4,10 @@ use core::mem::MaybeUninit;
 
 use super::Engine;
 use super::band::Part;
-use super::ops::Target;
+use super::ops::Ends;
 use super::room::{DENSE, WINDOWS};
-use super::tiles::{Offsets, Tile};
-use crate::format::{Conv, Dtype, MAX_TAPS, NONE, Op, Step, Tensor};
+use super::tiles::{List, Tile};
+use crate::format::{Conv, Dtype, NONE, Op, Step, Tensor};
 use crate::kernels::{ConvLayer, ConvTile, Residual};
 
 /// Rows that take a list of their own, and so less of the stack where lists are long.
@@ -34,43 +34,32 @@ pub(super) struct Prepared<'a> {
 }
 
 impl<'a> Engine<'a> {
-    /// Calls `f` with what is the same for all tiles of a step if it is a convolution of codes, its input `shift` bytes before its
-    /// place. Taps are kept on the stack, with room for not many more than there are.
-    #[inline(always)]
-    pub(super) fn with_conv(&self, step: &Step, shift: u32, mut f: impl FnMut(Option<&Prepared>)) {
-        let conv = match Op::new(step.op) {
-            Some(Op::Conv | Op::Depthwise) => self.model.record::<Conv>(step.param),
+    /// The record of a convolution of codes; `None` for other steps.
+    pub(super) fn conv_of(&self, step: &Step) -> Option<&'a Conv> {
+        match Op::new(step.op)? {
+            Op::Conv | Op::Depthwise => self.model.record(step.param),
             _ => None,
-        };
-        let Some(conv) = conv else { return f(None) };
-        match conv.window.kernel[0] as usize * columns(conv) {
-            0..=10 => self.prepared::<10>(step, conv, shift, f),
-            11..=25 => self.prepared::<25>(step, conv, shift, f),
-            _ => self.prepared::<MAX_TAPS>(step, conv, shift, f),
         }
     }
 
+    /// What is the same for all tiles of a step if it is a convolution of codes, its input `shift` bytes before its place; `room` holds
+    /// its taps.
     #[inline(never)]
-    fn prepared<const TAPS: usize>(&self, step: &Step, conv: &Conv, shift: u32, mut f: impl FnMut(Option<&Prepared>)) {
-        let mut segments = [0u32; TAPS];
-        f(self.prepare_conv(step, conv, shift, &mut segments).as_ref());
-    }
-
-    #[inline(never)]
-    fn prepare_conv<'p>(&self, step: &Step, conv: &Conv, shift: u32, room: &'p mut [u32]) -> Option<Prepared<'p>>
+    pub(super) fn prepare_conv<'p>(&self, step: &Step, shift: u32, room: &'p mut [u32]) -> Option<Prepared<'p>>
     where
         'a: 'p,
     {
+        let conv = self.conv_of(step)?;
         let depthwise = step.op == Op::Depthwise as u16;
         let x = self.model.tensors.get(step.inputs[0] as usize)?;
         let out = self.model.tensors.get(step.output as usize)?;
         let w = &conv.window;
-        let (kh, kw) = (w.kernel[0] as usize, w.kernel[1] as usize);
+        let kw = w.kernel[1] as usize;
         let (c, oc) = (x.c as usize, out.c as usize);
         let blocks = oc.div_ceil(16);
         let columns = columns(conv);
         let paired = conv.merged == Conv::PAIRED;
-        let taps = kh * columns;
+        let taps = taps(conv);
         let segments = room.get_mut(..taps)?;
         // Of a single line or column the step counts for nothing, and may be any.
         let [down, right] = [(w.dilation[0] as u32).wrapping_mul(x.line), (w.dilation[1] as u32).wrapping_mul(x.pixel)];
@@ -140,24 +129,19 @@ impl<'a> Engine<'a> {
     }
 
     /// The output pixels of a tile.
-    // Apart from its caller, as what has room for the rows of a second input is from it.
+    // Apart from its caller, which lists more between tiles.
     #[inline(never)]
-    pub(super) fn conv(&self, p: &Prepared, tile: &Tile, target: &Target) {
-        match p.residual {
-            Some((res, _)) => self.conv_added(p, tile, target, res),
-            None => self.convolve(p, Offsets::new().fill(tile, p.corner, p.stride[0], p.stride[1]), &[], target.start, target.rows),
+    pub(super) fn conv(&self, p: &Prepared, tile: &mut Tile, ends: &Ends) {
+        tile.list(List::Input, p.corner, p.stride[0], p.stride[1]);
+        if let Some((res, _)) = p.residual {
+            tile.list_rows(List::Second, res, 0);
         }
-    }
-
-    #[inline(never)]
-    fn conv_added(&self, p: &Prepared, tile: &Tile, target: &Target, res: &Tensor) {
-        let (mut rows_in, mut rows_res) = (Offsets::new(), Offsets::new());
-        let rows_in = rows_in.fill(tile, p.corner, p.stride[0], p.stride[1]);
-        self.convolve(p, rows_in, rows_res.of(tile, res, 0), target.start, target.rows);
+        self.convolve(p, tile.rows(List::Input), tile.rows(List::Second), ends.start, tile.rows(List::Output));
     }
 
     /// All output pixels of a part.
-    pub(super) fn dense_conv(&self, p: &Prepared, out: &Tensor, part: Part) {
+    #[inline]
+    pub(super) fn dense_conv(&self, p: &Prepared, out: &Tensor, part: &Part) {
         let few = DENSE > 16 && (part.end - part.first) * out.w as usize <= FEW;
         let rows = match (p.kind == Kind::Depthwise, few, p.residual.is_some()) {
             (_, true, false) => Self::dense_rows::<FEW, 0>,
@@ -171,7 +155,7 @@ impl<'a> Engine<'a> {
 
     /// The same, `ROWS` at a time, with room for as many of a second input.
     #[inline(never)]
-    fn dense_rows<const ROWS: usize, const SECOND: usize>(&self, p: &Prepared, out: &Tensor, part: Part) {
+    fn dense_rows<const ROWS: usize, const SECOND: usize>(&self, p: &Prepared, out: &Tensor, part: &Part) {
         // Long lists take a while to clear, so they are not.
         const ROOM: MaybeUninit<u32> = MaybeUninit::uninit();
         let (mut of_input, mut of_output, mut of_second) = ([ROOM; ROWS], [ROOM; ROWS], [ROOM; SECOND]);
@@ -202,7 +186,7 @@ unsafe fn listed(room: &[MaybeUninit<u32>]) -> &[u32] {
 /// All room is written.
 // Apart from its caller, whose frame lies below those of the kernels.
 #[inline(never)]
-fn list(p: &Prepared, out: &Tensor, part: Part, first: usize, [mut of_input, mut of_output, mut of_second]: [&mut [MaybeUninit<u32>]; 3]) {
+fn list(p: &Prepared, out: &Tensor, part: &Part, first: usize, [mut of_input, mut of_output, mut of_second]: [&mut [MaybeUninit<u32>]; 3]) {
     let w = out.w as usize;
     let (mut y, mut x) = ((part.first + first / w) as u32, first % w);
     let origin = out.origin.wrapping_sub(part.output);
@@ -228,6 +212,11 @@ fn list(p: &Prepared, out: &Tensor, part: Part, first: usize, [mut of_input, mut
         }
         (y, x) = (y + 1, 0);
     }
+}
+
+/// Taps of a convolution.
+pub(super) fn taps(conv: &Conv) -> usize {
+    conv.window.kernel[0] as usize * columns(conv)
 }
 
 /// Taps of a line that are not one with those before them.

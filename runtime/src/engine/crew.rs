@@ -17,6 +17,7 @@
 use super::Engine;
 use super::band::Part;
 use super::room::PARTS;
+use super::run::Rows;
 use super::spread::grid;
 use crate::format::{Op, Step, Tensor, apart_beyond, staging_len};
 use crate::mask::{self, Grid};
@@ -56,26 +57,28 @@ pub(super) struct Cuts {
 }
 
 /// What threads share while a job runs.
-struct Shared<'r>(&'r dyn Fn(Part, Seat));
+struct Shared<'r>(&'r dyn Fn(&Part, Seat));
 
 // SAFETY: `Engine::share`'s caller answers for calls at once.
 unsafe impl Sync for Shared<'_> {}
 
 impl Shared<'_> {
-    fn run(&self, part: Part, seat: Seat) {
+    fn run(&self, part: &Part, seat: Seat) {
         (self.0)(part, seat);
     }
 }
 
 impl Engine<'_> {
-    /// At most `most` parts for the lines of `part`, if a crew is there and it pays. `mask` lists the rows there are to do, all without one.
+    /// Parts for these rows of the lines of `part`, if a crew is there and it pays.
     #[inline]
-    pub(super) fn cuts(&self, step: &Step, mask: Option<&[u64]>, part: Part, most: usize) -> Option<Cuts> {
+    pub(super) fn cuts(&self, step: &Step, rows: Rows, part: &Part) -> Option<Cuts> {
         if PARTS < 2 {
             return None;
         }
         let crew = self.crew?;
         let out = self.model.tensors.get(step.output as usize)?;
+        let mask = (rows != Rows::All).then(|| &*self.mask(step.output as usize));
+        let most = if rows == Rows::Judged { self.staged(step) } else { usize::MAX };
         let lines = part.end - part.first;
         let rows = match mask {
             Some(mask) => mask::count(of(mask, grid(out), part)),
@@ -100,7 +103,7 @@ impl Engine<'_> {
     /// read nothing else that is written meanwhile. Rows of inputs are none of the output's (check), what is read past them neither
     /// ([`cuts`](Self::cuts)).
     #[inline]
-    pub(super) unsafe fn share(&self, part: Part, cuts: Option<Cuts>, run: &impl Fn(Part, Seat)) {
+    pub(super) unsafe fn share(&self, part: &Part, cuts: Option<Cuts>, run: &impl Fn(&Part, Seat)) {
         if PARTS < 2 {
             return run(part, Seat { part: 0, of: 1 });
         }
@@ -109,9 +112,9 @@ impl Engine<'_> {
         crew.run(ends.len(), &|k| {
             let Some(&end) = ends.get(k) else { return };
             let first = if k == 0 { part.first } else { ends[k - 1] as usize };
-            let part = Part { first, end: end as usize, ..part };
+            let part = Part { first, end: end as usize, ..*part };
             if part.first < part.end {
-                shared.run(part, Seat { part: k, of: ends.len() });
+                shared.run(&part, Seat { part: k, of: ends.len() });
             }
         });
     }
@@ -143,12 +146,12 @@ fn work(step: &Step, out: &Tensor) -> u64 {
 }
 
 /// The lines of a part.
-fn of(mask: &[u64], grid: Grid, part: Part) -> &[u64] {
+fn of<'m>(mask: &'m [u64], grid: Grid, part: &Part) -> &'m [u64] {
     mask.get(part.first * grid.words()..part.end * grid.words()).unwrap_or(&[])
 }
 
 /// Where parts end, the last where `part` does.
-fn cut(ends: &mut [u16], grid: Grid, mask: Option<&[u64]>, part: Part) {
+fn cut(ends: &mut [u16], grid: Grid, mask: Option<&[u64]>, part: &Part) {
     let parts = ends.len();
     let Some(mask) = mask else {
         for (end, k) in ends.iter_mut().zip(1..) {
@@ -180,7 +183,7 @@ mod tests {
     fn lines_are_cut_evenly() {
         let grid = Grid { h: 20, w: 70 };
         let mut ends = [0; 4];
-        cut(&mut ends, grid, None, part(3, 13));
+        cut(&mut ends, grid, None, &part(3, 13));
         assert_eq!(ends, [5, 8, 10, 13]);
     }
 
@@ -194,10 +197,10 @@ mod tests {
         // Outside the part.
         (0..70).for_each(|x| mask::set(&mut mask, grid, 0, x));
         let mut ends = [8; 2];
-        cut(&mut ends, grid, Some(&mask), part(1, 8));
+        cut(&mut ends, grid, Some(&mask), &part(1, 8));
         assert_eq!(ends, [6, 8]);
         let mut ends = [8; 4];
-        cut(&mut ends, grid, Some(&mask), part(1, 8));
+        cut(&mut ends, grid, Some(&mask), &part(1, 8));
         assert_eq!(ends, [6, 6, 7, 8]);
     }
 }

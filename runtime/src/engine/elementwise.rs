@@ -8,16 +8,21 @@ use core::ops::Range;
 
 use super::Engine;
 use super::moves::{copy_piece, copy_pieces};
-use super::ops::{BINARY, MAP, Target, address, reals, row_bytes};
-use super::room::{PIECE, REPEATED};
-use super::tiles::{Offsets, Tile};
+use super::ops::{BINARY, MAP, address, reals, row_bytes};
+use super::room::{PIECE, REPEATED, REPEATED_FOR_TWO};
+use super::tiles::{List, Tile};
 use crate::format::{Affine, Binary, Dtype, Map, MapFn, NONE, Op, Reduce, Step, Table, Tensor};
 use crate::kernels::{BEYOND, BLOCK, Bin, Operand, Real, Row, TablesTile, Uni};
 
-/// Room for a repeated array.
-type Room = [MaybeUninit<f32>; REPEATED + BEYOND];
+/// Room for a repeated array: `LEN` values, or none where none is repeated.
+type Room<const N: usize> = [MaybeUninit<f32>; N];
 
-const ROOM: Room = [MaybeUninit::uninit(); REPEATED + BEYOND];
+const LEN: usize = REPEATED + BEYOND;
+
+/// So many rooms of `N` values.
+const fn rooms<const N: usize, const ROOMS: usize>() -> [Room<N>; ROOMS] {
+    [[MaybeUninit::uninit(); N]; ROOMS]
+}
 
 /// `n` pixels without gaps.
 struct Run {
@@ -30,8 +35,8 @@ struct Run {
 }
 
 /// `c` values and the first ones again.
-fn repeat(room: &mut Room, c: usize, value: impl Fn(usize) -> f32) -> &[f32] {
-    let n = (c + BEYOND).min(room.len());
+fn repeat<const N: usize>(room: &mut Room<N>, c: usize, value: impl Fn(usize) -> f32) -> &[f32] {
+    let n = (c + BEYOND).min(N);
     for k in 0..c.min(n) {
         room[k].write(value(k));
     }
@@ -43,20 +48,41 @@ fn repeat(room: &mut Room, c: usize, value: impl Fn(usize) -> f32) -> &[f32] {
 }
 
 /// As many values as runs of `n` rows take.
-fn array<'r>(room: &'r mut Room, values: &'r [f32], n: usize) -> &'r [f32] {
+fn array<'r, const N: usize>(room: &'r mut Room<N>, values: &'r [f32], n: usize) -> &'r [f32] {
     let c = values.len();
-    if n == 1 || c.is_multiple_of(BLOCK) || c > REPEATED { values } else { repeat(room, c, |k| values[k]) }
+    if n == 1 || c.is_multiple_of(BLOCK) || c + BEYOND > N { values } else { repeat(room, c, |k| values[k]) }
 }
 
 /// The rows of a map, or of a constant as large as one.
 #[derive(Clone, Copy)]
 struct Source {
-    /// Pixel (0, 0).
+    /// The first pixel.
     at: *const u8,
     line: usize,
     pixel: usize,
     /// Bytes of a row.
     size: usize,
+}
+
+impl Source {
+    /// Where line `y` begins.
+    fn start(&self, y: usize) -> *const u8 {
+        self.at.wrapping_add(y * self.line)
+    }
+
+    /// Whether there are gaps between pixels.
+    fn gaps(&self) -> bool {
+        self.pixel != self.size
+    }
+}
+
+/// Lines of `n` pixels a step apart each, of which the widest has `most` bytes.
+struct Lines {
+    operands: [Option<Source>; 2],
+    out: Source,
+    count: usize,
+    n: usize,
+    most: usize,
 }
 
 /// Whether rows of `size` bytes lie one after another.
@@ -100,7 +126,17 @@ impl<'a> Engine<'a> {
     }
 
     /// All rows of some lines, or of some columns of a single line; `None` only for records the check refuses.
+    #[inline(never)]
     pub(super) fn dense_elementwise(&self, step: &Step, lines: Range<usize>) -> Option<()> {
+        let lines = self.lines(step, lines);
+        let lines = lines.as_ref()?;
+        (0..lines.count).try_for_each(|y| self.line(step, lines, y))
+    }
+
+    /// Where these lines are.
+    // Apart from its caller, whose frame lies below those of the kernels.
+    #[inline(never)]
+    fn lines(&self, step: &Step, lines: Range<usize>) -> Option<Lines> {
         let out = self.model.tensors.get(step.output as usize)?;
         // A single line stands up as a column.
         let stand = |s: Source| if out.h == 1 { Source { line: s.pixel, ..s } } else { s };
@@ -111,58 +147,55 @@ impl<'a> Engine<'a> {
         let (count, n) = if even { (1, h * w) } else { (h, w) };
         // A column is a line with other steps.
         let across = |s: Source| Source { pixel: if w == 1 { s.line } else { s.pixel }, ..s };
-        for y in (lines.start..).take(count) {
-            let line = |s: Source| Source { at: s.at.wrapping_add(y * s.line), ..across(s) };
-            self.line(step, [a.map(line), b.map(line)], line(result), n)?;
-        }
-        Some(())
+        let place = |s: Source| Source { at: s.start(lines.start), ..across(s) };
+        let (operands, out) = ([a, b].map(|s| s.map(place)), place(result));
+        let most = [Some(out), a, b].iter().flatten().map(|s| s.size).max()?;
+        Some(Lines { operands, out, count, n, most })
     }
 
-    /// `n` pixels a step apart each.
-    fn line(&self, step: &Step, [a, b]: [Option<Source>; 2], out: Source, n: usize) -> Option<()> {
-        let target = out.at.cast_mut();
+    /// One of the lines.
+    #[inline(never)]
+    fn line(&self, step: &Step, lines: &Lines, y: usize) -> Option<()> {
+        let Lines { operands, out, n, .. } = lines;
+        let ([a, b], target) = (operands, out.start(y).cast_mut());
         if let (Some(a), true) = (a, step.op == Op::Copy as u16) {
             // SAFETY: rows of the input and of the output, which do not overlap (check).
-            unsafe { copy_pieces(a.at, a.pixel, target, out.pixel, out.size, n) };
+            unsafe { copy_pieces(a.start(y), a.pixel, target, out.pixel, out.size, *n) };
             return Some(());
         }
         if let (Some(a), true) = (a, step.op == Op::Tables as u16) {
-            return self.tables(step, a.at, target, [a.pixel, out.pixel], n);
+            return self.tables(step, a.start(y), target, [a.pixel, out.pixel], *n);
         }
-        let gaps = |s: Source| s.pixel != s.size;
-        let all = [Some(out), a, b];
-        let start = |s: Option<Source>| s.map_or(core::ptr::null(), |s| s.at);
-        let most = all.iter().flatten().map(|s| s.size).max()?;
-        if n == 1 || !all.iter().flatten().any(|s| gaps(*s)) {
-            return self.run_packed(step, &Run { a: start(a), b: start(b), out: target, n });
+        if *n > 1 && (out.gaps() || operands.iter().flatten().any(Source::gaps)) {
+            return self.pieces(step, lines, y);
         }
-        self.pieces(step, [a, b], out, n, most)
+        let start = |s: &Option<Source>| s.map_or(core::ptr::null(), |s| s.start(y));
+        self.run_packed(step, &Run { a: start(a), b: start(b), out: target, n: *n })
     }
 
-    /// The same in pieces, copied to where they have no gaps between pixels, of which the widest has `most` bytes.
+    /// The same in pieces, copied to where they have no gaps between pixels.
     #[inline(never)]
-    fn pieces(&self, step: &Step, [a, b]: [Option<Source>; 2], out: Source, n: usize, most: usize) -> Option<()> {
-        let target = out.at.cast_mut();
-        let gaps = |s: Source| s.pixel != s.size;
+    fn pieces(&self, step: &Step, lines: &Lines, y: usize) -> Option<()> {
+        let Lines { operands: [a, b], out, n, most, .. } = lines;
         let mut rooms = [[MaybeUninit::<u8>::uninit(); PIECE]; 3];
         let [room_a, room_b, room_out] = rooms.each_mut().map(|room| room.as_mut_ptr().cast::<u8>());
         let side = (PIECE / most).max(1);
-        for first in (0..n).step_by(side) {
+        for first in (0..*n).step_by(side) {
             let n = side.min(n - first);
             // Pixels wider than a piece are taken where they are.
             let fits = n * most <= PIECE;
-            let operand = |s: Option<Source>, room: *mut u8| {
+            let operand = |s: &Option<Source>, room: *mut u8| {
                 let Some(s) = s else { return core::ptr::null() };
-                let from = s.at.wrapping_add(first * s.pixel);
-                if !(fits && gaps(s)) {
+                let from = s.start(y).wrapping_add(first * s.pixel);
+                if !(fits && s.gaps()) {
                     return from;
                 }
                 // SAFETY: `n` rows of an operand; the room holds them.
                 unsafe { copy_pieces(from, s.pixel, room, s.size, s.size, n) };
                 room.cast_const()
             };
-            let target = target.wrapping_add(first * out.pixel);
-            let staged = fits && gaps(out);
+            let target = out.start(y).cast_mut().wrapping_add(first * out.pixel);
+            let staged = fits && out.gaps();
             let (a, b) = (operand(a, room_a), operand(b, room_b));
             self.run_packed(step, &Run { a, b, out: if staged { room_out } else { target }, n })?;
             if staged {
@@ -173,9 +206,9 @@ impl<'a> Engine<'a> {
         Some(())
     }
 
-    /// Some rows: gathered where they do not follow one another, done together, and scattered.
+    /// Some rows, their results from `start` on: gathered where they do not follow one another, done together, and scattered.
     #[inline(never)]
-    pub(super) fn rows_elementwise(&self, step: &Step, tile: &Tile, target: &Target) -> Option<()> {
+    pub(super) fn rows_elementwise(&self, step: &Step, tile: &mut Tile, start: *mut u8) -> Option<()> {
         let out = self.model.tensors.get(step.output as usize)?;
         let [a, b] = self.sources(step, out)?;
         let size = row_bytes(out);
@@ -183,18 +216,18 @@ impl<'a> Engine<'a> {
         let side = (PIECE / most).max(1);
         let mut rooms = [[MaybeUninit::<u8>::uninit(); PIECE]; 3];
         let [room_a, room_b, room_out] = rooms.each_mut().map(|room| room.as_mut_ptr().cast::<u8>());
-        // Of each operand's rows, from its pixel (0, 0) on.
-        let mut offsets = [Offsets::new(), Offsets::new()];
-        for (s, at) in [a, b].iter().zip(&mut offsets) {
+        for (s, list) in [a, b].iter().zip([List::Input, List::Second]) {
             if let Some(s) = s {
-                at.fill(tile, 0, s.line as u32, s.pixel as u32);
+                tile.list(list, 0, s.line as u32, s.pixel as u32);
             }
         }
-        for (done, targets) in (0..).step_by(side).zip(target.rows.chunks(side)) {
+        let tile = &*tile;
+        for (done, targets) in (0..).step_by(side).zip(tile.rows(List::Output).chunks(side)) {
             let n = targets.len();
-            let operand = |s: Option<Source>, at: &Offsets, room: *mut u8| {
+            let operand = |s: Option<Source>, list: List, room: *mut u8| {
                 let Some(s) = s else { return core::ptr::null() };
-                let at = &at.first(done + n)[done..];
+                // From its pixel (0, 0) on.
+                let at = &tile.rows(list)[done..][..n];
                 if follow(at, s.size) {
                     return s.at.wrapping_add(at[0] as usize);
                 }
@@ -204,13 +237,13 @@ impl<'a> Engine<'a> {
                 }
                 room.cast_const()
             };
-            let (a, b) = (operand(a, &offsets[0], room_a), operand(b, &offsets[1], room_b));
-            let first = target.start.wrapping_add(*targets.first()? as usize);
+            let (a, b) = (operand(a, List::Input, room_a), operand(b, List::Second, room_b));
+            let first = start.wrapping_add(*targets.first()? as usize);
             let staged = !follow(targets, size);
             self.run_packed(step, &Run { a, b, out: if staged { room_out } else { first }, n })?;
             for (i, at) in targets.iter().enumerate().filter(|_| staged) {
                 // SAFETY: a row of the result, now in the room.
-                unsafe { copy_piece(room_out.add(i * size), target.start.add(*at as usize), size) };
+                unsafe { copy_piece(room_out.add(i * size), start.add(*at as usize), size) };
             }
         }
         Some(())
@@ -246,7 +279,8 @@ impl<'a> Engine<'a> {
             }
             Op::Binary => return self.binary(step, self.model.record(step.param)?, x, out, run),
             Op::Softmax => return self.softmax(step, x, out, input(), run),
-            Op::Map => return self.map(step, x, out, input(), run),
+            Op::Map if run.n == 1 || c.is_multiple_of(BLOCK) => return self.map::<0>(step, x, out, input(), run),
+            Op::Map => return self.map::<LEN>(step, x, out, input(), run),
             _ => {}
         }
         Some(())
@@ -254,9 +288,9 @@ impl<'a> Engine<'a> {
 
     /// A function of one operand.
     #[inline(never)]
-    fn map(&self, step: &Step, x: &Tensor, out: &Tensor, input: &[u8], run: &Run) -> Option<()> {
+    fn map<const N: usize>(&self, step: &Step, x: &Tensor, out: &Tensor, input: &[u8], run: &Run) -> Option<()> {
         let c = out.c as usize;
-        let [r0, r1, r2, r3, r4] = &mut [ROOM; 5];
+        let [r0, r1, r2, r3, r4] = &mut rooms::<N, 5>();
         let p = self.model.record::<Map>(step.param)?;
         let f = *MAP.get(p.function as usize)?;
         let slope = if f == MapFn::PRelu { self.array(p.slope, c) } else { &[] };
@@ -271,10 +305,9 @@ impl<'a> Engine<'a> {
     /// Arrays are those of one row: rows are done one after another.
     #[inline(never)]
     fn softmax(&self, step: &Step, x: &Tensor, out: &Tensor, input: &[u8], run: &Run) -> Option<()> {
-        let [r0, r1, r3, r4] = &mut [ROOM; 4];
         let p = self.model.record::<Reduce>(step.param)?;
-        let a = self.values(x, &p.a, input, [r0, r1], 1);
-        let mut row = self.result_run(run, out, &p.out, [r3, r4], (f32::MIN, f32::MAX), None);
+        let a = self.values(x, &p.a, input, [&mut [], &mut []], 1);
+        let mut row = self.result_run(run, out, &p.out, [&mut [], &mut []], (f32::MIN, f32::MAX), None);
         // SAFETY: the CPU has the set's features.
         unsafe { (self.kernels.softmax)(&a, out.c as usize, &mut row) };
         Some(())
@@ -297,8 +330,8 @@ impl<'a> Engine<'a> {
     }
 
     /// The operand of a run.
-    fn values<'r>(
-        &self, t: &Tensor, affine: &Affine, bytes: &'r [u8], [scale, offset]: [&'r mut Room; 2], n: usize,
+    fn values<'r, const N: usize>(
+        &self, t: &Tensor, affine: &Affine, bytes: &'r [u8], [scale, offset]: [&'r mut Room<N>; 2], n: usize,
     ) -> Operand<'r>
     where
         'a: 'r,
@@ -314,8 +347,8 @@ impl<'a> Engine<'a> {
         }
     }
 
-    fn result_run<'r>(
-        &self, run: &Run, out: &Tensor, affine: &Affine, [r0, r1]: [&'r mut Room; 2], (lo, hi): (f32, f32),
+    fn result_run<'r, const N: usize>(
+        &self, run: &Run, out: &Tensor, affine: &Affine, [r0, r1]: [&'r mut Room<N>; 2], (lo, hi): (f32, f32),
         table: Option<&'r [u8; 256]>,
     ) -> Row<'r>
     where
@@ -342,7 +375,7 @@ impl<'a> Engine<'a> {
         let c = out.c as usize;
         // A value for each row, or for too many channels.
         let shared = bit(0) && !bit(1) || bit(2) && !bit(3);
-        let long = c > REPEATED && (shared || !c.is_multiple_of(BLOCK));
+        let long = c > REPEATED_FOR_TWO && (shared || !c.is_multiple_of(BLOCK));
         if run.n > 1 && (bit(1) && !bit(0) || bit(3) && !bit(2) || long) {
             for i in 0..run.n {
                 let constant = if bit(1) { 1 } else { c } * size_of::<Real>();
@@ -351,22 +384,24 @@ impl<'a> Engine<'a> {
                 let b = if bit(0) { run.b } else { run.b.wrapping_add(b) };
                 let out_at = run.out.wrapping_add(i * row_bytes(out));
                 let one = Run { a, b, out: out_at, n: 1 };
-                self.two_operands(p, x, y, out, &one)?;
+                self.two_operands::<0>(p, x, y, out, &one)?;
             }
             return Some(());
         }
-        self.two_operands(p, x, y, out, run)
+        match REPEATED_FOR_TWO == 0 || run.n == 1 || c.is_multiple_of(BLOCK) && !(bit(0) || bit(2)) {
+            true => self.two_operands::<0>(p, x, y, out, run),
+            false => self.two_operands::<LEN>(p, x, y, out, run),
+        }
     }
 
     /// A function of two operands, on rows that go together.
     #[inline(never)]
-    fn two_operands(&self, p: &Binary, x: &Tensor, y: Option<&Tensor>, out: &Tensor, run: &Run) -> Option<()> {
+    fn two_operands<const N: usize>(&self, p: &Binary, x: &Tensor, y: Option<&Tensor>, out: &Tensor, run: &Run) -> Option<()> {
         let f = *BINARY.get(p.function as usize)?;
         let bit = |n: u32| p.broadcast >> n & 1 != 0;
         let table = if p.table == NONE { None } else { Some(self.table(p.table)?) };
         let c = out.c as usize;
-        let mut rooms = [ROOM; 6];
-        let [r0, r1, r2, r3, r4, r5] = &mut rooms;
+        let [r0, r1, r2, r3, r4, r5] = &mut rooms::<N, 6>();
         let a = self.side(x, &p.a, run.a, run.n, bit(2), bit(3), [r0, r1]);
         let b = match y {
             Some(y) => self.side(y, &p.b, run.b, run.n, bit(0), bit(1), [r2, r3]),
@@ -392,9 +427,9 @@ impl<'a> Engine<'a> {
 
     /// An operand of a run of `n` rows: of as many rows, or of one (`one_row`), of all channels or of one.
     #[allow(clippy::too_many_arguments)]
-    fn side<'r>(
+    fn side<'r, const N: usize>(
         &self, t: &Tensor, affine: &Affine, at: *const u8, n: usize, one_row: bool, one_channel: bool,
-        rooms: [&'r mut Room; 2],
+        rooms: [&'r mut Room<N>; 2],
     ) -> Operand<'r>
     where
         'a: 'r,
@@ -405,8 +440,7 @@ impl<'a> Engine<'a> {
         let bytes = unsafe { core::slice::from_raw_parts(at, rows * row_bytes(t)) };
         if one_channel || (one_row && n > 1) {
             let [r0, _] = rooms;
-            let [u0, u1] = &mut [ROOM; 2];
-            let row = self.values(t, affine, bytes, [u0, u1], 1);
+            let row = self.values(t, affine, bytes, [&mut [], &mut []], 1);
             return match one_channel {
                 true => Operand::One(if bytes.is_empty() { 0.0 } else { row.get(0) }),
                 false => Operand::Repeat(repeat(r0, t.c as usize, |k| row.get(k))),

@@ -281,6 +281,7 @@ impl<'a> Engine<'a> {
     }
 
     /// Everything the marked pixels reach.
+    // Its frame lies below those of the kernels: what it calls else is apart.
     #[inline(never)]
     fn run_segments(&mut self) {
         self.stats.cost = self.price_of_frame();
@@ -407,7 +408,7 @@ impl<'a> Engine<'a> {
     }
 
     /// The mask of some of a tensor's lines.
-    fn mask_lines(&self, tensor: usize, part: Part) -> &'a mut [u64] {
+    fn mask_lines(&self, tensor: usize, part: &Part) -> &'a mut [u64] {
         let t = &self.model.tensors[tensor];
         let (words, lines) = (t.words(), part.end - part.first);
         // SAFETY: as for `mask`; lines are whole words.
@@ -429,6 +430,16 @@ impl<'a> Engine<'a> {
         let t = &self.model.tensors[self.input_index()];
         // SAFETY: the layout has room for a mask of the input there; masks of scratch tensors are not in use while a frame is compared.
         unsafe { self.arena.words(self.layout.strong, self.mask_words(t)) }
+    }
+
+    /// Room for the lists of a tile where steps run on one thread: memory in use before and after them. Where there are masks it has 26
+    /// words at least.
+    fn listing(&self) -> &'a mut [u32] {
+        let at = self.layout.line;
+        let words = (self.layout.total - at) / 4;
+        // SAFETY: the line is in use while a frame is taken in or audited, the memory behind it while marks are spread, neither by a step;
+        // tiles follow one another.
+        unsafe { self.arena.words(at, words.min(tiles::WORDS)) }
     }
 
     fn any_marked(&self, tensor: usize) -> bool {

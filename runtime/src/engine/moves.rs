@@ -88,6 +88,7 @@ pub(super) unsafe fn copy_pieces(
 
 impl Engine<'_> {
     /// Some of a step's lines, whole; `None` if it is none of those here.
+    #[inline(never)]
     pub(super) fn dense_moves(&self, step: &Step, lines: Range<usize>) -> Option<()> {
         let x = self.model.tensors.get(step.inputs[0] as usize)?;
         let out = self.model.tensors.get(step.output as usize)?;

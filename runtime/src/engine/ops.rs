@@ -6,19 +6,25 @@
 use super::Engine;
 use super::conv::Prepared;
 use super::room::{SUMS, TILE};
-use super::tiles::{Offsets, Tile};
+use super::tiles::{List, Tile};
 use crate::format::{
     Affine, Bilinear, BinaryFn, Block, Channels, ConvF32, Dtype, FILL, Global, Index, MapFn, Op, Pool,
     Reduce, Step, Tensor, Window,
 };
 use crate::kernels::{LerpTile, Operand, PickTile, PoolTile, Real, Row, SumTile};
 
+/// From where a tile's lists count.
+pub(super) struct Ends {
+    /// Of results.
+    pub start: *mut u8,
+    /// Bytes by which the first input lies before its place: a band's.
+    pub input: u32,
+}
+
 /// Where a tile's results go: `start + rows[i]`.
 pub(super) struct Target<'t> {
     pub start: *mut u8,
     pub rows: &'t [u32],
-    /// Bytes by which the first input lies before its place: a band's.
-    pub input: u32,
 }
 
 /// The byte of pixel `(y, x)`.
@@ -45,26 +51,33 @@ pub(super) fn reals(bytes: &[u8]) -> &[Real] {
 }
 
 impl<'a> Engine<'a> {
-    /// Runs `step`, prepared as `conv` if it is one, on the output pixels of a tile.
+    /// Runs `step`, prepared as `conv` if it is one, on the output pixels of a tile whose results are listed.
     #[inline]
-    pub(super) fn tile(&self, step: &Step, conv: Option<&Prepared>, tile: &Tile, target: &Target) {
+    pub(super) fn tile(&self, step: &Step, conv: Option<&Prepared>, tile: &mut Tile, ends: &Ends) {
         match conv {
-            Some(conv) => self.conv(conv, tile, target),
-            None => _ = self.other(step, tile, target),
+            Some(conv) => self.conv(conv, tile, ends),
+            None => _ = self.other(step, tile, ends),
         }
     }
 
     /// The same of all but convolutions of codes; `None` only for records the check refuses.
     #[inline(never)]
-    fn other(&self, step: &Step, tile: &Tile, target: &Target) -> Option<()> {
+    fn other(&self, step: &Step, tile: &mut Tile, ends: &Ends) -> Option<()> {
         let model = self.model;
         let x = model.tensors.get(step.inputs[0] as usize)?;
         let out = model.tensors.get(step.output as usize)?;
-        match Op::new(step.op)? {
+        let op = Op::new(step.op)?;
+        if Self::elementwise(op) {
+            return self.rows_elementwise(step, tile, ends.start);
+        }
+        if op == Op::Channels {
+            tile.list_rows(List::Input, x, 0);
+        }
+        let (tile, target) = (&*tile, &Target { start: ends.start, rows: tile.rows(List::Output) });
+        match op {
             Op::ConvF32 => self.conv_f32(model.record(step.param)?, x, out, tile, target),
-            Op::Binary | Op::Map | Op::Table | Op::Tables | Op::Copy | Op::Softmax => self.rows_elementwise(step, tile, target),
             Op::MaxPool | Op::AvgPool => {
-                let x = Tensor { origin: x.origin.wrapping_sub(target.input), ..*x };
+                let x = Tensor { origin: x.origin.wrapping_sub(ends.input), ..*x };
                 self.pool(step, &x, out, tile, target)
             }
             Op::GlobalAvg => self.global_avg(model.record(step.param)?, x, out, target),
@@ -108,10 +121,9 @@ impl<'a> Engine<'a> {
                 let index = self.array::<u32>(model.record::<Channels>(step.param)?.index, out.c as usize);
                 let size = out.dtype().size();
                 if size == 1 {
-                    let mut rows_in = Offsets::new();
                     let tile = PickTile {
                         input: self.arena.start(),
-                        rows_in: rows_in.of(tile, x, 0),
+                        rows_in: tile.rows(List::Input),
                         c: x.c as usize,
                         index,
                         output: target.start,
@@ -128,6 +140,7 @@ impl<'a> Engine<'a> {
             }
             Op::Permute => self.permute(model.record(step.param)?, x, out, tile, target),
             Op::ReduceChannels => self.reduce(model.record(step.param)?, x, out, tile, target),
+            Op::Binary | Op::Map | Op::Table | Op::Tables | Op::Copy | Op::Softmax => Some(()),
             Op::Conv | Op::Depthwise | Op::Reshape | Op::Join => Some(()),
         }
     }

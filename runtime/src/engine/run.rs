@@ -3,16 +3,37 @@
 use core::ops::Range;
 
 use super::band::Part;
-use super::conv::Prepared;
+use super::conv::{Prepared, taps};
 use super::crew::Seat;
-use super::ops::{Target, row_bytes};
-use super::room::TILE;
+use super::ops::{Ends, row_bytes};
+use super::room::{MARKED, TILE};
 use super::spread::grid;
-use super::tiles::{Cursor, Offsets, Tile};
+use super::tiles::{Cursor, List, Tile, WORDS};
 use super::{Engine, Work};
-use crate::format::{Join, NONE, Op, Segment, Step};
+use crate::format::{Join, MAX_TAPS, NONE, Op, Segment, Step};
 use crate::gate::RowGate;
 use crate::mask;
+
+/// Which rows of a step are run.
+#[derive(Clone, Copy, PartialEq)]
+pub(super) enum Rows {
+    All,
+    /// Those marked, straight into the output.
+    Marked,
+    /// Those marked, past the step's gate.
+    Judged,
+}
+
+impl Rows {
+    /// Of a step in a frame, which is `gated` or not.
+    pub fn of(step: &Step, gated: bool) -> Self {
+        match (gated, step.gate) {
+            (false, _) => Self::All,
+            (true, NONE) => Self::Marked,
+            (true, _) => Self::Judged,
+        }
+    }
+}
 
 impl<'a> Engine<'a> {
     /// Every row of every step from `first` on; no masks.
@@ -27,7 +48,7 @@ impl<'a> Engine<'a> {
                 if chain.len() > 1 {
                     self.run_chain(chain.clone(), false);
                 } else if !moves_nothing(step) {
-                    self.run_rows(step, None);
+                    self.run_part(step, Rows::All, &Part::whole(&self.model.tensors[step.output as usize]));
                     self.done(Work::Step(i));
                 }
                 for i in chain.clone() {
@@ -58,44 +79,47 @@ impl<'a> Engine<'a> {
     }
 
     /// The steps of a segment over the rows their masks list.
+    // Its frame lies below those of the kernels: what it calls else is apart.
     #[inline(never)]
     pub(super) fn run_gated(&mut self, segment: &Segment) {
-        let steps = segment.first as usize..segment.end as usize;
-        if let Some(budget) = self.budget {
-            self.fit(steps.clone(), budget.saturating_sub(self.stats.cost));
-        }
-        let mut i = steps.start;
-        while i < steps.end {
-            let chain = i..self.chain_end(i);
-            i = chain.end;
-            let last = chain.end - 1;
-            let step = &self.model.steps[last];
-            let out = step.output as usize;
-            let rows = mask::count(self.mask(out));
-            if rows == 0 {
-                continue;
-            }
-            self.prepare(step);
-            if moves_nothing(step) {
-                continue;
-            }
-            if chain.len() > 1 {
-                self.run_chain(chain.clone(), true);
-                for i in chain.start..last {
-                    let step = &self.model.steps[i];
-                    self.count(i, step, mask::count(self.mask(step.output as usize)));
+        let (mut i, end) = (segment.first as usize, segment.end as usize);
+        self.bound(i..end);
+        while i < end {
+            let last = self.chain_end(i) - 1;
+            if let Some((step, rows)) = self.begin(i, last) {
+                if i < last {
+                    self.run_chain(i..last + 1, true);
+                } else {
+                    self.run_part(step, rows, &Part::whole(&self.model.tensors[step.output as usize]));
+                    self.done(Work::Step(last));
                 }
-            } else {
-                match step.gate {
-                    NONE if rows == self.model.tensors[out].rows() => self.run_rows(step, None),
-                    NONE => self.run_rows(step, Some(self.mask(out))),
-                    _ => self.run_judged(step, &Part::whole(&self.model.tensors[out])),
-                }
-                self.done(Work::Step(last));
             }
-            self.count(last, step, rows);
+            i = last + 1;
         }
         self.learn();
+    }
+
+    /// Step `last`, ready to run, and which of its rows; they count as done, as those of the steps from `first` on that make a chain with it.
+    /// `None` without marked rows, or where there is nothing to do but to have marks.
+    #[inline(never)]
+    fn begin(&mut self, first: usize, last: usize) -> Option<(&'a Step, Rows)> {
+        let step = self.model.steps.get(last)?;
+        let out = step.output as usize;
+        let rows = mask::count(self.mask(out));
+        if rows == 0 {
+            return None;
+        }
+        self.prepare(step);
+        if moves_nothing(step) {
+            return None;
+        }
+        for i in first..last {
+            let step = &self.model.steps[i];
+            self.count(i, step, mask::count(self.mask(step.output as usize)));
+        }
+        self.count(last, step, rows);
+        let all = step.gate == NONE && rows == self.model.tensors[out].rows();
+        Some((step, if all { Rows::All } else { Rows::of(step, true) }))
     }
 
     #[inline(never)]
@@ -110,93 +134,129 @@ impl<'a> Engine<'a> {
         }
     }
 
-    /// Runs the rows of `mask` (all without one) straight into the output.
+    /// Runs these rows of a part of the output's lines.
+    // Its frame is gone when what it calls begins. Taps are kept on the stack, with room for not many more than there are.
     #[inline(never)]
-    pub(super) fn run_rows(&self, step: &Step, mask: Option<&[u64]>) {
-        self.run_part(step, mask, &Part::whole(&self.model.tensors[step.output as usize]));
+    pub(super) fn run_part(&self, step: &Step, rows: Rows, part: &Part) {
+        match self.conv_of(step).map(taps) {
+            None => self.run_other(step, rows, part),
+            Some(0..=10) => self.run_conv::<10>(step, rows, part),
+            Some(11..=25) => self.run_conv::<25>(step, rows, part),
+            Some(_) => self.run_conv::<MAX_TAPS>(step, rows, part),
+        }
     }
 
-    /// The same on a part of the output's lines.
+    #[inline(never)]
+    fn run_conv<const TAPS: usize>(&self, step: &Step, rows: Rows, part: &Part) {
+        let mut room = [0; TAPS];
+        let conv = self.prepare_conv(step, part.input, &mut room);
+        let Some(conv) = &conv else { return };
+        let Some(out) = self.model.tensors.get(step.output as usize) else { return };
+        let all = rows == Rows::All;
+        // SAFETY: rows of the output's lines, their words of the mask and a seat's share of the staging area are written, rows of inputs read.
+        unsafe {
+            self.share(part, self.cuts(step, rows, part), &|part, seat| match all {
+                true => self.dense_conv(conv, out, part),
+                false => self.run_rows(step, Some(conv), rows, part, seat),
+            });
+        }
+    }
+
+    /// The same of all but convolutions of codes.
+    #[inline(never)]
+    fn run_other(&self, step: &Step, rows: Rows, part: &Part) {
+        let (all, out) = (rows == Rows::All, &self.model.tensors[step.output as usize]);
+        let elementwise = all && Op::new(step.op).is_some_and(Self::elementwise);
+        // A single line is done, and cut, by columns.
+        let end = if elementwise && out.h == 1 { out.w as usize } else { part.end };
+        let part = &Part { end, ..*part };
+        // SAFETY: rows of the output's lines, their words of the mask and a seat's share of the staging area are written, rows of inputs read.
+        unsafe {
+            self.share(part, self.cuts(step, rows, part), &|part, seat| {
+                if !(all && (self.run_whole(step, part.first..part.end).is_some() || elementwise)) {
+                    self.run_rows(step, None, rows, part, seat);
+                }
+            });
+        }
+    }
+
+    /// These rows of a part, on one thread, a tile at a time.
     #[inline(always)]
-    pub(super) fn run_part(&self, step: &Step, mask: Option<&[u64]>, part: &Part) {
-        let out = &self.model.tensors[step.output as usize];
-        let elementwise = mask.is_none() && Op::new(step.op).is_some_and(Self::elementwise);
-        self.with_conv(step, part.input, |conv| {
-            // A single line is done, and cut, by columns.
-            let end = if elementwise && out.h == 1 { out.w as usize } else { part.end };
-            let part = Part { end, ..*part };
-            let cuts = self.cuts(step, mask, part, usize::MAX);
-            // SAFETY: rows of the output's lines are written, rows of inputs and the mask read.
-            unsafe {
-                self.share(part, cuts, &|part, _| match (mask, conv) {
-                    (None, Some(conv)) => self.dense_conv(conv, out, part),
-                    (None, None) if self.run_whole(step, part.first..part.end).is_some() || elementwise => {}
-                    _ => self.run_tiles(step, conv, mask, part),
-                });
-            }
-        });
+    fn run_rows(&self, step: &Step, conv: Option<&Prepared>, rows: Rows, part: &Part, seat: Seat) {
+        match rows {
+            Rows::All => self.run_tiles::<WORDS>(step, conv, rows, part),
+            Rows::Marked => self.run_tiles::<MARKED>(step, conv, rows, part),
+            Rows::Judged => self.judge_tiles(step, conv, part, seat),
+        }
+    }
+
+    /// A tile of at most `most` rows, in `room` if there is some.
+    #[inline(always)]
+    fn tile_in<'r, const WORDS: usize>(&self, room: &'r mut [u32; WORDS], most: usize) -> Tile<'r>
+    where
+        'a: 'r,
+    {
+        Tile::new(if WORDS > 0 { room } else { self.listing() }, most)
     }
 
     #[inline(never)]
-    fn run_tiles(&self, step: &Step, conv: Option<&Prepared>, mask: Option<&[u64]>, part: Part) {
+    fn run_tiles<const WORDS: usize>(&self, step: &Step, conv: Option<&Prepared>, rows: Rows, part: &Part) {
         let out = &self.model.tensors[step.output as usize];
-        let (mut cursor, mut tile, mut rows_out) =
-            (Cursor::new(grid(out), part.first, part.end), Tile::of(TILE), Offsets::new());
-        let mask = mask.map(|mask| mask.get(part.first * out.words()..part.end * out.words()).unwrap_or(&[]));
+        let mut room = [0; WORDS];
+        let (mut cursor, mut tile) = (Cursor::new(grid(out), part.first, part.end), self.tile_in(&mut room, TILE));
+        let mask = (rows != Rows::All).then(|| &*self.mask_lines(step.output as usize, part));
         while cursor.next(mask, &mut tile) {
-            let rows = rows_out.of(&tile, out, part.output);
-            self.tile(step, conv, &tile, &Target { start: self.arena.start(), rows, input: part.input });
+            tile.list_rows(List::Output, out, part.output);
+            self.tile(step, conv, &mut tile, &Ends { start: self.arena.start(), input: part.input });
         }
     }
 
     /// All rows of some lines (columns of a single line) without tiles, where the operator has a way; else `None`. The input is a whole map.
-    #[inline(never)]
     fn run_whole(&self, step: &Step, lines: Range<usize>) -> Option<()> {
         if Self::elementwise(Op::new(step.op)?) { self.dense_elementwise(step, lines) } else { self.dense_moves(step, lines) }
     }
 
-    /// Runs the marked rows of a part into the staging area, lets the gate judge each, and leaves those marked that it passed on.
-    pub(super) fn run_judged(&self, step: &Step, part: &Part) {
-        let room = self.staged(step);
-        self.with_conv(step, part.input, |conv| {
-            let cuts = self.cuts(step, Some(self.mask(step.output as usize)), *part, room);
-            // SAFETY: rows of the output's lines, their words of the mask and a seat's share of the staging area are written, rows of inputs
-            // read.
-            unsafe { self.share(*part, cuts, &|part, seat| self.judge_tiles(step, conv, part, seat)) };
-        });
-    }
-
     /// Rows of a gated step that the staging area has room for.
-    fn staged(&self, step: &Step) -> usize {
+    pub(super) fn staged(&self, step: &Step) -> usize {
         self.model.tensors.get(step.output as usize).map_or(0, |out| out.rows().min(TILE))
     }
 
+    /// Runs the marked rows of a part into the staging area, lets the gate judge each, and leaves those marked that it passed on.
     #[inline(never)]
-    fn judge_tiles(&self, step: &Step, conv: Option<&Prepared>, part: Part, seat: Seat) {
-        let out = &self.model.tensors[step.output as usize];
+    fn judge_tiles(&self, step: &Step, conv: Option<&Prepared>, part: &Part, seat: Seat) {
+        let Some(out) = self.model.tensors.get(step.output as usize) else { return };
         let Some(gate) = self.model.gates.get(step.gate as usize) else { return };
-        let super::Mode::Gated { scale } = self.mode else { return };
-        let marked = self.mask_lines(step.output as usize, part);
         let (bytes, side) = (row_bytes(out), self.staged(step) / seat.of);
         // SAFETY: the gate has room for that many rows (check); these are in use by this seat alone.
         let staging = unsafe { self.arena.bytes_mut(gate.staging as usize + seat.part * side * bytes, side * bytes) };
+        let mut room = [0; MARKED];
+        let (mut cursor, mut tile) = (Cursor::new(grid(out), part.first, part.end), self.tile_in(&mut room, side));
+        while cursor.next(Some(&*self.mask_lines(step.output as usize, part)), &mut tile) {
+            tile.pack(bytes);
+            self.tile(step, conv, &mut tile, &Ends { start: staging.as_mut_ptr(), input: part.input });
+            self.judge(step, part, &mut tile, staging);
+        }
+    }
+
+    /// Judges a tile's rows in the staging area.
+    // Apart from its caller, whose frame lies below those of the kernels.
+    #[inline(never)]
+    fn judge(&self, step: &Step, part: &Part, tile: &mut Tile, staging: &[u8]) {
+        let Some(gate) = self.model.gates.get(step.gate as usize) else { return };
+        let super::Mode::Gated { scale } = self.mode else { return };
+        let out = &self.model.tensors[step.output as usize];
         let gate = RowGate::new(self.kernels, gate, self.array(gate.weights, out.c as usize), scale);
-        let (mut cursor, mut tile) = (Cursor::new(grid(out), part.first, part.end), Tile::of(side));
-        let mut rows = Offsets::new();
-        let skipped = part.first * out.words();
-        while cursor.next(Some(&*marked), &mut tile) {
-            let target = Target { start: staging.as_mut_ptr(), rows: rows.packed(tile.len(), bytes), input: part.input };
-            self.tile(step, conv, &tile, &target);
-            // SAFETY: rows of the output, each once; staging lies apart from it and from all that its segment reads (check).
-            let mut passed = unsafe { gate.judge(staging, self.arena.start(), rows.of(&tile, out, 0)) };
-            for span in tile.spans() {
-                let (word, bits) = span.bits(grid(out));
-                if let Some(word) = marked.get_mut(word - skipped) {
-                    *word &= !bits | passed << (span.x % 64);
-                }
-                // In two steps: a shift by 64 is none.
-                passed = passed >> (span.len - 1) >> 1;
+        tile.list_rows(List::Output, out, 0);
+        // SAFETY: rows of the output, each once; staging lies apart from it and from all that its segment reads (check).
+        let mut passed = unsafe { gate.judge(staging, self.arena.start(), tile.rows(List::Output)) };
+        let (marked, skipped) = (self.mask_lines(step.output as usize, part), part.first * out.words());
+        for span in tile.spans() {
+            let (word, bits) = span.bits(grid(out));
+            if let Some(word) = marked.get_mut(word - skipped) {
+                *word &= !bits | passed << (span.x % 64);
             }
+            // In two steps: a shift by 64 is none.
+            passed = passed >> (span.len - 1) >> 1;
         }
     }
 
@@ -219,6 +279,14 @@ impl<'a> Engine<'a> {
             }
         }
         any
+    }
+
+    /// Keeps the steps of a segment within the budget, if there is one.
+    #[inline(never)]
+    fn bound(&self, steps: Range<usize>) {
+        if let Some(budget) = self.budget {
+            self.fit(steps, budget.saturating_sub(self.stats.cost));
+        }
     }
 
     /// Puts off rows of the segment's held outputs until what is left costs at most `most`.
@@ -253,6 +321,7 @@ impl<'a> Engine<'a> {
     }
 
     /// Follows the cost of a marked input pixel, for the budget.
+    #[inline(never)]
     fn learn(&mut self) {
         if self.budget.is_some() && self.stats.pixels > 0 {
             let cost = self.stats.cost.saturating_sub(self.price_of_frame()) as f32 / self.stats.pixels as f32;

@@ -61,6 +61,7 @@ impl Engine<'_> {
     }
 
     /// Whether almost everything so far had to be recomputed: a scene cut, a moving camera.
+    #[inline(never)]
     pub(super) fn hopeless(&self) -> bool {
         let total = self.price_of_dense();
         let Ledger { possible, behind, behind_done, .. } = self.ledger;
@@ -87,6 +88,7 @@ impl Engine<'_> {
     }
 
     /// Books a segment's work.
+    #[inline(never)]
     pub(super) fn book(&mut self, segment: &Segment, done: u64) {
         let steps = &self.model.steps[segment.first as usize..segment.end as usize];
         let input = self.model.header.input as u32;
