@@ -28,12 +28,15 @@ pub struct ClipArgs {
     /// Adds Gaussian noise of this sigma, in 8-bit steps, to every picture
     #[arg(long, value_name = "SIGMA", allow_negative_numbers = true, value_parser = not_negative)]
     pub noise: Option<f32>,
+    /// Frames left out at the beginning.
+    #[arg(skip)]
+    pub start: usize,
 }
 
 impl ClipArgs {
     pub fn options(&self) -> clip::Options {
         let noise = self.noise.filter(|s| *s > 0.0).map(|sigma| Noise { sigma, seed: 1 });
-        clip::Options { frames: self.frames, noise, ..Default::default() }
+        clip::Options { frames: self.frames, start: self.start, noise, ..Default::default() }
     }
 
     pub fn open(&self, spec: &InputSpec) -> Result<Feed> {
@@ -136,7 +139,7 @@ pub struct TimedArgs {
 impl TimedArgs {
     /// All frames, decoded and fitted.
     pub fn load(&self, spec: &InputSpec, talk: &Talk) -> Result<Vec<Input>> {
-        let clip = ClipArgs { input: self.input.clone(), frames: Some(self.frames), noise: self.noise };
+        let clip = ClipArgs { input: self.input.clone(), frames: Some(self.frames), noise: self.noise, start: 0 };
         clip.load(spec, talk)
     }
 }

@@ -41,6 +41,9 @@ pub struct Args {
     /// At most this many frames
     #[arg(long, value_name = "N", default_value = "4", value_parser = args::at_least_one, requires = "input")]
     frames: usize,
+    /// Leaves this many frames out at the beginning
+    #[arg(long, value_name = "N", default_value_t = 0, requires = "input")]
+    start: usize,
     /// Adds Gaussian noise of this sigma, in 8-bit steps, to every picture
     #[arg(long, value_name = "SIGMA", requires = "input", value_parser = args::not_negative)]
     noise: Option<f32>,
@@ -88,7 +91,7 @@ pub fn main(a: &Args, talk: &Talk) -> Result<()> {
     };
     let mut parts: Vec<(&str, Vec<u8>)> = vec![("qsc", bare.to_vec())];
     if let Some(clip) = &a.input {
-        let clip = ClipArgs { input: clip.clone(), frames: Some(a.frames), noise: a.noise };
+        let clip = ClipArgs { input: clip.clone(), frames: Some(a.frames), noise: a.noise, start: a.start };
         let (vectors, frames) = vectors(&artifact, &clip)?;
         baked.frames = frames;
         parts.extend([("frames", vectors.frames), ("dense", vectors.dense), ("gated", vectors.gated)]);
@@ -243,6 +246,7 @@ mod tests {
             name: name.map(String::from),
             input: None,
             frames: 1,
+            start: 0,
             noise: None,
         }
     }

@@ -80,7 +80,7 @@ pub fn main(a: &Args, talk: &Talk) -> Result<()> {
     let means = Means::best();
     let task = args::task_of(&artifact, &qsc, None)?;
     let labels = Labels::load(&path("evaluation.csv"))?;
-    let clip = ClipArgs { input: clip, frames: None, noise: None };
+    let clip = ClipArgs { input: clip, frames: None, noise: None, start: 0 };
     let source = Source::open(&onnx, &artifact)?;
     let evaluation = evaluate(&artifact, &qsc, source.start(None)?, &clip, &task, Some(&labels), Some(SCALE), &means, talk)?;
     let frames: Vec<Input> = clip.open(&artifact.meta.input)?.map(|f| f.map(|f| f.input)).collect::<Result<_>>()?;
