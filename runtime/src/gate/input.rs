@@ -234,10 +234,11 @@ mod tests {
     use super::*;
     use crate::kernels;
 
-    /// Blocks by the formula, against every set.
+    /// Blocks by the formula, against every set, with and without a shift.
     #[test]
     fn blocks_are_means_of_signed_changes() {
-        for (h, w, c) in [(9, 70, 3), (16, 200, 1), (8, 9, 4), (17, 33, 40), (5, 5, 3), (8, 64, 32)] {
+        let extents = [(9, 70, 3), (16, 200, 1), (8, 9, 4), (17, 33, 40), (5, 5, 3), (8, 64, 32)];
+        for ((h, w, c), shift) in extents.into_iter().flat_map(|e| [0, 37, -23, 6].map(|s| (e, s))) {
             let (mut held, mut pixels) = (vec![0u8; h * w * c], vec![0u8; h * w * c]);
             let mut state = 7u32;
             for (i, (h, p)) in held.iter_mut().zip(&mut pixels).enumerate() {
@@ -257,11 +258,13 @@ mod tests {
                     let (mut sum, mut n) = (0i64, 0i64);
                     for y in y0..h.min(y0 + 8) {
                         for i in (y * w + x0) * c..(y * w + w.min(x0 + 8)) * c {
-                            sum += pixels[i] as i64 - held[i] as i64;
+                            // 37 is 2 codes and 5, -23 is -1 and -7.
+                            let codes = (shift + 8_i64).div_euclid(16);
+                            sum += 16 * ((pixels[i] as i64 - codes).clamp(0, 255) - held[i] as i64) - (shift - 16 * codes);
                             n += 1;
                         }
                     }
-                    if 16 * sum.abs() > limit * n {
+                    if sum.abs() > limit * n {
                         mask::set(&mut expected, grid, y, x);
                     }
                 }
@@ -281,14 +284,14 @@ mod tests {
                     held: &mut held.clone(),
                     scale: &[],
                     zero: &[],
-                    line: &mut [],
-                    shift: 0,
+                    line: &mut vec![0; w * c],
+                    shift: shift as i32,
                 };
                 let mut marked = vec![0u64; h * grid.words()];
                 for y0 in (0..h).step_by(BLOCK) {
                     input.blocks(&pixels, limit, y0..h.min(y0 + BLOCK), &mut marked, grid);
                 }
-                assert_eq!(marked, expected, "{}: {h} x {w} x {c}", set.name);
+                assert_eq!(marked, expected, "{}: {h} x {w} x {c}, shift {shift}", set.name);
             }
         }
     }
