@@ -63,7 +63,11 @@ pub fn all() -> Vec<Case> {
         case("mnist_cntk_opt", &[Source::Mnist(0, 100)], &[Source::Mnist(100, 900)]),
         case("selfie_segmentation_256", &[SIGNER, PERSON], &[SIGNER_LATE, PERSON_BETWEEN]),
         case("deeplab_v3_mnv2_257", &[PERSON, CARS], &[Source::Clip("webcam_signer_a_static", 3, 8, 30), DASH]),
-        case("espcn_x3_224", &[Source::Clip("person_gate_b_static", 0, 36, 8)], &[Source::Clip("dashcam_moving", 0, 40, 6), Source::Clip("pets_pedestrians_static", 0, 60, 5)]),
+        case(
+            "espcn_x3_224",
+            &[Source::Clip("person_gate_b_static", 0, 36, 8)],
+            &[Source::Clip("dashcam_moving", 0, 40, 6), Source::Clip("pets_pedestrians_static", 0, 60, 5)],
+        ),
         case("mlperf_ic01_resnet8_fp32", &cifar_calib, &cifar),
         case("mlperf_ic01_resnet8_int8", &cifar_calib, &cifar),
         case("mlperf_kws01_dscnn_fp32", &words, &words_judged),

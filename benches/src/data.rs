@@ -67,9 +67,9 @@ pub fn read(spec: &InputSpec, source: &Source) -> Result<Frames> {
             let input = |w: Vec<f32>| match spec.kind {
                 InputKind::Values => Input::Values(w),
                 // Codes are signed in the model and carried with 128 added.
-                InputKind::Pixels => Input::Pixels(
-                    w.iter().map(|v| ((v / MEL_CODES.1).round() + MEL_CODES.0 + 128.0).clamp(0.0, 255.0) as u8).collect(),
-                ),
+                InputKind::Pixels => {
+                    Input::Pixels(w.iter().map(|v| ((v / MEL_CODES.1).round() + MEL_CODES.0 + 128.0).clamp(0.0, 255.0) as u8).collect())
+                }
             };
             Ok(plain(records.map(|(frame, w)| Record { input: input(w), label: None, frame }).collect()))
         }
@@ -78,11 +78,8 @@ pub fn read(spec: &InputSpec, source: &Source) -> Result<Frames> {
 
 fn labelled(first: usize, records: Vec<(Vec<u8>, usize)>, spec: &InputSpec) -> Result<Vec<Record>> {
     ensure!(spec.kind == InputKind::Pixels, "input \"{}\" takes no pixels: the task file states no preprocessing", spec.name);
-    let record = |(k, (pixels, label)): (usize, (Vec<u8>, usize))| Record {
-        input: Input::Pixels(pixels),
-        label: Some(label),
-        frame: first + k,
-    };
+    let record =
+        |(k, (pixels, label)): (usize, (Vec<u8>, usize))| Record { input: Input::Pixels(pixels), label: Some(label), frame: first + k };
     Ok(records.into_iter().enumerate().map(record).collect())
 }
 

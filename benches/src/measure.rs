@@ -37,12 +37,7 @@ impl Measure {
     }
 
     /// One frame: outputs and what they say, float first.
-    pub fn add(
-        &mut self,
-        float: (&[Vec<f32>], &Prediction),
-        ours: (&[Vec<f32>], &Prediction),
-        label: Option<usize>,
-    ) -> Result<()> {
+    pub fn add(&mut self, float: (&[Vec<f32>], &Prediction), ours: (&[Vec<f32>], &Prediction), label: Option<usize>) -> Result<()> {
         self.squares.resize(float.0.len(), (0.0, 0.0));
         for (s, (f, q)) in self.squares.iter_mut().zip(float.0.iter().zip(ours.0)) {
             for (f, q) in f.iter().zip(q) {

@@ -20,21 +20,15 @@ pub fn windows(path: &Path) -> Result<Vec<Vec<f32>>> {
     let bytes = std::fs::read(path).with_context(|| format!("reading {}", path.display()))?;
     let data = bytes.windows(4).position(|w| w == b"data").map(|p| p + 8);
     let data = data.filter(|p| *p <= bytes.len()).with_context(|| format!("{}: no data chunk", path.display()))?;
-    let samples: Vec<f64> =
-        bytes[data..].chunks_exact(2).map(|b| f64::from(i16::from_le_bytes([b[0], b[1]])) / 32768.0).collect();
+    let samples: Vec<f64> = bytes[data..].chunks_exact(2).map(|b| f64::from(i16::from_le_bytes([b[0], b[1]])) / 32768.0).collect();
     ensure!(samples.len() >= FRAME + (COLUMNS - 1) * HOP, "{}: too short", path.display());
     let bands = filters();
-    let columns: Vec<Vec<f32>> =
-        (0..=(samples.len() - FRAME) / HOP).map(|k| column(&samples[k * HOP..][..FRAME], &bands)).collect();
+    let columns: Vec<Vec<f32>> = (0..=(samples.len() - FRAME) / HOP).map(|k| column(&samples[k * HOP..][..FRAME], &bands)).collect();
     Ok(columns.windows(COLUMNS).map(|w| w.concat()).collect())
 }
 
 fn column(samples: &[f64], bands: &[Vec<(usize, f64)>]) -> Vec<f32> {
-    let mut re: Vec<f64> = samples
-        .iter()
-        .enumerate()
-        .map(|(k, s)| s * (0.5 - 0.5 * (2.0 * PI * k as f64 / FRAME as f64).cos()))
-        .collect();
+    let mut re: Vec<f64> = samples.iter().enumerate().map(|(k, s)| s * (0.5 - 0.5 * (2.0 * PI * k as f64 / FRAME as f64).cos())).collect();
     let mut im = vec![0.0; FRAME];
     transform(&mut re, &mut im);
     let power = |k: usize| re[k] * re[k] + im[k] * im[k];

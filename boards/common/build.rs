@@ -23,10 +23,7 @@ fn main() {
     let out = env::var("OUT_DIR").unwrap();
     let common = Path::new(&env::var("CARGO_MANIFEST_DIR").unwrap()).join("../common").canonicalize().unwrap();
     let region = |name: &str, [start, bytes]: &[u32; 2]| format!("  {name} : ORIGIN = {start:#x}, LENGTH = {bytes:#x}\n");
-    let memory = format!(
-        "MEMORY {{\n{}{}{}}}\n",
-        region("CODE (rx)", code), region("CONSTANTS (r)", constants), region("RAM (rwx)", ram)
-    );
+    let memory = format!("MEMORY {{\n{}{}{}}}\n", region("CODE (rx)", code), region("CONSTANTS (r)", constants), region("RAM (rwx)", ram));
     fs::write(Path::new(&out).join("memory.x"), memory).unwrap();
     fs::write(Path::new(&out).join("vectors.rs"), vectors(&common.join("../../runtime/tests/conformance"))).unwrap();
     println!("cargo::rustc-link-arg-bins=-L{out}");

@@ -16,8 +16,8 @@ use quiescent_tools::lower::Hold;
 use tract_onnx::pb::attribute_proto::AttributeType;
 use tract_onnx::pb::tensor_proto::DataType;
 use tract_onnx::pb::{
-    AttributeProto, GraphProto, ModelProto, NodeProto, OperatorSetIdProto, TensorProto, TensorShapeProto, TypeProto,
-    ValueInfoProto, tensor_shape_proto, type_proto,
+    AttributeProto, GraphProto, ModelProto, NodeProto, OperatorSetIdProto, TensorProto, TensorShapeProto, TypeProto, ValueInfoProto,
+    tensor_shape_proto, type_proto,
 };
 
 fn main() -> std::io::Result<()> {
@@ -49,10 +49,7 @@ fn main() -> std::io::Result<()> {
 fn port(name: &str, shape: &[i64]) -> ValueInfoProto {
     let dim = shape
         .iter()
-        .map(|n| tensor_shape_proto::Dimension {
-            value: Some(tensor_shape_proto::dimension::Value::DimValue(*n)),
-            ..Default::default()
-        })
+        .map(|n| tensor_shape_proto::Dimension { value: Some(tensor_shape_proto::dimension::Value::DimValue(*n)), ..Default::default() })
         .collect();
     let tensor = type_proto::Tensor { elem_type: DataType::Float as i32, shape: Some(TensorShapeProto { dim }) };
     let kind = TypeProto { value: Some(type_proto::Value::TensorType(tensor)), ..Default::default() };

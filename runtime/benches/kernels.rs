@@ -8,7 +8,7 @@ use std::ops::{Deref, DerefMut};
 use std::time::Instant;
 
 use quiescent::format::{BinaryFn, MapFn};
-use quiescent::kernels::{self, LerpTile, Bin, CompareTile, ConvLayer, ConvTile, Kernels, Operand, Row, SumTile, Uni};
+use quiescent::kernels::{self, Bin, CompareTile, ConvLayer, ConvTile, Kernels, LerpTile, Operand, Row, SumTile, Uni};
 
 struct Layer {
     name: &'static str,
@@ -21,35 +21,12 @@ struct Layer {
     oc: usize,
 }
 
-const fn conv(
-    name: &'static str,
-    side: usize,
-    stride: usize,
-    kernel: usize,
-    c: usize,
-    oc: usize,
-) -> Layer {
-    Layer {
-        name,
-        depthwise: false,
-        side,
-        stride,
-        kernel,
-        c,
-        oc,
-    }
+const fn conv(name: &'static str, side: usize, stride: usize, kernel: usize, c: usize, oc: usize) -> Layer {
+    Layer { name, depthwise: false, side, stride, kernel, c, oc }
 }
 
 const fn depthwise(name: &'static str, side: usize, kernel: usize, c: usize) -> Layer {
-    Layer {
-        name,
-        depthwise: true,
-        side,
-        stride: 1,
-        kernel,
-        c,
-        oc: c,
-    }
+    Layer { name, depthwise: true, side, stride: 1, kernel, c, oc: c }
 }
 
 const LAYERS: &[Layer] = &[
@@ -99,47 +76,26 @@ impl DerefMut for Aligned {
 
 /// Nanoseconds of one pass over the map, `rows` output pixels a call; the best of several.
 fn time(set: &Kernels, layer: &Layer, rows: usize, table: bool) -> f64 {
-    let &Layer {
-        side,
-        stride,
-        kernel,
-        c,
-        oc,
-        ..
-    } = layer;
+    let &Layer { side, stride, kernel, c, oc, .. } = layer;
     let width = side * stride + kernel - 1;
     let mut input = Aligned::zeros(width * width * c + 64);
-    input
-        .iter_mut()
-        .enumerate()
-        .for_each(|(i, x)| *x = (i * 7 % 251) as u8);
+    input.iter_mut().enumerate().for_each(|(i, x)| *x = (i * 7 % 251) as u8);
     // A tap line of a convolution is contiguous; a depthwise tap stands alone.
     let (segments, quads): (Vec<u32>, usize) = if layer.depthwise {
-        let taps = (0..kernel * kernel)
-            .map(|t| ((t / kernel * width + t % kernel) * c) as u32)
-            .collect();
+        let taps = (0..kernel * kernel).map(|t| ((t / kernel * width + t % kernel) * c) as u32).collect();
         (taps, (kernel * kernel).div_ceil(4))
     } else {
-        (
-            (0..kernel).map(|y| (y * width * c) as u32).collect(),
-            (kernel * c).div_ceil(4),
-        )
+        ((0..kernel).map(|y| (y * width * c) as u32).collect(), (kernel * c).div_ceil(4))
     };
     let panels = if layer.depthwise { 1 } else { segments.len() };
     let blocks = oc.div_ceil(16);
     let mut weights = Aligned::zeros(blocks * panels * quads * 64);
-    weights
-        .iter_mut()
-        .enumerate()
-        .for_each(|(i, w)| *w = (i * 37 % 255) as u8);
+    weights.iter_mut().enumerate().for_each(|(i, w)| *w = (i * 37 % 255) as u8);
     // SAFETY: the same bytes as signed codes.
-    let weights =
-        unsafe { std::slice::from_raw_parts(weights.as_ptr().cast::<i8>(), weights.len()) };
+    let weights = unsafe { std::slice::from_raw_parts(weights.as_ptr().cast::<i8>(), weights.len()) };
     let (m, b) = (vec![1e-4; 16 * blocks], vec![128.0; 16 * blocks]);
     let mut output = Aligned::zeros(side * side * oc);
-    let rows_in: Vec<u32> = (0..side * side)
-        .map(|p| ((p / side * stride * width + p % side * stride) * c) as u32)
-        .collect();
+    let rows_in: Vec<u32> = (0..side * side).map(|p| ((p / side * stride * width + p % side * stride) * c) as u32).collect();
     let rows_out: Vec<u32> = (0..side * side).map(|p| (p * oc) as u32).collect();
     let entries = [7; 256];
 
@@ -157,22 +113,9 @@ fn time(set: &Kernels, layer: &Layer, rows: usize, table: bool) -> f64 {
                 table: table.then_some(&entries),
                 real: false,
             };
-            let tile = ConvTile {
-                layer: &shared,
-                input: input.as_ptr(),
-                rows_in,
-                residual: None,
-                output: output.as_mut_ptr(),
-                rows_out,
-            };
+            let tile = ConvTile { layer: &shared, input: input.as_ptr(), rows_in, residual: None, output: output.as_mut_ptr(), rows_out };
             // SAFETY: all rows, with their taps and 4 more bytes, lie in `input` and `output`; the set is available.
-            unsafe {
-                if layer.depthwise {
-                    (set.depthwise)(&tile)
-                } else {
-                    (set.conv)(&tile)
-                }
-            }
+            unsafe { if layer.depthwise { (set.depthwise)(&tile) } else { (set.conv)(&tile) } }
         }
     };
     best(pass)
@@ -203,29 +146,12 @@ fn rows(set: &Kernels, c: usize) -> Vec<(&'static str, f64)> {
     let mut codes = vec![8u8; c];
     let mut sums = vec![0i32; c];
     let table = [5u8; 256];
-    let a = Operand::Codes {
-        codes: &x,
-        scale: &scale,
-        offset: &offset,
-    };
+    let a = Operand::Codes { codes: &x, scale: &scale, offset: &offset };
     let bin = |f| Bin { f, period: c, a, b: a };
-    let uni = |f| Uni {
-        f,
-        period: c,
-        p: [0.1, 0.5],
-        slope: &scale,
-        a,
-    };
+    let uni = |f| Uni { f, period: c, p: [0.1, 0.5], slope: &scale, a };
     macro_rules! result {
         () => {
-            &mut Row::Codes {
-                codes: &mut codes,
-                scale: &scale,
-                offset: &offset,
-                lo: 0.0,
-                hi: 255.0,
-                table: None,
-            }
+            &mut Row::Codes { codes: &mut codes, scale: &scale, offset: &offset, lo: 0.0, hi: 255.0, table: None }
         };
     }
     // SAFETY: the set is available; lines are of whole pixels.
@@ -246,14 +172,8 @@ fn rows(set: &Kernels, c: usize) -> Vec<(&'static str, f64)> {
                     black_box((set.score)(black_box(&x), &y, &w, 1));
                 }),
             ),
-            (
-                "settle",
-                best(|| (set.settle)(black_box(&x), &mut codes, 1)),
-            ),
-            (
-                "table",
-                best(|| (set.table)(black_box(&x), &mut codes, &table)),
-            ),
+            ("settle", best(|| (set.settle)(black_box(&x), &mut codes, 1))),
+            ("table", best(|| (set.table)(black_box(&x), &mut codes, &table))),
             ("max", best(|| (set.max)(black_box(&x), &mut codes))),
             ("sum", best(|| (set.sum)(&SumTile { input: black_box(&x).as_ptr(), step: c, pixels: 1 }, &mut sums))),
             (
@@ -269,36 +189,18 @@ fn rows(set: &Kernels, c: usize) -> Vec<(&'static str, f64)> {
                     })
                 }),
             ),
-            (
-                "add",
-                best(|| (set.binary)(black_box(&bin(BinaryFn::Add)), result!())),
-            ),
-            (
-                "div",
-                best(|| (set.binary)(black_box(&bin(BinaryFn::Div)), result!())),
-            ),
-            (
-                "hardswish",
-                best(|| (set.map)(black_box(&uni(MapFn::HardSwish)), result!())),
-            ),
-            (
-                "silu",
-                best(|| (set.map)(black_box(&uni(MapFn::Silu)), result!())),
-            ),
-            (
-                "log",
-                best(|| (set.map)(black_box(&uni(MapFn::Log)), result!())),
-            ),
+            ("add", best(|| (set.binary)(black_box(&bin(BinaryFn::Add)), result!()))),
+            ("div", best(|| (set.binary)(black_box(&bin(BinaryFn::Div)), result!()))),
+            ("hardswish", best(|| (set.map)(black_box(&uni(MapFn::HardSwish)), result!()))),
+            ("silu", best(|| (set.map)(black_box(&uni(MapFn::Silu)), result!()))),
+            ("log", best(|| (set.map)(black_box(&uni(MapFn::Log)), result!()))),
         ]
     }
 }
 
 fn main() {
     let filter = std::env::args().skip(1).find(|a| !a.starts_with("--"));
-    println!(
-        "{:11} {:13} {:>7} {:>7} {:>7} {:>7}   64 rows and a table",
-        "set", "layer", 64, 8, 2, 1
-    );
+    println!("{:11} {:13} {:>7} {:>7} {:>7} {:>7}   64 rows and a table", "set", "layer", 64, 8, 2, 1);
     for set in kernels::available() {
         for layer in LAYERS {
             let name = format!("{:11} {:13}", set.name, layer.name);
@@ -306,8 +208,7 @@ fn main() {
                 continue;
             }
             let inputs = if layer.depthwise { 1 } else { layer.c };
-            let macs =
-                (layer.side * layer.side * layer.oc * layer.kernel * layer.kernel * inputs) as f64;
+            let macs = (layer.side * layer.side * layer.oc * layer.kernel * layer.kernel * inputs) as f64;
             print!("{name}");
             for rows in ROWS {
                 print!(" {:7.1}", macs / time(set, layer, rows, false));
@@ -322,10 +223,7 @@ fn main() {
             let name = format!("{:11} row {name:9}", set.name);
             if filter.as_ref().is_none_or(|f| name.contains(f.as_str())) {
                 print!("{name}");
-                columns
-                    .iter()
-                    .zip(WIDTHS)
-                    .for_each(|(column, c)| print!(" {:7.2}", c as f64 / column[k].1));
+                columns.iter().zip(WIDTHS).for_each(|(column, c)| print!(" {:7.2}", c as f64 / column[k].1));
                 println!();
             }
         }

@@ -246,10 +246,7 @@ fn put_every(out: &mut [u64], line: &[u64], stride: usize) {
 fn window_lines(w: &Window, y: usize, h: usize) -> impl Iterator<Item = usize> {
     let first = (y * w.stride[0] as usize) as isize - w.pad[0] as isize;
     let step = w.dilation[0] as isize;
-    (0..w.kernel[0] as isize)
-        .map(move |k| first + k * step)
-        .filter(move |y| *y >= 0 && (*y as usize) < h)
-        .map(|y| y as usize)
+    (0..w.kernel[0] as isize).map(move |k| first + k * step).filter(move |y| *y >= 0 && (*y as usize) < h).map(|y| y as usize)
 }
 
 /// The column of each tap, relative to that of the output pixel.
@@ -261,27 +258,19 @@ fn columns(w: &Window) -> impl Iterator<Item = isize> {
 /// Whether a line is a word, in and out, and at stride 2 also between, and no tap is a word away.
 fn narrow(w: &Window, out: Grid, grid: Grid) -> bool {
     let reach = (w.kernel[1] as usize - 1) * w.dilation[1] as usize;
-    out.w <= 64
-        && grid.w <= 64
-        && (w.stride[1] == 1 || w.stride[1] == 2 && out.w <= 32)
-        && w.pad[1] < 64
-        && reach < 64
+    out.w <= 64 && grid.w <= 64 && (w.stride[1] == 1 || w.stride[1] == 2 && out.w <= 32) && w.pad[1] < 64 && reach < 64
 }
 
 /// Bit `j` set: bit `j + at` of `word` is, for any of the columns `at` of the taps, each less than a word away.
 fn see_columns(w: &Window, word: u64) -> u64 {
     let (dilation, pad) = (w.dilation[1] as u32, w.pad[1] as u32);
-    (0..w.kernel[1] as u32).map(|k| k * dilation).fold(0, |seen, at| {
-        seen | if at < pad { word << (pad - at) } else { word >> (at - pad) }
-    })
+    (0..w.kernel[1] as u32).map(|k| k * dilation).fold(0, |seen, at| seen | if at < pad { word << (pad - at) } else { word >> (at - pad) })
 }
 
 /// Bit `j` set: bit `j - at` of `word` is.
 fn put_columns(w: &Window, word: u64) -> u64 {
     let (dilation, pad) = (w.dilation[1] as u32, w.pad[1] as u32);
-    (0..w.kernel[1] as u32).map(|k| k * dilation).fold(0, |seen, at| {
-        seen | if at < pad { word >> (pad - at) } else { word << (at - pad) }
-    })
+    (0..w.kernel[1] as u32).map(|k| k * dilation).fold(0, |seen, at| seen | if at < pad { word >> (pad - at) } else { word << (at - pad) })
 }
 
 /// Every `stride`-th bit, of 1 or 2.
@@ -295,9 +284,7 @@ fn put_word(word: u64, stride: u16) -> u64 {
 }
 
 /// Output rows of a window that see a marked row. `scratch` holds two lines of either mask, plus padding.
-pub fn spread_window(
-    out: &mut [u64], out_grid: Grid, mask: &[u64], grid: Grid, w: &Window, scratch: &mut [u64],
-) {
+pub fn spread_window(out: &mut [u64], out_grid: Grid, mask: &[u64], grid: Grid, w: &Window, scratch: &mut [u64]) {
     if narrow(w, out_grid, grid) {
         let mask = &mask[..grid.h];
         let [kernel, stride, dilation, pad] = [w.kernel, w.stride, w.dilation, w.pad].map(|of| of[0] as usize);
@@ -339,9 +326,7 @@ pub fn spread_window(
 }
 
 /// Input rows that the marked rows of a window read. `scratch` as in [`spread_window`].
-pub fn need_window(
-    need: &mut [u64], grid: Grid, mask: &[u64], out_grid: Grid, w: &Window, scratch: &mut [u64],
-) {
+pub fn need_window(need: &mut [u64], grid: Grid, mask: &[u64], out_grid: Grid, w: &Window, scratch: &mut [u64]) {
     if narrow(w, out_grid, grid) {
         for (y, line) in mask.iter().enumerate().take(out_grid.h).filter(|(_, line)| **line != 0) {
             let wide = put_word(*line, w.stride[1]);

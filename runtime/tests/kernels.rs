@@ -54,19 +54,7 @@ impl Random {
 
     /// Mostly ordinary, now and then huge, tiny, infinite or not a number.
     fn wild(&mut self) -> f32 {
-        let specials = [
-            f32::NAN,
-            f32::INFINITY,
-            f32::NEG_INFINITY,
-            0.0,
-            -0.0,
-            1e38,
-            -1e38,
-            1e-42,
-            f32::MAX,
-            87.5,
-            -103.0,
-        ];
+        let specials = [f32::NAN, f32::INFINITY, f32::NEG_INFINITY, 0.0, -0.0, 1e38, -1e38, 1e-42, f32::MAX, 87.5, -103.0];
         match self.below(12) {
             0 => specials[self.below(specials.len())],
             1 => f32::from_bits(self.next() as u32),
@@ -102,21 +90,10 @@ fn every_set_this_cpu_supports_is_available() {
             other => panic!("no rule for the set {other}"),
         };
         assert_eq!(kernels::select(name).is_some(), supported, "{name}");
-        println!(
-            "{name}: {}",
-            if supported {
-                "tested"
-            } else {
-                "not on this CPU"
-            }
-        );
+        println!("{name}: {}", if supported { "tested" } else { "not on this CPU" });
     }
     let order: Vec<_> = kernels::available().map(|set| set.name).collect();
-    let known: Vec<_> = kernels::COMPILED
-        .iter()
-        .copied()
-        .filter(|name| order.contains(name))
-        .collect();
+    let known: Vec<_> = kernels::COMPILED.iter().copied().filter(|name| order.contains(name)).collect();
     assert_eq!(order, known, "slowest first");
     assert_eq!(Some(&kernels::best().name), order.last());
 }

@@ -23,9 +23,9 @@ pub mod import;
 pub mod ir;
 #[cfg(feature = "import")]
 pub mod lower;
+pub mod machine;
 #[cfg(feature = "import")]
 pub mod oracle;
-pub mod machine;
 pub mod overlay;
 #[cfg(feature = "import")]
 pub mod passes;

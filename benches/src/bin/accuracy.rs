@@ -22,12 +22,12 @@ use quiescent_benches::data;
 use quiescent_benches::measure::{Measure, Measured};
 use quiescent_tools::artifact::{self, Artifact};
 use quiescent_tools::calibrate::{self, Method};
+use quiescent_tools::clip;
 use quiescent_tools::convert::{self, Prepared};
 use quiescent_tools::exec::Executor;
 use quiescent_tools::feed::Input;
 use quiescent_tools::ir::ElementType;
 use quiescent_tools::task::{self, Detection, Kind, Labels, Task};
-use quiescent_tools::clip;
 
 /// Score floor of precision-recall curves.
 const AP_FLOOR: f32 = 0.05;
@@ -56,7 +56,11 @@ fn main() -> Result<()> {
     }
     let cases = cases::all();
     for w in &wanted {
-        ensure!(cases.iter().any(|c| c.model == w), "no model {w}; there are: {}", cases.iter().map(|c| c.model).collect::<Vec<_>>().join(", "));
+        ensure!(
+            cases.iter().any(|c| c.model == w),
+            "no model {w}; there are: {}",
+            cases.iter().map(|c| c.model).collect::<Vec<_>>().join(", ")
+        );
     }
     let head = "| model | judged on | frames | relative error | measure | float | int8 | agreement | loss, points | convert s |\n|---|---|---|---|---|---|---|---|---|---|\n";
     print!("{head}");
@@ -149,11 +153,7 @@ fn run(p: &Prepared, a: &Artifact, task: &Task, source: &Source) -> Result<(Meas
         let mut reference = ours.clone();
         reference.iter_mut().zip(float.outputs()).for_each(|(o, v)| o.data = v);
         let (f, q) = (artifact::as_task(&reference), artifact::as_task(&ours));
-        measure.add(
-            (&values(&reference), &task.decode(&f, size)?),
-            (&values(&ours), &task.decode(&q, size)?),
-            r.label,
-        )?;
+        measure.add((&values(&reference), &task.decode(&f, size)?), (&values(&ours), &task.decode(&q, size)?), r.label)?;
         if let (Some(labels), Some(map)) = (&labels, &frames.map)
             && labels.frames().any(|f| f == r.frame)
         {
@@ -247,6 +247,10 @@ fn check_golden(model: &str, p: &Prepared, a: &Artifact, out: &mut String) -> Re
         steps.fold((0f32, 0usize), |(worst, n), d| (worst.max(d.abs()), n + usize::from(d != 0.0)))
     };
     let ((int8, n8), (f, nf)) = (distance(&ours.data), distance(&float));
-    writeln!(out, "- {model}: of {} output codes of onnxruntime, int8 differs in {n8} (at most {int8} steps), the float executor in {nf} (at most {f} steps)", wanted.len())?;
+    writeln!(
+        out,
+        "- {model}: of {} output codes of onnxruntime, int8 differs in {n8} (at most {int8} steps), the float executor in {nf} (at most {f} steps)",
+        wanted.len()
+    )?;
     Ok(())
 }

@@ -116,12 +116,8 @@ fn agreement(task: &Task, dense: &Run, ours: impl Iterator<Item = usize>, of: &R
 
 fn labelled(run: &Run, clip: &Clip, labels: &Option<PathBuf>) -> Result<String> {
     let (Some(labels), Some(map)) = (labels, &clip.map) else { return Ok("-".into()) };
-    let predictions: BTreeMap<usize, Vec<task::Detection>> = run
-        .low
-        .iter()
-        .enumerate()
-        .map(|(i, d)| (i, d.iter().map(|d| d.in_frame(map)).collect()))
-        .collect();
+    let predictions: BTreeMap<usize, Vec<task::Detection>> =
+        run.low.iter().enumerate().map(|(i, d)| (i, d.iter().map(|d| d.in_frame(map)).collect())).collect();
     Ok(format!("{:.3}", ap50(&predictions, &Labels::load(labels)?)?))
 }
 
@@ -135,9 +131,7 @@ fn typical(v: &[f64]) -> f64 {
 
 fn mean_change(a: &Input, b: &Input) -> f64 {
     match (a, b) {
-        (Input::Pixels(a), Input::Pixels(b)) => {
-            a.iter().zip(b).map(|(a, b)| f64::from(a.abs_diff(*b))).sum::<f64>() / a.len() as f64
-        }
+        (Input::Pixels(a), Input::Pixels(b)) => a.iter().zip(b).map(|(a, b)| f64::from(a.abs_diff(*b))).sum::<f64>() / a.len() as f64,
         _ => f64::MAX,
     }
 }
@@ -182,9 +176,7 @@ fn main() -> Result<()> {
             _ => 0,
         })
         .sum();
-    println!(
-        "| model | clip | run | work left | times less | agreement | AP50 | dense ms / gated ms | time saved / work saved |"
-    );
+    println!("| model | clip | run | work left | times less | agreement | AP50 | dense ms / gated ms | time saved / work saved |");
     println!("|---|---|---|---|---|---|---|---|---|");
     let name = |p: &str| PathBuf::from(p).file_stem().map_or(String::new(), |s| s.to_string_lossy().into_owned());
     let kept = if a.keep.is_empty() { String::new() } else { format!(" ({})", a.keep.join(",")) };

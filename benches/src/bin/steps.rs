@@ -17,10 +17,10 @@ use anyhow::{Context, Result, bail, ensure};
 use quiescent::{Mode, kernels};
 use quiescent_benches::{cases, serve};
 use quiescent_tools::artifact::{self, InputKind, InputSpec};
+use quiescent_tools::clip;
 use quiescent_tools::convert::{self, Prepared};
 use quiescent_tools::feed::Input;
 use quiescent_tools::ir::ElementType;
-use quiescent_tools::clip;
 
 fn main() -> Result<()> {
     let args: Vec<String> = std::env::args().skip(1).collect();

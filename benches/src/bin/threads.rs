@@ -42,8 +42,7 @@ fn main() -> Result<()> {
     for model in &models {
         let artifact = Artifact::load(model)?;
         let options = clip::Options { frames: Some(FRAMES), ..Default::default() };
-        let frames: Vec<Input> =
-            Feed::open(&artifact.meta.input, &clip, &options)?.map(|f| f.map(|f| f.input)).collect::<Result<_>>()?;
+        let frames: Vec<Input> = Feed::open(&artifact.meta.input, &clip, &options)?.map(|f| f.map(|f| f.input)).collect::<Result<_>>()?;
         let [mut a, mut b] = [artifact.arena(), artifact.arena()];
         let mut engines = [artifact.engine(&mut a, kernels::best())?, artifact.engine(&mut b, kernels::best())?];
         engines[1].set_crew(Some(&pool));

@@ -22,7 +22,12 @@ static VALUES: Memory<[f32; VALUES_LEN]> = Memory::new([0.0; VALUES_LEN]);
 #[unsafe(no_mangle)]
 extern "C" fn main() -> ! {
     ticks::start();
-    say!("{BOARD}: artifact {} bytes, arena {} bytes, {} multiply-accumulates a frame", baked::ARTIFACT.len(), baked::ARENA_BYTES, baked::MACS_PER_FRAME);
+    say!(
+        "{BOARD}: artifact {} bytes, arena {} bytes, {} multiply-accumulates a frame",
+        baked::ARTIFACT.len(),
+        baked::ARENA_BYTES,
+        baked::MACS_PER_FRAME
+    );
     let mut good = true;
     for set in kernels::available() {
         good &= run(set, Mode::Dense, baked::DENSE);
@@ -70,7 +75,9 @@ fn run(set: &'static Kernels, mode: Mode, expected: &[u8]) -> bool {
         let ratio = count * 1000 / macs.max(1);
         say!(
             "  frame {i}: {count} instructions, {macs} multiply-accumulates, {}.{:03} each, stack {deep} bytes, {}",
-            ratio / 1000, ratio % 1000, if same { "same outputs" } else { "OTHER OUTPUTS" }
+            ratio / 1000,
+            ratio % 1000,
+            if same { "same outputs" } else { "OTHER OUTPUTS" }
         );
         good &= same;
     }

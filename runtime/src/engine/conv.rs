@@ -166,7 +166,8 @@ impl<'a> Engine<'a> {
             let second = n.min(SECOND);
             list(p, out, part, first, [&mut of_input[..n], &mut of_output[..n], &mut of_second[..second]]);
             // SAFETY: `list` writes all of each room, which are of one length or, without a second input, empty.
-            let [of_input, of_second, of_output] = unsafe { [listed(&of_input[..n]), listed(&of_second[..second]), listed(&of_output[..n])] };
+            let [of_input, of_second, of_output] =
+                unsafe { [listed(&of_input[..n]), listed(&of_second[..second]), listed(&of_output[..n])] };
             self.convolve(p, of_input, of_second, self.arena.start(), of_output);
             first += ROWS;
         }
@@ -192,9 +193,8 @@ fn list(p: &Prepared, out: &Tensor, part: &Part, first: usize, [mut of_input, mu
     let origin = out.origin.wrapping_sub(part.output);
     while !of_input.is_empty() {
         let n = of_input.len().min(w - x);
-        let place = |origin: u32, [down, right]: [u32; 2]| {
-            origin.wrapping_add(y.wrapping_mul(down)).wrapping_add((x as u32).wrapping_mul(right))
-        };
+        let place =
+            |origin: u32, [down, right]: [u32; 2]| origin.wrapping_add(y.wrapping_mul(down)).wrapping_add((x as u32).wrapping_mul(right));
         let (mut from, mut to) = (place(p.corner, p.stride), place(origin, [out.line, out.pixel]));
         let (Some(a), Some(b)) = (of_input.split_off_mut(..n), of_output.split_off_mut(..n)) else { return };
         for (a, b) in a.iter_mut().zip(b) {

@@ -348,8 +348,7 @@ impl<'a> Engine<'a> {
     }
 
     fn result_run<'r, const N: usize>(
-        &self, run: &Run, out: &Tensor, affine: &Affine, [r0, r1]: [&'r mut Room<N>; 2], (lo, hi): (f32, f32),
-        table: Option<&'r [u8; 256]>,
+        &self, run: &Run, out: &Tensor, affine: &Affine, [r0, r1]: [&'r mut Room<N>; 2], (lo, hi): (f32, f32), table: Option<&'r [u8; 256]>,
     ) -> Row<'r>
     where
         'a: 'r,
@@ -428,8 +427,7 @@ impl<'a> Engine<'a> {
     /// An operand of a run of `n` rows: of as many rows, or of one (`one_row`), of all channels or of one.
     #[allow(clippy::too_many_arguments)]
     fn side<'r, const N: usize>(
-        &self, t: &Tensor, affine: &Affine, at: *const u8, n: usize, one_row: bool, one_channel: bool,
-        rooms: [&'r mut Room<N>; 2],
+        &self, t: &Tensor, affine: &Affine, at: *const u8, n: usize, one_row: bool, one_channel: bool, rooms: [&'r mut Room<N>; 2],
     ) -> Operand<'r>
     where
         'a: 'r,

@@ -461,12 +461,8 @@ impl<'a> Engine<'a> {
         let t = &self.model.tensors[self.input_index()];
         let len = (t.h as usize - 1) * t.line as usize + t.w as usize * t.pixel as usize;
         // SAFETY: the input tensor and the line buffer are disjoint (layout), and nothing else is in use between steps.
-        let (held, line) = unsafe {
-            (
-                self.arena.bytes_mut(t.origin as usize, len),
-                self.arena.bytes_mut(self.layout.line, t.w as usize * t.c as usize),
-            )
-        };
+        let (held, line) =
+            unsafe { (self.arena.bytes_mut(t.origin as usize, len), self.arena.bytes_mut(self.layout.line, t.w as usize * t.c as usize)) };
         Input {
             kernels: self.kernels,
             tensor: t,

@@ -32,7 +32,9 @@ pub(super) fn to_front(buffer: &mut [u8], skip: usize) {
     type Words = [u32; 4];
     const BYTES: usize = size_of::<Words>();
     let words = match buffer.len().checked_sub(skip) {
-        Some(n) if cfg!(target_os = "none") && skip >= BYTES && skip.is_multiple_of(4) && buffer.as_ptr().cast::<u32>().is_aligned() => n / BYTES,
+        Some(n) if cfg!(target_os = "none") && skip >= BYTES && skip.is_multiple_of(4) && buffer.as_ptr().cast::<u32>().is_aligned() => {
+            n / BYTES
+        }
         _ => 0,
     };
     let to = buffer.as_mut_ptr();
@@ -50,9 +52,7 @@ pub(super) fn to_front(buffer: &mut [u8], skip: usize) {
 ///
 /// # Safety
 /// All pieces are readable at `from`, writable at `to`, and do not overlap.
-pub(super) unsafe fn copy_pieces(
-    from: *const u8, from_step: usize, to: *mut u8, to_step: usize, size: usize, n: usize,
-) {
+pub(super) unsafe fn copy_pieces(from: *const u8, from_step: usize, to: *mut u8, to_step: usize, size: usize, n: usize) {
     /// Pieces of `N..=2 N` bytes: the two parts may overlap.
     unsafe fn parts<const N: usize>(from: *const u8, steps: [usize; 2], to: *mut u8, size: usize, n: usize) {
         for i in 0..n {
@@ -147,11 +147,7 @@ impl Engine<'_> {
                     let distance = |a: u16, b: u16| b.wrapping_sub(a);
                     let gap = xs.get(col + 1).map_or(1, |next| distance(first, *next));
                     let mut n = 1;
-                    while col + n < w
-                        && first != FILL
-                        && xs[col + n] != FILL
-                        && gap < 256
-                        && distance(xs[col + n - 1], xs[col + n]) == gap
+                    while col + n < w && first != FILL && xs[col + n] != FILL && gap < 256 && distance(xs[col + n - 1], xs[col + n]) == gap
                     {
                         n += 1;
                     }

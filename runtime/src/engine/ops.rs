@@ -8,8 +8,7 @@ use super::conv::Prepared;
 use super::room::{SUMS, TILE};
 use super::tiles::{List, Tile};
 use crate::format::{
-    Affine, Bilinear, BinaryFn, Block, Channels, ConvF32, Dtype, FILL, Global, Index, MapFn, Op, Pool,
-    Reduce, Step, Tensor, Window,
+    Affine, Bilinear, BinaryFn, Block, Channels, ConvF32, Dtype, FILL, Global, Index, MapFn, Op, Pool, Reduce, Step, Tensor, Window,
 };
 use crate::kernels::{LerpTile, Operand, PickTile, PoolTile, Real, Row, SumTile};
 
@@ -38,12 +37,23 @@ pub(super) fn row_bytes(t: &Tensor) -> usize {
     t.c as usize * t.dtype().size()
 }
 
-pub(super) const BINARY: [BinaryFn; 6] =
-    [BinaryFn::Add, BinaryFn::Sub, BinaryFn::Mul, BinaryFn::Div, BinaryFn::Min, BinaryFn::Max];
+pub(super) const BINARY: [BinaryFn; 6] = [BinaryFn::Add, BinaryFn::Sub, BinaryFn::Mul, BinaryFn::Div, BinaryFn::Min, BinaryFn::Max];
 
 pub(super) const MAP: [MapFn; 14] = [
-    MapFn::Identity, MapFn::Sigmoid, MapFn::Exp, MapFn::Tanh, MapFn::Silu, MapFn::LeakyRelu, MapFn::HardSigmoid,
-    MapFn::HardSwish, MapFn::Sqrt, MapFn::Reciprocal, MapFn::Abs, MapFn::Neg, MapFn::Log, MapFn::PRelu,
+    MapFn::Identity,
+    MapFn::Sigmoid,
+    MapFn::Exp,
+    MapFn::Tanh,
+    MapFn::Silu,
+    MapFn::LeakyRelu,
+    MapFn::HardSigmoid,
+    MapFn::HardSwish,
+    MapFn::Sqrt,
+    MapFn::Reciprocal,
+    MapFn::Abs,
+    MapFn::Neg,
+    MapFn::Log,
+    MapFn::PRelu,
 ];
 
 pub(super) fn reals(bytes: &[u8]) -> &[Real] {
@@ -176,7 +186,8 @@ impl<'a> Engine<'a> {
             }
             for tap in 0..kh * kw {
                 let (ky, kx) = (tap / kw, tap % kw);
-                let at = (x.origin as usize + y as usize * w.stride[0] as usize * x.line as usize
+                let at = (x.origin as usize
+                    + y as usize * w.stride[0] as usize * x.line as usize
                     + ky * w.dilation[0] as usize * x.line as usize
                     + col as usize * w.stride[1] as usize * x.pixel as usize
                     + kx * w.dilation[1] as usize * x.pixel as usize)
@@ -203,11 +214,7 @@ impl<'a> Engine<'a> {
         let n = t.c as usize;
         match t.dtype() {
             Dtype::F32 => Operand::Reals(reals(row)),
-            Dtype::U8 => Operand::Codes {
-                codes: row,
-                scale: self.array(affine.scale, n),
-                offset: self.array(affine.offset, n),
-            },
+            Dtype::U8 => Operand::Codes { codes: row, scale: self.array(affine.scale, n), offset: self.array(affine.offset, n) },
         }
     }
 
@@ -307,11 +314,8 @@ impl<'a> Engine<'a> {
         let xs = self.array::<u16>(p.xs, out.w as usize);
         for (i, (y, col)) in tile.pixels().enumerate() {
             let (sy, sx) = (*ys.get(y as usize)?, *xs.get(col as usize)?);
-            let row = if sy == FILL || sx == FILL {
-                self.array::<u8>(p.fill, row_bytes(out))
-            } else {
-                self.row(x, sy as usize, sx as usize)
-            };
+            let row =
+                if sy == FILL || sx == FILL { self.array::<u8>(p.fill, row_bytes(out)) } else { self.row(x, sy as usize, sx as usize) };
             self.result(target, i, out).copy_from_slice(row);
         }
         Some(())

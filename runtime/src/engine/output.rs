@@ -151,9 +151,8 @@ impl<'e> Output<'e> {
             };
             let (now, later) = out.split_at_mut(n.min(out.len()));
             // SAFETY: elements of one pixel, or of one line; the engine is borrowed: no step writes meanwhile.
-            let bytes = unsafe {
-                self.engine.arena.bytes(address(self.tensor, row / w, row % w) + k * size, (now.len() - 1) * apart + size)
-            };
+            let bytes =
+                unsafe { self.engine.arena.bytes(address(self.tensor, row / w, row % w) + k * size, (now.len() - 1) * apart + size) };
             let channels = if along { k..k + 1 } else { k..k + now.len() };
             self.dequantise(bytes, apart, channels, now);
             first += now.len() * step;

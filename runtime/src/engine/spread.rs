@@ -1,9 +1,7 @@
 //! How a change passes through each operator: forward to the rows that can see it, backward to the rows they read.
 
 use super::Engine;
-use crate::format::{
-    Bilinear, Binary, Block, Conv, ConvF32, Index, Join, Op, Pool, Step, Tensor, Window,
-};
+use crate::format::{Bilinear, Binary, Block, Conv, ConvF32, Index, Join, Op, Pool, Step, Tensor, Window};
 use crate::mask::{self, Grid};
 
 /// The shape of an operator's reach.

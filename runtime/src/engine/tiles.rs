@@ -96,8 +96,7 @@ impl<'r> Tile<'r> {
         let first = self.place(list);
         let (mut n, room) = (0, &mut self.lists[first..]);
         for span in self.spans[..self.count].iter().map(|s| Span::of(*s)) {
-            let mut next =
-                origin.wrapping_add((span.y as u32).wrapping_mul(down)).wrapping_add((span.x as u32).wrapping_mul(right));
+            let mut next = origin.wrapping_add((span.y as u32).wrapping_mul(down)).wrapping_add((span.x as u32).wrapping_mul(right));
             // Several at once, perhaps some too many: spans are short, and loops that end unforeseeably slow.
             for i in (0..span.len as usize).step_by(AT_ONCE) {
                 let Some(at) = room[n + i..].first_chunk_mut::<AT_ONCE>() else { break };

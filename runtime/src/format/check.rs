@@ -32,8 +32,8 @@ use zerocopy::{FromBytes, Immutable, KnownLayout};
 
 use super::layout::layout;
 use super::{
-    ALIGN, Dtype, Fault, FormatError, Gate, HELD, Header, MAGIC, MAX_ARENA, MAX_RECORDS, Model, NONE,
-    Op, OutputRecord, Packing, Point, Profile, Section, Span, Step, Tensor, VERSION, VIEW, crc,
+    ALIGN, Dtype, Fault, FormatError, Gate, HELD, Header, MAGIC, MAX_ARENA, MAX_RECORDS, Model, NONE, Op, OutputRecord, Packing, Point,
+    Profile, Section, Span, Step, Tensor, VERSION, VIEW, crc,
 };
 
 type Checked = Result<(), Fault>;
@@ -185,11 +185,7 @@ pub fn check(bytes: &[u8]) -> Result<Proven<'_>, FormatError> {
     Ok(Proven(m))
 }
 
-fn table<T: FromBytes + KnownLayout + Immutable>(
-    bytes: &[u8],
-    span: Span,
-    section: Section,
-) -> Result<&[T], FormatError> {
+fn table<T: FromBytes + KnownLayout + Immutable>(bytes: &[u8], span: Span, section: Section) -> Result<&[T], FormatError> {
     let bytes = bytes.get(span.offset as usize..).and_then(|b| b.get(..span.len as usize));
     let bytes = bytes.ok_or(FormatError::Section { section, fault: Fault::Outside })?;
     <[T]>::ref_from_bytes(bytes).map_err(|_| FormatError::Section { section, fault: Fault::Unaligned })

@@ -90,11 +90,7 @@ impl<'a> Model<'a> {
     }
 
     /// `len` values of type `T` at `offset` of the data section; `None` outside it or unaligned.
-    pub fn array<T: FromBytes + KnownLayout + Immutable>(
-        &self,
-        offset: u32,
-        len: usize,
-    ) -> Option<&'a [T]> {
+    pub fn array<T: FromBytes + KnownLayout + Immutable>(&self, offset: u32, len: usize) -> Option<&'a [T]> {
         let bytes = self.data.get(offset as usize..)?;
         let bytes = bytes.get(..len.checked_mul(size_of::<T>())?)?;
         <[T]>::ref_from_bytes(bytes).ok()

@@ -9,10 +9,7 @@ use std::vec::Vec;
 use zerocopy::{FromBytes, Immutable, IntoBytes, KnownLayout};
 
 use super::layout::{layout, place_masks, round_up, staging_len};
-use super::{
-    ALIGN, Gate, Header, MAGIC, Model, OutputRecord, Point, SLACK, Segment, Span, Step, Tensor, VERSION,
-    check, seal,
-};
+use super::{ALIGN, Gate, Header, MAGIC, Model, OutputRecord, Point, SLACK, Segment, Span, Step, Tensor, VERSION, check, seal};
 
 /// Puts sections together.
 #[derive(Default)]
@@ -124,10 +121,7 @@ impl Builder {
             file.resize(file.len().next_multiple_of(ALIGN), 0);
             let offset = file.len();
             file.extend_from_slice(bytes);
-            Span {
-                offset: u32::try_from(offset).unwrap_or(u32::MAX),
-                len: u32::try_from(bytes.len()).unwrap_or(u32::MAX),
-            }
+            Span { offset: u32::try_from(offset).unwrap_or(u32::MAX), len: u32::try_from(bytes.len()).unwrap_or(u32::MAX) }
         };
         self.header.tensors = section(self.tensors.as_bytes());
         self.header.segments = section(self.segments.as_bytes());

@@ -140,10 +140,7 @@ impl Input<'_> {
 
     /// Marks what changed by the test `gate` at `scale`. `strong` and `scratch` (three lines) are overwritten.
     #[inline(never)]
-    pub fn detect(
-        &mut self, frame: &Frame, gate: &InputGate, scale: f32, marked: &mut [u64], strong: &mut [u64],
-        scratch: &mut [u64],
-    ) {
+    pub fn detect(&mut self, frame: &Frame, gate: &InputGate, scale: f32, marked: &mut [u64], strong: &mut [u64], scratch: &mut [u64]) {
         let grid = Grid { h: self.tensor.h as usize, w: self.tensor.w as usize };
         let threshold = threshold(gate, scale);
         let block = gate.block as f32 * scale;
@@ -269,14 +266,7 @@ mod tests {
                     }
                 }
             }
-            let tensor = Tensor {
-                pixel: c as u32,
-                line: (w * c) as u32,
-                h: h as u32,
-                w: w as u32,
-                c: c as u32,
-                ..Default::default()
-            };
+            let tensor = Tensor { pixel: c as u32, line: (w * c) as u32, h: h as u32, w: w as u32, c: c as u32, ..Default::default() };
             for set in kernels::available() {
                 let mut input = Input {
                     kernels: set,

@@ -76,9 +76,8 @@ pub(super) unsafe fn rows<C: Column<K>, const K: usize>(t: &DepthwiseTile, at: u
     let len = t.rows_in.len().min(t.rows_out.len());
     let mut row = 0;
     while row < len {
-        let next = |n: usize, stride: usize| {
-            row + n < len && t.rows_in[row + n] as usize == t.rows_in[row] as usize + n * stride * grid.step
-        };
+        let next =
+            |n: usize, stride: usize| row + n < len && t.rows_in[row + n] as usize == t.rows_in[row] as usize + n * stride * grid.step;
         let stride = if K == 3 && next(1, 2) { 2 } else { 1 };
         let mut n = 1;
         while next(n, stride) {

@@ -1,6 +1,9 @@
 //! The specification: plain loops, in the order of the formulas.
 
-use super::{Bin, CompareTile, ConvTile, DepthwiseTile, DriftTile, JudgeTile, Kernels, LerpTile, Operand, PairsTile, PickTile, PoolTile, Row, SumTile, TablesTile, Uni, compare as lines, rows};
+use super::{
+    Bin, CompareTile, ConvTile, DepthwiseTile, DriftTile, JudgeTile, Kernels, LerpTile, Operand, PairsTile, PickTile, PoolTile, Row,
+    SumTile, TablesTile, Uni, compare as lines, rows,
+};
 use crate::mask;
 
 /// The scalar set.
@@ -71,9 +74,7 @@ pub(super) unsafe fn finish(t: &ConvTile, i: usize, at: usize, acc: &[i32]) {
 
 unsafe fn conv(t: &ConvTile) {
     for i in 0..t.rows_in.len() {
-        for (block, weights) in
-            t.weights.chunks_exact(t.segments.len() * t.quads * 64).take(t.oc.div_ceil(16)).enumerate()
-        {
+        for (block, weights) in t.weights.chunks_exact(t.segments.len() * t.quads * 64).take(t.oc.div_ceil(16)).enumerate() {
             let mut acc = [0i32; 16];
             let mut w = weights.chunks_exact(64);
             for &segment in t.segments {

@@ -89,13 +89,7 @@ fn convolution_faults() {
         assert_eq!(param(|a| a.conv, |p: &mut Conv| p.lo = nan), Fault::Bounds);
         assert_eq!(param(|a| a.conv, |p: &mut Conv| (p.lo, p.hi) = (255.5, nan)), Fault::Bounds);
     }
-    for change in [
-        (|p| p.weights = u32::MAX - 63) as fn(&mut Conv),
-        |p| p.m = NONE,
-        |p| p.b = NONE,
-        |p| p.m += 2,
-        |p| p.table = NONE - 1,
-    ] {
+    for change in [(|p| p.weights = u32::MAX - 63) as fn(&mut Conv), |p| p.m = NONE, |p| p.b = NONE, |p| p.m += 2, |p| p.table = NONE - 1] {
         assert_eq!(conv(change), Fault::Outside);
     }
     assert_eq!(param(|a| a.depthwise, |p: &mut Conv| p.merged = 1), Fault::Surplus);
@@ -136,9 +130,7 @@ fn short_weights(op: Op, merged: bool, c: u32, missing: u32) -> Result<(), Forma
 #[test]
 fn weights_have_the_length_the_kernel_reads() {
     let outside = Err(FormatError::Step { index: 0, fault: Fault::Outside });
-    for (op, merged, c) in
-        [(Op::Conv, true, 1), (Op::Conv, true, 17), (Op::Conv, false, 16), (Op::Depthwise, false, 5)]
-    {
+    for (op, merged, c) in [(Op::Conv, true, 1), (Op::Conv, true, 17), (Op::Conv, false, 16), (Op::Depthwise, false, 5)] {
         assert_eq!(short_weights(op, merged, c, 0), Ok(()), "{op:?} {merged} {c}");
         assert_eq!(short_weights(op, merged, c, 1), outside, "{op:?} {merged} {c}");
     }
@@ -216,15 +208,24 @@ fn operator_faults() {
     assert_eq!(index(|p| p.fill = NONE), Fault::Outside);
     assert_eq!(index(|p| p.ys = NONE), Fault::Outside);
     assert_eq!(index(|p| p.xs += 1), Fault::Outside);
-    assert_eq!(step(|a| a.index, |n, s| {
-        let xs = n.b.data.put(&[0u16, 1, 2, 4]);
-        n.b.steps[s].param = n.b.data.put(&[Index { ys: xs, xs, fill: NONE }]);
-    }), Fault::Outside);
+    assert_eq!(
+        step(
+            |a| a.index,
+            |n, s| {
+                let xs = n.b.data.put(&[0u16, 1, 2, 4]);
+                n.b.steps[s].param = n.b.data.put(&[Index { ys: xs, xs, fill: NONE }]);
+            }
+        ),
+        Fault::Outside
+    );
     for bad in [Lerp { lo: 4, hi: 0, t: 0 }, Lerp { lo: 0, hi: 4, t: 0 }, Lerp { lo: 0, hi: 0, t: 257 }] {
-        let got = step(|a| a.bilinear, |n, s| {
-            let ys = n.b.data.put(&[bad; 8]);
-            n.b.steps[s].param = n.b.data.put(&[Bilinear { ys, xs: ys }]);
-        });
+        let got = step(
+            |a| a.bilinear,
+            |n, s| {
+                let ys = n.b.data.put(&[bad; 8]);
+                n.b.steps[s].param = n.b.data.put(&[Bilinear { ys, xs: ys }]);
+            },
+        );
         assert_eq!(got, Fault::Outside);
     }
     for block in [0, 1, 3, u32::MAX] {
@@ -246,10 +247,16 @@ fn gate_output_and_point_faults() {
     assert_eq!(step(|a| a.depthwise, |n, s| n.b.steps[s].gate = 0), Fault::Gate);
     assert_eq!(step(|a| a.map, |n, s| n.b.steps[s].gate = 0), Fault::Gate);
     assert_eq!(step(|a| a.rows, |n, s| n.b.steps[s].gate = 0), Fault::Gate);
-    assert_eq!(step(|a| a.conv, |n, s| {
-        n.b.gates[0].weights = NONE;
-        assert_eq!(n.b.steps[s].gate, 0);
-    }), Fault::Outside);
+    assert_eq!(
+        step(
+            |a| a.conv,
+            |n, s| {
+                n.b.gates[0].weights = NONE;
+                assert_eq!(n.b.steps[s].gate, 0);
+            }
+        ),
+        Fault::Outside
+    );
     // Rows before a gate over the input, over what the gate judges, over scratch of its segment, behind the tensors.
     let staged = |gate: usize, place: fn(&Net) -> u32| error(|n, _| n.b.gates[gate].staging = place(n));
     let overlap = |index| FormatError::Step { index, fault: Fault::Overlap };

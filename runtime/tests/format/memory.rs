@@ -131,25 +131,39 @@ fn view_faults() {
     assert_eq!(step(|a| a.join, |n, s| view(n, s, |t| t.pixel = 12)), Fault::View);
     assert_eq!(step(|a| a.join, |n, s| view(n, s, |t| t.flags = 0)), Fault::View);
     assert_eq!(step(|a| a.join, |n, s| view(n, s, |t| t.border = [2, 1, 1, 1])), Fault::Border);
-    assert_eq!(step(|a| a.join, |n, s| {
-        let fill = n.b.data.put_bytes(&[1; 8], 1);
-        n.b.tensors[n.b.steps[s].inputs[0] as usize].fill = fill;
-    }), Fault::Border);
+    assert_eq!(
+        step(
+            |a| a.join,
+            |n, s| {
+                let fill = n.b.data.put_bytes(&[1; 8], 1);
+                n.b.tensors[n.b.steps[s].inputs[0] as usize].fill = fill;
+            }
+        ),
+        Fault::Border
+    );
     // A gap between the views.
-    let gap = step(|a| a.join, |n, s| {
-        let view = n.b.steps[s + 1].inputs[0] as usize;
-        n.b.tensors[view].c = 7;
-        n.b.tensors[view].origin += 1;
-        let produced = n.b.steps.iter().position(|s| s.output == view as u32).unwrap();
-        let list = n.b.data.put(&[0u32; 7]);
-        n.b.steps[produced].op = Op::Channels as u16;
-        n.b.steps[produced].param = n.b.data.put(&[Channels { index: list }]);
-        n.b.steps[produced].inputs[0] = n.b.steps[s - 2].output;
-    });
+    let gap = step(
+        |a| a.join,
+        |n, s| {
+            let view = n.b.steps[s + 1].inputs[0] as usize;
+            n.b.tensors[view].c = 7;
+            n.b.tensors[view].origin += 1;
+            let produced = n.b.steps.iter().position(|s| s.output == view as u32).unwrap();
+            let list = n.b.data.put(&[0u32; 7]);
+            n.b.steps[produced].op = Op::Channels as u16;
+            n.b.steps[produced].param = n.b.data.put(&[Channels { index: list }]);
+            n.b.steps[produced].inputs[0] = n.b.steps[s - 2].output;
+        },
+    );
     assert_eq!(gap, Fault::View);
-    let reshape = |change: fn(&mut Tensor)| step(|a| a.reshape, |n, s| {
-        change(&mut n.b.tensors[n.b.steps[s].output as usize]);
-    });
+    let reshape = |change: fn(&mut Tensor)| {
+        step(
+            |a| a.reshape,
+            |n, s| {
+                change(&mut n.b.tensors[n.b.steps[s].output as usize]);
+            },
+        )
+    };
     assert_eq!(reshape(|t| t.origin += 4), Fault::View);
     assert_eq!(reshape(|t| t.line = 8), Fault::Stride);
     assert_eq!(reshape(|t| t.h = 15), Fault::Shape);

@@ -54,9 +54,8 @@ pub(super) fn sound(m: &Model) {
         if [Op::Conv as u16, Op::Depthwise as u16].contains(&s.op) {
             let x = &m.tensors[s.inputs[0] as usize];
             let w = m.record::<Conv>(s.param).unwrap().window;
-            let at = |o: u32, k: u16, axis: usize| {
-                o as i64 * w.stride[axis] as i64 - w.pad[axis] as i64 + k as i64 * w.dilation[axis] as i64
-            };
+            let at =
+                |o: u32, k: u16, axis: usize| o as i64 * w.stride[axis] as i64 - w.pad[axis] as i64 + k as i64 * w.dilation[axis] as i64;
             for (oy, ox) in (0..out.h).flat_map(|oy| (0..out.w).map(move |ox| (oy, ox))) {
                 for (ky, kx) in (0..w.kernel[0]).flat_map(|ky| (0..w.kernel[1]).map(move |kx| (ky, kx))) {
                     let mut y = at(oy, ky, 0);

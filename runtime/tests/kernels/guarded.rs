@@ -26,20 +26,10 @@ impl Guarded {
         let middle = len.div_ceil(system::PAGE).max(1) * system::PAGE;
         let mapped = middle + 2 * system::PAGE;
         let base = system::map(mapped, middle);
-        let at = system::PAGE
-            + if against == Against::End {
-                middle - len
-            } else {
-                0
-            };
+        let at = system::PAGE + if against == Against::End { middle - len } else { 0 };
         // SAFETY: `at + len` lies in the accessible middle, just mapped.
         unsafe { base.add(at).copy_from_nonoverlapping(bytes.as_ptr(), len) };
-        Guarded {
-            base,
-            mapped,
-            at,
-            len,
-        }
+        Guarded { base, mapped, at, len }
     }
 }
 
@@ -65,14 +55,7 @@ mod system {
     pub const PAGE: usize = 4096;
 
     unsafe extern "C" {
-        fn mmap(
-            at: *mut c_void,
-            len: usize,
-            prot: c_int,
-            flags: c_int,
-            file: c_int,
-            offset: i64,
-        ) -> *mut c_void;
+        fn mmap(at: *mut c_void, len: usize, prot: c_int, flags: c_int, file: c_int, offset: i64) -> *mut c_void;
         fn mprotect(at: *mut c_void, len: usize, prot: c_int) -> c_int;
         fn munmap(at: *mut c_void, len: usize) -> c_int;
     }
@@ -87,11 +70,7 @@ mod system {
             let base = mmap(std::ptr::null_mut(), len, NONE, PRIVATE_ANONYMOUS, -1, 0);
             assert_ne!(base as isize, -1, "mmap");
             let base = base.cast::<u8>();
-            assert_eq!(
-                mprotect(base.add(PAGE).cast(), middle, READ_WRITE),
-                0,
-                "mprotect"
-            );
+            assert_eq!(mprotect(base.add(PAGE).cast(), middle, READ_WRITE), 0, "mprotect");
             base
         }
     }

@@ -1,7 +1,9 @@
 //! The entries that work on one row.
 
 use quiescent::format::{BinaryFn, MapFn};
-use quiescent::kernels::{BEYOND, Bin, CompareTile, DriftTile, Kernels, LerpTile, Operand, PickTile, Real, Row, SumTile, TablesTile, Uni, scalar};
+use quiescent::kernels::{
+    BEYOND, Bin, CompareTile, DriftTile, Kernels, LerpTile, Operand, PickTile, Real, Row, SumTile, TablesTile, Uni, scalar,
+};
 
 use super::guarded::{Against, Guarded};
 use super::{Random, sets};
@@ -26,9 +28,7 @@ fn codes(random: &mut Random, len: usize) -> Vec<u8> {
 
 /// Near `x`, so that differences are about the size of thresholds.
 fn near(random: &mut Random, x: &[u8]) -> Vec<u8> {
-    x.iter()
-        .map(|x| x.wrapping_add(random.below(9) as u8).wrapping_sub(4))
-        .collect()
+    x.iter().map(|x| x.wrapping_add(random.below(9) as u8).wrapping_sub(4)).collect()
 }
 
 /// `out` between bytes that must not change.
@@ -43,12 +43,7 @@ fn compare(set: &Kernels, what: &str, start: &[u8], f: impl Fn(&Kernels, &mut [u
         f(set, &mut out[64..64 + start.len()]);
         out
     };
-    assert!(
-        run(set) == run(&scalar::KERNELS),
-        "{}: {what} of {} bytes",
-        set.name,
-        start.len()
-    );
+    assert!(run(set) == run(&scalar::KERNELS), "{}: {what} of {} bytes", set.name, start.len());
 }
 
 #[test]
@@ -138,21 +133,11 @@ fn score() {
         let found = unsafe { (set.score)(new, held, weights, dead) };
         // SAFETY: scalar.
         let expected = unsafe { (scalar::KERNELS.score)(new, held, weights, dead) };
-        assert_eq!(
-            found,
-            expected,
-            "{}: {} bytes, dead zone {dead}",
-            set.name,
-            new.len()
-        );
+        assert_eq!(found, expected, "{}: {} bytes, dead zone {dead}", set.name, new.len());
     };
     each(|set, len, against, random| {
         let held = codes(random, len);
-        let new = if len % 2 == 0 {
-            near(random, &held)
-        } else {
-            codes(random, len)
-        };
+        let new = if len % 2 == 0 { near(random, &held) } else { codes(random, len) };
         let weights = codes(random, len);
         let [new, held, weights] = [new, held, weights].map(|v| Guarded::new(&v, against));
         for dead in [0, 1, 2, 100, 255] {
@@ -189,9 +174,7 @@ fn table_and_max() {
         let mut table = [0u8; 256];
         table.fill_with(|| random.next() as u8);
         // SAFETY: the set is available.
-        compare(set, "table", &start, |set, out| unsafe {
-            (set.table)(&x, out, &table)
-        });
+        compare(set, "table", &start, |set, out| unsafe { (set.table)(&x, out, &table) });
         // SAFETY: as above.
         compare(set, "max", &start, |set, out| unsafe { (set.max)(&x, out) });
     });
@@ -225,17 +208,15 @@ fn lerp_and_pick() {
                 let mut at = || random.below(last + 1) as u32;
                 let mut corners: Vec<[u32; 4]> = (0..rows).map(|_| [at(), at(), at(), at()]).collect();
                 (corners[0][0], corners[rows - 1][3]) = (0, last as u32);
-                let parts: Vec<[u16; 2]> = (0..rows)
-                    .map(|_| [0; 2].map(|_| [0, 256, random.below(257) as u16, 128][random.below(4)]))
-                    .collect();
+                let parts: Vec<[u16; 2]> =
+                    (0..rows).map(|_| [0; 2].map(|_| [0, 256, random.below(257) as u16, 128][random.below(4)])).collect();
                 let rows_in: Vec<u32> = corners.iter().map(|c| c[3]).collect();
                 let rows_out: Vec<u32> = (0..rows).map(|i| (i * (c + 1)) as u32).collect();
                 let index: Vec<u32> = (0..c).map(|_| random.below(c) as u32).collect();
                 for set in sets() {
                     compare(set, "lerp", &vec![0; rows * (c + 1)], |set, out| {
                         let (input, output) = (input.as_ptr(), out.as_mut_ptr());
-                        let tile =
-                            LerpTile { input, corners: &corners, parts: &parts, c, output, rows_out: &rows_out };
+                        let tile = LerpTile { input, corners: &corners, parts: &parts, c, output, rows_out: &rows_out };
                         // SAFETY: all rows lie in their buffers; the set is available.
                         unsafe { (set.lerp)(&tile) }
                     });
@@ -253,14 +234,7 @@ fn lerp_and_pick() {
     }
 }
 
-const BINARY: [BinaryFn; 6] = [
-    BinaryFn::Add,
-    BinaryFn::Sub,
-    BinaryFn::Mul,
-    BinaryFn::Div,
-    BinaryFn::Min,
-    BinaryFn::Max,
-];
+const BINARY: [BinaryFn; 6] = [BinaryFn::Add, BinaryFn::Sub, BinaryFn::Mul, BinaryFn::Div, BinaryFn::Min, BinaryFn::Max];
 
 const MAPS: [MapFn; 14] = [
     MapFn::Identity,
@@ -289,33 +263,14 @@ struct Values {
 
 impl Values {
     fn new(random: &mut Random, len: usize, wild: bool) -> Self {
-        let mut reals = |size: f32| -> Vec<f32> {
-            (0..len)
-                .map(|_| {
-                    if wild {
-                        random.wild()
-                    } else {
-                        random.unit() * size
-                    }
-                })
-                .collect()
-        };
+        let mut reals = |size: f32| -> Vec<f32> { (0..len).map(|_| if wild { random.wild() } else { random.unit() * size }).collect() };
         let (scale, offset, values) = (reals(0.1), reals(8.0), reals(10.0));
-        Values {
-            codes: codes(random, len),
-            reals: values.iter().map(|x| x.to_le_bytes()).collect(),
-            scale,
-            offset,
-        }
+        Values { codes: codes(random, len), reals: values.iter().map(|x| x.to_le_bytes()).collect(), scale, offset }
     }
 
     fn operands(&self) -> [Operand<'_>; 3] {
         [
-            Operand::Codes {
-                codes: &self.codes,
-                scale: &self.scale,
-                offset: &self.offset,
-            },
+            Operand::Codes { codes: &self.codes, scale: &self.scale, offset: &self.offset },
             Operand::Reals(&self.reals),
             Operand::One(self.offset.first().copied().unwrap_or(1.0)),
         ]
@@ -323,30 +278,14 @@ impl Values {
 }
 
 /// Runs `f` with three kinds of results and compares all bytes.
-fn compare_rows(
-    set: &Kernels,
-    what: &str,
-    len: usize,
-    random: &mut Random,
-    f: &dyn Fn(&Kernels, &mut Row),
-) {
+fn compare_rows(set: &Kernels, what: &str, len: usize, random: &mut Random, f: &dyn Fn(&Kernels, &mut Row)) {
     let mut table = [0u8; 256];
     table.fill_with(|| random.next() as u8);
     let scale: Vec<f32> = (0..len).map(|_| random.unit() * 30.0).collect();
     let offset: Vec<f32> = (0..len).map(|_| random.unit() * 128.0 + 128.0).collect();
     for (table, lo, hi) in [(None, 0.0, 255.0), (Some(&table), 10.0, 240.0)] {
         compare(set, what, &vec![0; len], |set, codes| {
-            f(
-                set,
-                &mut Row::Codes {
-                    codes,
-                    scale: &scale,
-                    offset: &offset,
-                    lo,
-                    hi,
-                    table,
-                },
-            );
+            f(set, &mut Row::Codes { codes, scale: &scale, offset: &offset, lo, hi, table });
         });
     }
     for (lo, hi) in [(f32::NEG_INFINITY, f32::INFINITY), (-2.0, 3.0)] {
@@ -366,16 +305,9 @@ fn binary() {
         let [a, b] = [len % 4 == 0, len % 4 == 1].map(|wild| Values::new(random, len, wild));
         for f in BINARY {
             let pick = random.below(9);
-            let bin = Bin {
-                f,
-                period: len,
-                a: a.operands()[pick / 3],
-                b: b.operands()[pick % 3],
-            };
+            let bin = Bin { f, period: len, a: a.operands()[pick / 3], b: b.operands()[pick % 3] };
             // SAFETY: the set is available.
-            compare_rows(set, &format!("{f:?}"), len, random, &|set, row| unsafe {
-                (set.binary)(&bin, row)
-            });
+            compare_rows(set, &format!("{f:?}"), len, random, &|set, row| unsafe { (set.binary)(&bin, row) });
         }
     });
 }
@@ -389,17 +321,9 @@ fn map() {
         let a = Values::new(random, len, len % 2 == 0);
         let slope: Vec<f32> = (0..len).map(|_| random.unit()).collect();
         for f in MAPS {
-            let uni = Uni {
-                f,
-                period: len,
-                p: [0.2, 0.5],
-                slope: &slope,
-                a: a.operands()[random.below(3)],
-            };
+            let uni = Uni { f, period: len, p: [0.2, 0.5], slope: &slope, a: a.operands()[random.below(3)] };
             // SAFETY: the set is available.
-            compare_rows(set, &format!("{f:?}"), len, random, &|set, row| unsafe {
-                (set.map)(&uni, row)
-            });
+            compare_rows(set, &format!("{f:?}"), len, random, &|set, row| unsafe { (set.map)(&uni, row) });
         }
     });
 }
@@ -428,9 +352,7 @@ fn runs() {
                     let at = |o: Operand<'_>, i: usize| -> Vec<f32> {
                         (0..c)
                             .map(|j| match o {
-                                Operand::Codes { codes, scale, offset } => {
-                                    codes[i * c + j] as f32 * scale[j] + offset[j]
-                                }
+                                Operand::Codes { codes, scale, offset } => codes[i * c + j] as f32 * scale[j] + offset[j],
                                 Operand::Reals(r) => f32::from_le_bytes(r[i * c + j]),
                                 Operand::Repeat(v) => v[j],
                                 Operand::One(v) => v,
@@ -487,10 +409,7 @@ fn softmax() {
                 let random = &mut Random((100 * c + n) as u64);
                 let x = Values::new(random, c * n, false);
                 let per = Values::new(random, c, false);
-                for a in [
-                    Operand::Reals(&x.reals),
-                    Operand::Codes { codes: &x.codes, scale: &per.scale, offset: &per.offset },
-                ] {
+                for a in [Operand::Reals(&x.reals), Operand::Codes { codes: &x.codes, scale: &per.scale, offset: &per.offset }] {
                     let (scale, offset) = (vec![255.0; c], vec![0.5; c]);
                     compare(set, "softmax", &vec![0; c * n], |set, codes| {
                         let row = &mut Row::Codes { codes, scale: &scale, offset: &offset, lo: 0.0, hi: 255.0, table: None };

@@ -32,61 +32,24 @@ struct Shape {
 
 impl Shape {
     fn strategy(depthwise: bool) -> impl Strategy<Value = Shape> {
-        let oc = if depthwise {
-            1..=200usize
-        } else {
-            1..=130usize
-        };
+        let oc = if depthwise { 1..=200usize } else { 1..=130usize };
         let segments = if depthwise { 1..=49usize } else { 1..=9usize };
         let sizes = (1..=64usize, oc, 1..=40usize, segments);
         let flags = prop::array::uniform6(any::<bool>());
         (sizes, flags, any::<u64>()).prop_map(move |((rows, oc, quads, segments), f, seed)| {
             let mut shape = Shape::plain(depthwise, rows, oc, quads, segments, seed);
-            [
-                shape.real,
-                shape.residual,
-                shape.table,
-                shape.extreme,
-                shape.wild,
-                _,
-            ] = f;
+            [shape.real, shape.residual, shape.table, shape.extreme, shape.wild, _] = f;
             shape.against = if f[5] { Against::End } else { Against::Start };
             shape
         })
     }
 
-    fn plain(
-        depthwise: bool,
-        rows: usize,
-        oc: usize,
-        quads: usize,
-        segments: usize,
-        seed: u64,
-    ) -> Shape {
-        let quads = if depthwise {
-            segments.div_ceil(4)
-        } else {
-            quads
-        };
+    fn plain(depthwise: bool, rows: usize, oc: usize, quads: usize, segments: usize, seed: u64) -> Shape {
+        let quads = if depthwise { segments.div_ceil(4) } else { quads };
         let flags = (false, false, false, false, false);
         let (real, residual, table, extreme, wild) = flags;
         let against = Against::End;
-        Shape {
-            depthwise,
-            rows,
-            oc,
-            quads,
-            segments,
-            real,
-            residual,
-            table,
-            extreme,
-            wild,
-            adjacent: 0,
-            grid: 0,
-            against,
-            seed,
-        }
+        Shape { depthwise, rows, oc, quads, segments, real, residual, table, extreme, wild, adjacent: 0, grid: 0, against, seed }
     }
 
     /// The bytes of the result buffer, gaps included, as `set` leaves them.
@@ -94,16 +57,10 @@ impl Shape {
         let mut random = Random(self.seed);
         let blocks = self.oc.div_ceil(16);
         // Rows overlap, as those of a convolution do; the last bytes of the input are the last that may be read.
-        let line = if self.depthwise {
-            self.oc
-        } else {
-            4 * self.quads
-        };
+        let line = if self.depthwise { self.oc } else { 4 * self.quads };
         let step = line * self.grid.max(1);
         let spread = line * 4 + step * self.adjacent + 7;
-        let input: Vec<u8> = (0..spread * 2 + line)
-            .map(|_| random.code(self.extreme))
-            .collect();
+        let input: Vec<u8> = (0..spread * 2 + line).map(|_| random.code(self.extreme)).collect();
         let mut offsets = |n: usize| -> Vec<u32> {
             let mut v: Vec<u32> = (0..n).map(|_| random.below(spread + 1) as u32).collect();
             v[n - 1] = spread as u32;
@@ -124,40 +81,27 @@ impl Shape {
                 _ => rows_in[i - 1] + step as u32,
             };
         }
-        let weights: Vec<u8> =
-            (0..blocks * 64 * self.quads * if self.depthwise { 1 } else { self.segments })
-                .map(|_| {
-                    let w = random.code(self.extreme);
-                    // 255 and 0 become -128 and 127: the sums with the largest magnitudes.
-                    let w = w.wrapping_add(if self.extreme { 129 } else { 0 });
-                    // Small ones, of which more products fit 16 bits.
-                    if self.grid > 0 && self.seed % 2 == 1 { (w as i8 / 2) as u8 } else { w }
-                })
-                .collect();
+        let weights: Vec<u8> = (0..blocks * 64 * self.quads * if self.depthwise { 1 } else { self.segments })
+            .map(|_| {
+                let w = random.code(self.extreme);
+                // 255 and 0 become -128 and 127: the sums with the largest magnitudes.
+                let w = w.wrapping_add(if self.extreme { 129 } else { 0 });
+                // Small ones, of which more products fit 16 bits.
+                if self.grid > 0 && self.seed % 2 == 1 { (w as i8 / 2) as u8 } else { w }
+            })
+            .collect();
         let taps = (self.segments * if self.depthwise { 1 } else { 4 * self.quads }) as f32;
         let typical = 255.0 * 74.0 * taps.sqrt();
         let mut reals = |f: &dyn Fn(&mut Random) -> f32| -> Vec<f32> {
-            (0..16 * blocks)
-                .map(|_| {
-                    if self.wild {
-                        random.wild()
-                    } else {
-                        f(&mut random)
-                    }
-                })
-                .collect()
+            (0..16 * blocks).map(|_| if self.wild { random.wild() } else { f(&mut random) }).collect()
         };
         let m = reals(&|r| r.unit() * 120.0 / typical);
         let b = reals(&|r| r.unit() * 128.0 + 100.0);
         let r = reals(&|r| r.unit());
         let mut table = [0u8; 256];
         table.fill_with(|| random.next() as u8);
-        let residuals: Vec<u8> = (0..self.oc * 2 + 5)
-            .map(|_| random.code(self.extreme))
-            .collect();
-        let residual_rows: Vec<u32> = (0..self.rows)
-            .map(|i| (self.oc + 5) as u32 * (i as u32 % 2))
-            .collect();
+        let residuals: Vec<u8> = (0..self.oc * 2 + 5).map(|_| random.code(self.extreme)).collect();
+        let residual_rows: Vec<u32> = (0..self.rows).map(|i| (self.oc + 5) as u32 * (i as u32 % 2)).collect();
         let (lo, hi) = match (self.real, random.below(3)) {
             (true, 0) => (f32::NEG_INFINITY, f32::INFINITY),
             (true, 1) => (0.0, f32::MAX),
@@ -180,8 +124,7 @@ impl Shape {
         let mut output = vec![0xa5u8; end + 70];
 
         let guarded = |bytes: &[u8]| Guarded::new(bytes, self.against);
-        let bytes =
-            |v: &[f32]| guarded(&v.iter().flat_map(|x| x.to_le_bytes()).collect::<Vec<_>>());
+        let bytes = |v: &[f32]| guarded(&v.iter().flat_map(|x| x.to_le_bytes()).collect::<Vec<_>>());
         let (input, weights, residuals) = (guarded(&input), guarded(&weights), guarded(&residuals));
         let (m, b, r) = (bytes(&m), bytes(&b), bytes(&r));
         let layer = ConvLayer {
@@ -200,23 +143,13 @@ impl Shape {
             layer: &layer,
             input: input.as_ptr(),
             rows_in: &rows_in,
-            residual: self.residual.then_some(Residual {
-                input: residuals.as_ptr(),
-                rows: &residual_rows,
-                r: cast(&r),
-            }),
+            residual: self.residual.then_some(Residual { input: residuals.as_ptr(), rows: &residual_rows, r: cast(&r) }),
             output: output.as_mut_ptr(),
             rows_out: &rows_out,
         };
         // SAFETY: offsets are at most `2 * spread`, `line` bytes before the end; result rows are disjoint and inside
         // `output`; the set is available.
-        unsafe {
-            if self.depthwise {
-                (set.depthwise)(&tile)
-            } else {
-                (set.conv)(&tile)
-            }
-        }
+        unsafe { if self.depthwise { (set.depthwise)(&tile) } else { (set.conv)(&tile) } }
         output
     }
 
@@ -225,10 +158,7 @@ impl Shape {
         for set in sets() {
             let found = self.run(set);
             if let Some(i) = (0..expected.len()).find(|&i| expected[i] != found[i]) {
-                panic!(
-                    "{}: byte {i} is {}, not {}: {self:?}",
-                    set.name, found[i], expected[i]
-                );
+                panic!("{}: byte {i} is {}, not {}: {self:?}", set.name, found[i], expected[i]);
             }
         }
     }
@@ -259,18 +189,8 @@ fn cases_are_not_trivial() {
 #[test]
 fn conv_all_widths_and_rows() {
     for oc in 1..=130 {
-        for (k, rows) in [1, 2, 3, 4, 5 + oc % 4, 1 + oc * 7 % 64]
-            .into_iter()
-            .enumerate()
-        {
-            let mut shape = Shape::plain(
-                false,
-                rows,
-                oc,
-                1 + (oc + k) % 5,
-                1 + oc % 3,
-                (oc * 100 + rows) as u64,
-            );
+        for (k, rows) in [1, 2, 3, 4, 5 + oc % 4, 1 + oc * 7 % 64].into_iter().enumerate() {
+            let mut shape = Shape::plain(false, rows, oc, 1 + (oc + k) % 5, 1 + oc % 3, (oc * 100 + rows) as u64);
             shape.table = k % 2 == 0;
             shape.residual = oc % 5 == 0;
             shape.check();
@@ -326,18 +246,8 @@ fn conv_wraps() {
     let (m, b) = ([1e-7f32; 16], [128.0; 16]);
     let run = |set: &Kernels| {
         let mut output = [0f32; 16];
-        let layer = ConvLayer {
-            segments: &[0; 4],
-            quads,
-            weights: &weights,
-            oc: 16,
-            m: &m,
-            b: &b,
-            lo: -1e9,
-            hi: 1e9,
-            table: None,
-            real: true,
-        };
+        let layer =
+            ConvLayer { segments: &[0; 4], quads, weights: &weights, oc: 16, m: &m, b: &b, lo: -1e9, hi: 1e9, table: None, real: true };
         let tile = ConvTile {
             layer: &layer,
             input: input.as_ptr(),
@@ -402,14 +312,7 @@ fn pairs_are_a_convolution() {
 fn depthwise_all_widths() {
     for oc in 1..=200 {
         for (k, rows) in [1, 2, 3, 4 + oc % 9].into_iter().enumerate() {
-            let mut shape = Shape::plain(
-                true,
-                rows,
-                oc,
-                0,
-                1 + (oc + k) % 12,
-                (oc * 100 + rows) as u64,
-            );
+            let mut shape = Shape::plain(true, rows, oc, 0, 1 + (oc + k) % 12, (oc * 100 + rows) as u64);
             shape.table = k % 2 == 0;
             shape.residual = oc % 5 == 0;
             shape.check();

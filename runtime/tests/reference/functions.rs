@@ -77,8 +77,20 @@ pub fn binary(function: u32, a: f32, b: f32) -> f32 {
         1 => a - b,
         2 => a * b,
         3 => a / b,
-        4 => if a < b { a } else { b },
-        5 => if a > b { a } else { b },
+        4 => {
+            if a < b {
+                a
+            } else {
+                b
+            }
+        }
+        5 => {
+            if a > b {
+                a
+            } else {
+                b
+            }
+        }
         _ => panic!("function {function}"),
     }
 }

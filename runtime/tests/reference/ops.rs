@@ -116,9 +116,7 @@ impl Call<'_> {
         let bit = |n: u32| f.u32(p + 4) >> n & 1 == 1;
         let (lo, hi) = (f.f32(p + 36), f.f32(p + 40));
         self.each(|y, x, k| {
-            let place = |one_row: bool, one_channel: bool| {
-                (if one_row { 0 } else { y * self.out.w + x }, if one_channel { 0 } else { k })
-            };
+            let place = |one_row: bool, one_channel: bool| (if one_row { 0 } else { y * self.out.w + x }, if one_channel { 0 } else { k });
             let (row, channel) = place(bit(2), bit(3));
             let a = self.operand(self.x, self.a[row * self.x.c + channel], p + 8, channel);
             let (row, channel) = place(bit(0), bit(1));

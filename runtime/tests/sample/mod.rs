@@ -81,26 +81,11 @@ impl Net {
         })
     }
 
-    pub fn step<P: IntoBytes + zerocopy::Immutable>(
-        &mut self,
-        op: Op,
-        inputs: &[u32],
-        output: u32,
-        param: P,
-    ) -> u32 {
+    pub fn step<P: IntoBytes + zerocopy::Immutable>(&mut self, op: Op, inputs: &[u32], output: u32, param: P) -> u32 {
         let param = self.b.data.put(&[param]);
         let mut ids = [NONE; 2];
         ids[..inputs.len()].copy_from_slice(inputs);
-        self.b.step(Step {
-            op: op as u16,
-            inputs_len: inputs.len() as u16,
-            inputs: ids,
-            output,
-            param,
-            macs: 1,
-            gate: NONE,
-            row_ps: 1,
-        })
+        self.b.step(Step { op: op as u16, inputs_len: inputs.len() as u16, inputs: ids, output, param, macs: 1, gate: NONE, row_ps: 1 })
     }
 
     /// Ends a segment behind the last step.
@@ -252,37 +237,19 @@ pub fn net() -> (Net, At) {
     let f = n.tensor(reals(4, 4, 4));
     let (ae, at, af) = (n.affine(e), n.affine(t), n.affine(f));
     let (lo, hi) = (-1e9, 1e9);
-    let sigmoid = quiescent::format::Map {
-        function: MapFn::Sigmoid as u32,
-        p: [0.0; 2],
-        slope: NONE,
-        a: ae,
-        out: af,
-        lo,
-        hi,
-    };
+    let sigmoid = quiescent::format::Map { function: MapFn::Sigmoid as u32, p: [0.0; 2], slope: NONE, a: ae, out: af, lo, hi };
     let map = n.step(Op::Map, &[e], f, sigmoid);
     let slope = n.b.data.put(&[0.1f32, 0.2, 0.3, 0.4]);
     let f1 = n.tensor(reals(4, 4, 4));
     let prelu = quiescent::format::Map { function: MapFn::PRelu as u32, slope, a: af, ..sigmoid };
     let prelu = n.step(Op::Map, &[f], f1, prelu);
     let s = n.tensor(codes(4, 4, 4));
-    let sum = Binary {
-        function: BinaryFn::Add as u32,
-        broadcast: 0,
-        a: ae,
-        b: at,
-        constant: NONE,
-        out: ae,
-        lo: 0.0,
-        hi: 255.0,
-        table: NONE,
-    };
+    let sum =
+        Binary { function: BinaryFn::Add as u32, broadcast: 0, a: ae, b: at, constant: NONE, out: ae, lo: 0.0, hi: 255.0, table: NONE };
     let binary = n.step(Op::Binary, &[e, t], s, sum);
     let k = n.tensor(reals(4, 4, 4));
     let values = n.b.data.put(&[1.0f32, 2.0, 3.0, 4.0]);
-    let scaled =
-        Binary { broadcast: 1, a: af, b: af, constant: values, out: af, lo, hi, ..sum };
+    let scaled = Binary { broadcast: 1, a: af, b: af, constant: values, out: af, lo, hi, ..sum };
     let constant = n.step(Op::Binary, &[f], k, scaled);
     let soft = n.tensor(reals(4, 4, 4));
     let softmax = n.step(Op::Softmax, &[k], soft, Reduce { a: af, out: af, factor: 1.0 });
@@ -301,8 +268,7 @@ pub fn net() -> (Net, At) {
     let fill = n.b.data.put_bytes(&[7; 4], 1);
     let index = n.step(Op::Index, &[e], i, Index { ys, xs, fill });
     let l = n.tensor(codes(8, 8, 4));
-    let lerps: Vec<Lerp> =
-        (0..8).map(|i| Lerp { lo: i / 2, hi: (i / 2 + 1).min(3), t: i as u32 % 2 * 128 }).collect();
+    let lerps: Vec<Lerp> = (0..8).map(|i| Lerp { lo: i / 2, hi: (i / 2 + 1).min(3), t: i as u32 % 2 * 128 }).collect();
     let lerps = n.b.data.put(&lerps);
     let bilinear = n.step(Op::Bilinear, &[e], l, Bilinear { ys: lerps, xs: lerps });
     let wide = n.tensor(codes(8, 8, 1));

@@ -72,9 +72,7 @@ impl FitSpec {
     pub fn mode(self) -> Mode {
         match self.letterbox {
             None => Mode::Stretch,
-            Some(pad) => {
-                Mode::Letterbox { pad, anchor: if self.center { Anchor::Center } else { Anchor::TopLeft } }
-            }
+            Some(pad) => Mode::Letterbox { pad, anchor: if self.center { Anchor::Center } else { Anchor::TopLeft } },
         }
     }
 }

@@ -180,10 +180,7 @@ fn moved(g: &Graph, t: TensorId, op: &Op, inputs: &[TensorId], stores: &[Option<
     let q = &quants[0];
     let pick = |index: &mut dyn Iterator<Item = usize>| {
         let index: Vec<usize> = index.collect();
-        Quant {
-            scale: index.iter().map(|&c| q.scale_of(c)).collect(),
-            zero: index.iter().map(|&c| q.zero_of(c)).collect(),
-        }
+        Quant { scale: index.iter().map(|&c| q.scale_of(c)).collect(), zero: index.iter().map(|&c| q.zero_of(c)).collect() }
     };
     let c = g.tensors[t].shape.c;
     let quant = match op {
@@ -192,10 +189,7 @@ fn moved(g: &Graph, t: TensorId, op: &Op, inputs: &[TensorId], stores: &[Option<
                 q.clone()
             } else {
                 let channels = || inputs.iter().zip(&quants).flat_map(|(&i, p)| (0..g.tensors[i].shape.c).map(move |c| (p, c)));
-                Quant {
-                    scale: channels().map(|(p, c)| p.scale_of(c)).collect(),
-                    zero: channels().map(|(p, c)| p.zero_of(c)).collect(),
-                }
+                Quant { scale: channels().map(|(p, c)| p.scale_of(c)).collect(), zero: channels().map(|(p, c)| p.zero_of(c)).collect() }
             }
         }
         _ if q.scale.len() == 1 => q.clone(),
@@ -211,10 +205,7 @@ fn moved(g: &Graph, t: TensorId, op: &Op, inputs: &[TensorId], stores: &[Option<
 fn constant_codes(c: usize, values: &[f32]) -> Quant {
     if c > 1 && values.len() == c {
         let each: Vec<Quant> = values.iter().map(|&v| Quant::from_range(v, v)).collect();
-        return Quant {
-            scale: each.iter().map(|q| q.scale[0]).collect(),
-            zero: each.iter().map(|q| q.zero[0]).collect(),
-        };
+        return Quant { scale: each.iter().map(|q| q.scale[0]).collect(), zero: each.iter().map(|q| q.zero[0]).collect() };
     }
     let (lo, hi) = values.iter().fold((0f32, 0f32), |(lo, hi), &v| (lo.min(v), hi.max(v)));
     Quant::from_range(lo, hi)
@@ -262,8 +253,7 @@ fn float_nodes(g: &Graph, opts: &Options) -> Result<Vec<usize>> {
     for name in &opts.float_layers {
         let found = g.nodes.iter().position(|n| &n.name == name && matches!(n.op, Op::Conv(_)));
         let Some(k) = found else {
-            let all: Vec<&str> =
-                g.nodes.iter().filter(|n| matches!(n.op, Op::Conv(_))).map(|n| n.name.as_str()).collect();
+            let all: Vec<&str> = g.nodes.iter().filter(|n| matches!(n.op, Op::Conv(_))).map(|n| n.name.as_str()).collect();
             anyhow::bail!("--keep-float {name}: no convolution has this name; there are: {}", all.join(", "));
         };
         nodes.push(k);

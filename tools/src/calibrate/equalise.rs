@@ -85,9 +85,7 @@ fn gather<'g>(g: &'g Graph, links: &Links, moved: &dyn Fn(TensorId) -> bool, t: 
             Op::Conv(c) => sinks.push(Sink::Conv(c, y)),
             Op::Binary(Binary::Mul | Binary::Div) => sinks.push(Sink::Sum(t)),
             Op::Binary(_) if g.tensors[y].shape.c == g.tensors[t].shape.c => sinks.push(Sink::Sum(y)),
-            Op::MaxPool(_) | Op::AvgPool { .. } | Op::Bilinear { .. } | Op::Index { .. } if moved(y) => {
-                gather(g, links, moved, y, sinks)?
-            }
+            Op::MaxPool(_) | Op::AvgPool { .. } | Op::Bilinear { .. } | Op::Index { .. } if moved(y) => gather(g, links, moved, y, sinks)?,
             Op::AvgPool { .. } | Op::Bilinear { .. } | Op::GlobalAvgPool => sinks.push(Sink::Mean(t)),
             _ => return None,
         }

@@ -171,8 +171,7 @@ impl Histogram {
             let used = |k: &u64| *k > 0;
             let low = self.counts.iter().position(used).map_or(a, |k| self.first + k as i64).min(a);
             let high = self.counts.iter().rposition(used).map_or(b, |k| self.first + k as i64).max(b);
-            let (width, first) =
-                if high - low < BINS as i64 { (self.width, low) } else { (2.0 * self.width, low.div_euclid(2)) };
+            let (width, first) = if high - low < BINS as i64 { (self.width, low) } else { (2.0 * self.width, low.div_euclid(2)) };
             let mut counts = vec![0; BINS];
             for (k, &n) in self.counts.iter().enumerate().filter(|(_, n)| **n > 0) {
                 let at = self.first + k as i64;

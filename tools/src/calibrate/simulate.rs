@@ -107,8 +107,7 @@ fn compare(g: &Graph, plan: &Plan, frames: &[Vec<f32>], mode: Mode) -> Result<Si
     reference.keep_all();
     let mut simulated = Executor::new(&integer)?;
     let links = Links::new(g);
-    let reset: Vec<bool> =
-        (0..g.tensors.len()).map(|t| isolated && links.sole_unary(g, t).is_none()).collect();
+    let reset: Vec<bool> = (0..g.tensors.len()).map(|t| isolated && links.sole_unary(g, t).is_none()).collect();
     let mut errors: Vec<TensorError> = vec![TensorError::default(); g.tensors.len()];
     for frame in frames {
         let frame = std::slice::from_ref(frame);
@@ -205,8 +204,7 @@ pub fn round(q: &Quant, c: usize, values: &mut [f32]) {
         values.iter_mut().for_each(|v| *v = one(*v, inverse, scale, zero));
         return;
     }
-    let channels: Vec<(f32, f32, f32)> =
-        (0..c).map(|k| (1.0 / q.scale_of(k), q.scale_of(k), f32::from(q.zero_of(k)))).collect();
+    let channels: Vec<(f32, f32, f32)> = (0..c).map(|k| (1.0 / q.scale_of(k), q.scale_of(k), f32::from(q.zero_of(k)))).collect();
     for row in values.chunks_exact_mut(c) {
         for (v, &(inverse, scale, zero)) in row.iter_mut().zip(&channels) {
             *v = one(*v, inverse, scale, zero);

@@ -288,11 +288,7 @@ fn mixed_channels_share_a_scale() {
             b.node(Op::Concat(Axis::H), &[a, c], shape(8, 4, 4))
         } else {
             let j = b.node(Op::Concat(Axis::C), &[a, c], shape(4, 4, 8));
-            if op == "table" {
-                b.unary(j, Unary::Tanh)
-            } else {
-                b.node(Op::Reshape, &[j], shape(4, 8, 4))
-            }
+            if op == "table" { b.unary(j, Unary::Tanh) } else { b.node(Op::Reshape, &[j], shape(4, 8, 4)) }
         };
         let y = b.conv(m, 2, 1, 1);
         b.output(y);

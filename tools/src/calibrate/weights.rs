@@ -42,9 +42,8 @@ fn clipping(w: &[f32]) -> f32 {
     if top < f32::MIN_POSITIVE * 1e3 {
         return 1.0;
     }
-    let error = |step: f32| -> f64 {
-        w.iter().map(|v| f64::from(v - (v / step).round_ties_even().clamp(-127.0, 127.0) * step).powi(2)).sum()
-    };
+    let error =
+        |step: f32| -> f64 { w.iter().map(|v| f64::from(v - (v / step).round_ties_even().clamp(-127.0, 127.0) * step).powi(2)).sum() };
     let step = |k: i32| top * (1.0 - 0.02 * k as f32) / 127.0;
     (0..20).map(step).map(|s| (error(s), s)).min_by(|a, b| a.0.total_cmp(&b.0)).map_or(top / 127.0, |b| b.1)
 }

@@ -107,7 +107,10 @@ pub fn main(a: &Args, talk: &Talk) -> Result<()> {
     talk.result(&baked, || {
         format!(
             "{}: {} in flash, {} of memory, at most {} multiply-accumulates a frame\nwritten    {}\n",
-            baked.name, bytes(baked.artifact_bytes), bytes(baked.arena_bytes), count(baked.macs_per_frame),
+            baked.name,
+            bytes(baked.artifact_bytes),
+            bytes(baked.arena_bytes),
+            count(baked.macs_per_frame),
             baked.files.iter().map(|f| a.output.join(f).display().to_string()).collect::<Vec<_>>().join(", ")
         )
     })
@@ -182,7 +185,8 @@ fn rust(baked: &Baked, header: &Header, parts: &[(&str, Vec<u8>)]) -> String {
          \x20   assert!(at(file, 16) == {:#010x}, \"{name}.qsc is not the file this module was made with\");\n\
          \x20   assert!(at(file, 20) as usize == ARENA_BYTES);\n\
          }};\n",
-        env!("CARGO_PKG_VERSION"), header.checksum,
+        env!("CARGO_PKG_VERSION"),
+        header.checksum,
     );
     if *frames > 0 {
         let len = |kind: &str| parts.iter().find(|p| p.0 == kind).map_or(0, |p| p.1.len());
@@ -196,7 +200,9 @@ fn rust(baked: &Baked, header: &Header, parts: &[(&str, Vec<u8>)]) -> String {
              pub static DENSE: &[u8; {}] = include_bytes!(\"{name}.dense\");\n\
              /// Outputs of gated frames at scale 1.\n\
              pub static GATED: &[u8; {}] = include_bytes!(\"{name}.gated\");\n",
-            len("frames"), len("dense"), len("gated"),
+            len("frames"),
+            len("dense"),
+            len("gated"),
         );
     }
     t
@@ -219,7 +225,9 @@ fn c(baked: &Baked, header: &Header, bare: &[u8]) -> String {
          #define {upper}_INPUT_H {h}u\n#define {upper}_INPUT_W {w}u\n#define {upper}_INPUT_C {c}u\n#define {upper}_INPUT_CODES {codes}\n\
          #define {upper}_FORMAT {}u\n#define {upper}_CHECKSUM {:#010x}u\n\n\
          static const {upper}_ALIGN(64) uint8_t {name}_artifact[] = {{\n",
-        env!("CARGO_PKG_VERSION"), format::VERSION, header.checksum,
+        env!("CARGO_PKG_VERSION"),
+        format::VERSION,
+        header.checksum,
     );
     for line in bare.chunks(32) {
         for b in line {
@@ -240,15 +248,7 @@ mod tests {
     use super::*;
 
     fn args(model: &str, name: Option<&str>) -> Args {
-        Args {
-            model: model.into(),
-            output: "out".into(),
-            name: name.map(String::from),
-            input: None,
-            frames: 1,
-            start: 0,
-            noise: None,
-        }
+        Args { model: model.into(), output: "out".into(), name: name.map(String::from), input: None, frames: 1, start: 0, noise: None }
     }
 
     #[test]

@@ -157,6 +157,8 @@ impl Bench {
             + &self.energy.text()
             + &self.conditions.text()
             + &format!("watching   {}\n", self.watch_cost)
-            + &format!("Frames were decoded beforehand; times are of Engine::step alone, dense and gated taking turns of {STRETCH} frames.\n")
+            + &format!(
+                "Frames were decoded beforehand; times are of Engine::step alone, dense and gated taking turns of {STRETCH} frames.\n"
+            )
     }
 }

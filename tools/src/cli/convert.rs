@@ -258,8 +258,15 @@ impl Done {
     fn text(&self) -> String {
         let mut t = format!(
             "{} -> {} in {:.1} s\n{}, {} steps, {} multiply-accumulates, {} gates\narena {} ({} for dense execution alone)\n",
-            self.model, self.artifact, self.seconds, bytes(self.artifact_bytes), self.steps, count(self.macs_dense), self.gates,
-            bytes(self.arena_bytes), bytes(self.arena_dense_bytes)
+            self.model,
+            self.artifact,
+            self.seconds,
+            bytes(self.artifact_bytes),
+            self.steps,
+            count(self.macs_dense),
+            self.gates,
+            bytes(self.arena_bytes),
+            bytes(self.arena_dense_bytes)
         );
         t += &points_text(&self.points);
         for note in &self.notes {
@@ -294,7 +301,8 @@ pub fn convert(job: &Job, talk: &Talk) -> Result<(Artifact, Vec<Point>)> {
         Some(budget) if !clips.is_empty() => {
             let default = Task::default();
             let progress = |what: &str| stage.set_message(what.to_string());
-            let (artifact, points, found) = calibrated.search(&clips, task.unwrap_or(&default), budget, true, &progress).with_context(at)?;
+            let (artifact, points, found) =
+                calibrated.search(&clips, task.unwrap_or(&default), budget, true, &progress).with_context(at)?;
             (artifact, points, serde_json::to_value(&found)?)
         }
         search => {
@@ -327,9 +335,7 @@ fn sequences(spec: &InputSpec, clips: &[String]) -> Result<Vec<Vec<Input>>> {
     Ok(all)
 }
 
-fn warn_without_preprocessing(
-    spec: &InputSpec, onnx_type: Option<quiescent_tools::ir::ElementType>, calib: &[String], talk: &Talk,
-) {
+fn warn_without_preprocessing(spec: &InputSpec, onnx_type: Option<quiescent_tools::ir::ElementType>, calib: &[String], talk: &Talk) {
     let [h, w, c] = spec.shape;
     let picture = matches!(c, 1 | 3) && h >= 8 && w >= 8;
     let tensors = calib.iter().all(|c| c.to_lowercase().ends_with(".npy"));

@@ -148,7 +148,11 @@ impl Demo {
         let gated = e.gated.as_ref();
         let mut t = format!(
             "patrol: a detector of walkers, cars and balls, 128x96, {} multiply-accumulates; {} drawn frames\n\n{:34} {:>12} {:>12}\n",
-            count(s.macs_dense), s.frames, format!("gates at scale {SCALE}"), "dense int8", "gated"
+            count(s.macs_dense),
+            s.frames,
+            format!("gates at scale {SCALE}"),
+            "dense int8",
+            "gated"
         );
         let mut row = |name: &str, dense: String, gated: String| t += &format!("{name:34} {dense:>12} {gated:>12}\n");
         let f1 = |j: Option<&super::eval::Judged>| ap(j.map(|j| j.agreement.score));
@@ -168,7 +172,10 @@ impl Demo {
         let out = self.out.display();
         t += &format!(
             "\n{} kernels on one thread of {}\npictures: {}/frame00000.png to frame{:05}.png\n\nnext, for example:\n",
-            s.kernels, s.machine, self.pictures, s.frames.saturating_sub(1)
+            s.kernels,
+            s.machine,
+            self.pictures,
+            s.frames.saturating_sub(1)
         );
         t += &format!("  quiescent inspect {out}/patrol.qsc --layers --self-test\n");
         t += &format!("  quiescent bench {out}/patrol.qsc --input {out}/evaluation.y4m --noise 2\n");

@@ -175,7 +175,9 @@ impl<'t> Judge<'t> {
         self.task.decode(&as_task(outputs), self.extent)
     }
 
-    fn add(&mut self, truth: &quiescent_tools::task::Prediction, reference: &[OutputData], ours: &[OutputData], frame: usize) -> Result<()> {
+    fn add(
+        &mut self, truth: &quiescent_tools::task::Prediction, reference: &[OutputData], ours: &[OutputData], frame: usize,
+    ) -> Result<()> {
         let mine = self.own(ours, frame)?;
         self.agreement.add(truth, &mine)?;
         if self.errors.is_empty() {
@@ -220,7 +222,11 @@ impl Evaluation {
             let worst = format!("{:.3} ({})", g.worst, g.worst_frame.map_or("-".into(), |f| f.to_string()));
             t += &format!(
                 "{name:7}  {:8.4}  {:.3}  {worst:13}  {:11}  {:11}  {:>9}\n",
-                g.score, g.mean, g.disagreeing_frames, g.longest_disagreement, percent(work)
+                g.score,
+                g.mean,
+                g.disagreeing_frames,
+                g.longest_disagreement,
+                percent(work)
             );
         }
         for (name, judged) in [("dense", Some(&self.dense)), ("gated", self.gated.as_ref())] {
@@ -243,7 +249,8 @@ impl Evaluation {
         }
         t += &format!(
             "work       {} of {} multiply-accumulates a frame, first frame apart\n",
-            count(s.macs_done_mean as u64), count(s.macs_dense)
+            count(s.macs_done_mean as u64),
+            count(s.macs_dense)
         );
         t
     }

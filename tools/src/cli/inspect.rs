@@ -267,11 +267,18 @@ impl Report {
         let mut t = format!("{}: {} converted by quiescent {}, for {}\n", self.model, self.source, self.tool, self.profile);
         t += &format!(
             "size       {} ({} weights and tables), arena {} ({} for dense execution alone)\n",
-            bytes(self.artifact_bytes), bytes(self.weight_bytes), bytes(self.arena_bytes), bytes(self.arena_dense_bytes)
+            bytes(self.artifact_bytes),
+            bytes(self.weight_bytes),
+            bytes(self.arena_bytes),
+            bytes(self.arena_dense_bytes)
         );
         t += &format!(
             "network    {} steps in {} segments, {} tensors ({} held), {} multiply-accumulates\n",
-            self.steps.len(), self.segments, self.tensors, self.held, count(self.macs_dense)
+            self.steps.len(),
+            self.segments,
+            self.tensors,
+            self.held,
+            count(self.macs_dense)
         );
         let paired = self.steps.iter().filter(|s| s.paired).count();
         if paired > 0 {
@@ -332,9 +339,7 @@ impl Report {
     fn arena_lines(&self, t: &mut String) {
         let a = &self.arena;
         *t += &format!("\n  arena: {} of tensors, {} of masks and counters\n", bytes(a.tensor_bytes), bytes(a.other_bytes));
-        let place = |tensor: &ArenaTensor| {
-            format!("{}+{} {}", tensor.at, tensor.bytes, tensor.name.rsplit(';').next().unwrap_or(""))
-        };
+        let place = |tensor: &ArenaTensor| format!("{}+{} {}", tensor.at, tensor.bytes, tensor.name.rsplit(';').next().unwrap_or(""));
         if a.tensors.iter().any(|tensor| tensor.held) {
             *t += "  held through all steps: at+bytes name\n";
             for tensor in a.tensors.iter().filter(|tensor| tensor.held && tensor.bytes > 0) {
@@ -358,7 +363,12 @@ impl Report {
             let shape = format!("{:?}", s.shape);
             *t += &format!(
                 "  {i:4} {:12} {shape:17} {:>9}  {:>4} {:>9} {:5} {:4}",
-                s.op, count(s.macs), s.bits, s.bytes, if s.paired { "pairs" } else { "" }, if s.held { "held" } else { "" }
+                s.op,
+                count(s.macs),
+                s.bits,
+                s.bytes,
+                if s.paired { "pairs" } else { "" },
+                if s.held { "held" } else { "" }
             );
             match s.gate.and_then(|g| Some((g, self.gates.get(g)?))) {
                 Some((k, g)) => *t += &format!("  {k:4}  {:9}  {:4}  {:<8.4}", g.threshold, g.dead, g.bound),
@@ -378,8 +388,15 @@ impl Report {
             let note = text("note");
             *t += &format!(
                 "  {:6.1} {:6.1}  {:.4}  {:>9}  {:4}  {} ({}){}{}\n",
-                number("sqnr_db"), number("own_sqnr_db"), number("cosine"), percent(number("saturated")), number("bits"),
-                text("name"), text("op"), if note.is_empty() { "" } else { ": " }, note
+                number("sqnr_db"),
+                number("own_sqnr_db"),
+                number("cosine"),
+                percent(number("saturated")),
+                number("bits"),
+                text("name"),
+                text("op"),
+                if note.is_empty() { "" } else { ": " },
+                note
             );
         }
         t.push('\n');

@@ -198,7 +198,9 @@ impl RunStats {
         let mut t = format!("{} on {}, {} frames, {kernels} kernels, {machine}, {threads}\n", self.model, self.clip, self.frames);
         t += &format!(
             "memory     artifact {}, arena {} ({} for dense execution alone)\n",
-            bytes(self.artifact_bytes), bytes(self.arena_bytes), bytes(self.arena_dense_bytes)
+            bytes(self.artifact_bytes),
+            bytes(self.arena_bytes),
+            bytes(self.arena_dense_bytes)
         );
         if let Some(ms) = self.ms_load {
             t += &format!("load       {ms:.2} ms: mapped, checked, ready for a frame\n");
@@ -207,7 +209,10 @@ impl RunStats {
             Some(scale) => {
                 t += &format!(
                     "work       {} of {} multiply-accumulates a frame: {} left, {} of the pixels changed, gate scale {scale}",
-                    count(self.macs_done_mean as u64), count(self.macs_dense), percent(self.mac_fraction), percent(self.pixel_fraction)
+                    count(self.macs_done_mean as u64),
+                    count(self.macs_dense),
+                    percent(self.mac_fraction),
+                    percent(self.pixel_fraction)
                 );
                 if self.whole_frames > 0 {
                     t += &format!(", {} frames whole", self.whole_frames);

@@ -50,12 +50,8 @@ impl Pictures {
     fn draw(&self, index: usize, frame: &Frame, outputs: &[OutputData], engine: &Engine) -> Result<Frame> {
         let shown = self.prediction(frame, outputs)?;
         let maps: Vec<Vec<u8>> = self.layers.iter().map(|l| active(engine, l)).collect();
-        let layers: Vec<Layer> = self
-            .layers
-            .iter()
-            .zip(&maps)
-            .map(|(l, map)| Layer { name: &l.title, h: l.h, w: l.w, active: map })
-            .collect();
+        let layers: Vec<Layer> =
+            self.layers.iter().zip(&maps).map(|(l, map)| Layer { name: &l.title, h: l.h, w: l.w, active: map }).collect();
         let dense = engine.model().header.cost.macs.get().max(1);
         let share = format!("work {}", percent(engine.stats().macs as f64 / dense as f64).replace(' ', ""));
         overlay::heat_beside(frame, &First { picture: &shown, title: &format!("frame {index}"), share: &share }, &layers)

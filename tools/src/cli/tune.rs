@@ -44,14 +44,21 @@ fn text(r: &Report, artifact: &Artifact) -> String {
     let t = &r.tuned;
     let mut text = format!(
         "{} with {} kernels on {}\ndense      {:.3} ms a frame\nunchanged  {:.3} ms a frame: comparing it, looking for marks\n\n",
-        r.model, t.kernels, t.machine, t.dense_ns as f64 / 1e6, t.frame_ns as f64 / 1e6
+        r.model,
+        t.kernels,
+        t.machine,
+        t.dense_ns as f64 / 1e6,
+        t.frame_ns as f64 / 1e6
     );
     text += "  step op           [h, w, c]          fixed us  ns a row  name\n";
     for (i, (step, info)) in t.steps.iter().zip(&artifact.meta.steps).enumerate() {
         let shape = format!("{:?}", info.shape);
         text += &format!(
             "  {i:4} {:12} {shape:17} {:9.2} {:9.3}  {}\n",
-            info.op, step.fixed_ns as f64 / 1e3, step.row_ps as f64 / 1e3, info.name
+            info.op,
+            step.fixed_ns as f64 / 1e3,
+            step.row_ps as f64 / 1e3,
+            info.name
         );
     }
     text + &match &r.file {

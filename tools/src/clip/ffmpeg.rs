@@ -113,13 +113,7 @@ impl Pipe {
             }
             String::from_utf8_lossy(&kept).into_owned()
         });
-        Ok(Pipe {
-            child,
-            stdout: BufReader::with_capacity(1 << 20, stdout),
-            complaints: Some(complaints),
-            first: None,
-            ended: false,
-        })
+        Ok(Pipe { child, stdout: BufReader::with_capacity(1 << 20, stdout), complaints: Some(complaints), first: None, ended: false })
     }
 
     fn read_frame(&mut self) -> Result<Option<Frame>> {

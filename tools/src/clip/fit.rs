@@ -27,7 +27,10 @@ pub enum Anchor {
 pub enum Mode {
     /// Each axis by its own factor.
     Stretch,
-    Letterbox { pad: u8, anchor: Anchor },
+    Letterbox {
+        pad: u8,
+        anchor: Anchor,
+    },
 }
 
 /// A model's input: `[height, width, channels]` in 8 bits.

@@ -249,7 +249,14 @@ impl Clip {
         if (frame.w, frame.h, frame.c) != (self.w, self.h, self.c) {
             bail!(
                 "{}, frame {}: {}x{} with {} channels, but the clip began with {}x{} and {}; all frames of a clip must agree",
-                self.name, self.place - 1, frame.w, frame.h, frame.c, self.w, self.h, self.c
+                self.name,
+                self.place - 1,
+                frame.w,
+                frame.h,
+                frame.c,
+                self.w,
+                self.h,
+                self.c
             );
         }
         if let Some(noise) = &self.opts.noise {

@@ -95,7 +95,10 @@ pub fn write(path: &Path, shape: &[usize], data: &[f32]) -> Result<()> {
     // As readable as any new file; temporary ones are private by default.
     #[cfg(unix)]
     builder.permissions(std::os::unix::fs::PermissionsExt::from_mode(0o666));
-    let mut file = builder.prefix(".npy-").tempfile_in(folder).with_context(|| format!("writing {name} (is {} a writable folder?)", folder.display()))?;
+    let mut file = builder
+        .prefix(".npy-")
+        .tempfile_in(folder)
+        .with_context(|| format!("writing {name} (is {} a writable folder?)", folder.display()))?;
     let written = (|| {
         let shape: Vec<u64> = shape.iter().map(|&n| n as u64).collect();
         let mut out = BufWriter::new(file.as_file_mut());

@@ -126,8 +126,7 @@ fn y4m_colours_follow_bt601() {
     let codes = [(235, 128, 128), (16, 128, 128), (81, 90, 240), (145, 54, 34), (41, 240, 110)];
     let expected = [[255, 255, 255], [0, 0, 0], [254, 0, 0], [0, 255, 1], [0, 0, 255]];
     for (tag, chroma) in [("C420jpeg", 1), ("C422", 2), ("C444", 4)] {
-        let frames: Vec<Vec<u8>> =
-            codes.iter().map(|&(y, u, v)| [vec![y; 4], vec![u; chroma], vec![v; chroma]].concat()).collect();
+        let frames: Vec<Vec<u8>> = codes.iter().map(|&(y, u, v)| [vec![y; 4], vec![u; chroma], vec![v; chroma]].concat()).collect();
         let clip = y4m_clip(y4m_bytes(&format!("W2 H2 F30:2 {tag}"), &frames), &Options::default()).unwrap();
         assert_eq!((clip.fps, clip.frames), (Some(15.0), Some(5)));
         for (frame, want) in clip.zip(expected) {
@@ -249,8 +248,7 @@ fn noise_is_gaussian_repeatable_and_independent_of_the_start() {
     let frames = vec![vec![126u8; 64 * 64]; 4];
     let bytes = y4m_bytes("W64 H64 F25:1 Cmono XCOLORRANGE=FULL", &frames);
     let noise = Some(Noise { sigma: 4.0, seed: 7 });
-    let all: Vec<Frame> =
-        y4m_clip(bytes.clone(), &Options { noise, ..Default::default() }).unwrap().map(Result::unwrap).collect();
+    let all: Vec<Frame> = y4m_clip(bytes.clone(), &Options { noise, ..Default::default() }).unwrap().map(Result::unwrap).collect();
     let opts = Options { start: 1, step: 2, noise, ..Default::default() };
     let some: Vec<Frame> = y4m_clip(bytes, &opts).unwrap().map(Result::unwrap).collect();
     assert!(some == [all[1].clone(), all[3].clone()]);

@@ -46,7 +46,11 @@ fn ram_says(artifact: &Artifact, needed: usize) -> String {
     let others = needed - (model.header.tensors_end as usize).min(needed);
     let mut text = format!(
         "{needed} bytes of arena are needed. Step {k} ({} \"{}\") is the fullest, with {} bytes of tensors: {}{}",
-        step.1, short(step.0), peak.bytes, pieces.join(", "), if sizes.len() > LISTED { ", ..." } else { "" }
+        step.1,
+        short(step.0),
+        peak.bytes,
+        pieces.join(", "),
+        if sizes.len() > LISTED { ", ..." } else { "" }
     );
     if others > 0 {
         text += &format!("; {others} bytes are masks and counters");
@@ -55,7 +59,9 @@ fn ram_says(artifact: &Artifact, needed: usize) -> String {
     if model.gated() {
         text += "convert with --gates off (frames need not be held then), ";
     }
-    text + &format!("give --ram {needed}, a smaller input (--input-shape), or a network with smaller maps at this step; nothing was written")
+    text + &format!(
+        "give --ram {needed}, a smaller input (--input-shape), or a network with smaller maps at this step; nothing was written"
+    )
 }
 
 /// Why a tensor is in memory as it is.
@@ -89,12 +95,15 @@ fn flash_says(artifact: &Artifact, needed: usize) -> String {
         .take(LISTED)
         .map(|(bytes, k)| format!("step {k} ({} \"{}\") {bytes}", meta.steps[*k].op, short(&meta.steps[*k].name)))
         .collect();
-    let gates: usize = model.steps.iter().filter(|s| s.gate != quiescent::format::NONE).map(|s| 16 + model.tensors[s.output as usize].c as usize).sum();
+    let gates: usize =
+        model.steps.iter().filter(|s| s.gate != quiescent::format::NONE).map(|s| 16 + model.tensors[s.output as usize].c as usize).sum();
     let mut text = format!("{needed} bytes of artifact are needed: {}, ...", largest.join(", "));
     if gates > 0 {
         text += &format!("; {gates} bytes are gates, which --gates off leaves out");
     }
-    text + &format!(". Weights are 8 bits each and are not made smaller here: give --flash {needed}, or a network with fewer weights at these steps; nothing was written")
+    text + &format!(
+        ". Weights are 8 bits each and are not made smaller here: give --flash {needed}, or a network with fewer weights at these steps; nothing was written"
+    )
 }
 
 /// Names that exporters put together can be very long.

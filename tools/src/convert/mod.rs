@@ -137,9 +137,7 @@ pub struct Calibrated<'p> {
 }
 
 /// Chooses the codes.
-pub fn calibrate<'p>(
-    o: &Options, prepared: &'p Prepared, frames: &[Input], task_text: Option<String>,
-) -> Result<Calibrated<'p>> {
+pub fn calibrate<'p>(o: &Options, prepared: &'p Prepared, frames: &[Input], task_text: Option<String>) -> Result<Calibrated<'p>> {
     let inputs: Vec<Vec<f32>> = frames.iter().map(|f| graph_input(prepared, f)).collect();
     let calibrate = calibrate::Options { input_codes: vec![prepared.codes.clone()], ..o.calibrate.clone() };
     let plan = calibrate::calibrate(&prepared.graph, &inputs, &calibrate)?;
@@ -209,13 +207,7 @@ impl Calibrated<'_> {
         } else {
             None
         };
-        let material = gates::Material {
-            lower: &|hold| self.lower(hold),
-            pieces: &self.pieces()?,
-            clips,
-            float: float.as_deref(),
-            task,
-        };
+        let material = gates::Material { lower: &|hold| self.lower(hold), pieces: &self.pieces()?, clips, float: float.as_deref(), task };
         gates::search(&material, budget, progress)
     }
 

@@ -143,10 +143,9 @@ fn window(w: &Window, i: Shape, o: Shape) -> Result<()> {
     ensure!(o.c == i.c, "pooling turns {} channels into {}", i.c, o.c);
     extents(w.kh, w.kw, w.stride, w.dilation, w.pad, i, o)?;
     // The extent of a pooled map is given, not derived: every window must hold at least one pixel.
-    for (out, stride, taps, dilation, pad, extent) in [
-        (o.h, w.stride.0, w.kh, w.dilation.0, w.pad.t, i.h),
-        (o.w, w.stride.1, w.kw, w.dilation.1, w.pad.l, i.w),
-    ] {
+    for (out, stride, taps, dilation, pad, extent) in
+        [(o.h, w.stride.0, w.kh, w.dilation.0, w.pad.t, i.h), (o.w, w.stride.1, w.kw, w.dilation.1, w.pad.l, i.w)]
+    {
         if (0..out).any(|o| super::conv::inside(o, stride, taps, dilation, pad, extent).is_empty()) {
             bail!("a window covers padding only");
         }
@@ -154,20 +153,11 @@ fn window(w: &Window, i: Shape, o: Shape) -> Result<()> {
     Ok(())
 }
 
-fn extents(
-    kh: usize,
-    kw: usize,
-    stride: (usize, usize),
-    dilation: (usize, usize),
-    pad: Pad,
-    i: Shape,
-    o: Shape,
-) -> Result<()> {
+fn extents(kh: usize, kw: usize, stride: (usize, usize), dilation: (usize, usize), pad: Pad, i: Shape, o: Shape) -> Result<()> {
     ensure!(stride.0 > 0 && stride.1 > 0 && dilation.0 > 0 && dilation.1 > 0, "stride or dilation of 0");
-    for (axis, out, stride, k, dilation, total) in [
-        ("h", o.h, stride.0, kh, dilation.0, i.h + pad.t + pad.b),
-        ("w", o.w, stride.1, kw, dilation.1, i.w + pad.l + pad.r),
-    ] {
+    for (axis, out, stride, k, dilation, total) in
+        [("h", o.h, stride.0, kh, dilation.0, i.h + pad.t + pad.b), ("w", o.w, stride.1, kw, dilation.1, i.w + pad.l + pad.r)]
+    {
         // One more window than fits whole is what rounding up gives.
         let most = total.saturating_sub((k.max(1) - 1) * dilation + 1).div_ceil(stride) + 1;
         ensure!(out <= most, "{axis}: {out} outputs, at most {most} fit");

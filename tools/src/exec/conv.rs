@@ -138,14 +138,7 @@ fn dot(a: &[f32], b: &[f32]) -> f32 {
 }
 
 /// Taps `first..end` of an axis whose source lies inside the map.
-pub(super) fn inside(
-    o: usize,
-    stride: usize,
-    taps: usize,
-    dilation: usize,
-    pad: usize,
-    extent: usize,
-) -> std::ops::Range<usize> {
+pub(super) fn inside(o: usize, stride: usize, taps: usize, dilation: usize, pad: usize, extent: usize) -> std::ops::Range<usize> {
     let at = o * stride;
     let first = pad.saturating_sub(at).div_ceil(dilation);
     let end = if extent + pad > at { (extent + pad - at).div_ceil(dilation) } else { 0 };

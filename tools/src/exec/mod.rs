@@ -81,14 +81,8 @@ impl<'g> Executor<'g> {
                 _ => Vec::new(),
             })
             .collect();
-        let mut e = Executor {
-            graph,
-            prepared,
-            dead: Vec::new(),
-            values: vec![None; graph.tensors.len()],
-            free: Vec::new(),
-            cols: Vec::new(),
-        };
+        let mut e =
+            Executor { graph, prepared, dead: Vec::new(), values: vec![None; graph.tensors.len()], free: Vec::new(), cols: Vec::new() };
         e.keep(&[]);
         Ok(e)
     }

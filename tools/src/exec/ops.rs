@@ -32,9 +32,7 @@ fn broadcast(sa: Shape, a: &[f32], sb: Shape, b: &[f32], o: Shape, y: &mut [f32]
         }
         return;
     }
-    let pixel = |s: Shape, v: usize, u: usize| {
-        ((if s.h == 1 { 0 } else { v }) * s.w + if s.w == 1 { 0 } else { u }) * s.c
-    };
+    let pixel = |s: Shape, v: usize, u: usize| ((if s.h == 1 { 0 } else { v }) * s.w + if s.w == 1 { 0 } else { u }) * s.c;
     for (n, y) in y.chunks_exact_mut(o.c).enumerate() {
         let (v, u) = (n / o.w, n % o.w);
         let a = &a[pixel(sa, v, u)..][..sa.c];

@@ -94,25 +94,14 @@ fn convolutions() {
         let (stride, dilation) = ((1 + r.below(3), 1 + r.below(3)), (1 + r.below(3), 1 + r.below(3)));
         let pad = Pad { t: r.below(4), l: r.below(4), b: r.below(4), r: r.below(4) };
         let extent = |n: usize, k: usize, d: usize, s: usize| n.checked_sub((k - 1) * d + 1).map(|v| v / s + 1);
-        let (Some(h), Some(w)) = (
-            extent(i.h + pad.t + pad.b, kh, dilation.0, stride.0),
-            extent(i.w + pad.l + pad.r, kw, dilation.1, stride.1),
-        ) else {
+        let (Some(h), Some(w)) =
+            (extent(i.h + pad.t + pad.b, kh, dilation.0, stride.0), extent(i.w + pad.l + pad.r, kw, dilation.1, stride.1))
+        else {
             continue;
         };
         let oc = ocg * groups;
-        let c = Conv {
-            weights: r.vec(oc * kh * kw * icg),
-            bias: r.vec(oc),
-            oc,
-            kh,
-            kw,
-            stride,
-            dilation,
-            pad,
-            groups,
-            weight_scales: None,
-        };
+        let c =
+            Conv { weights: r.vec(oc * kh * kw * icg), bias: r.vec(oc), oc, kh, kw, stride, dilation, pad, groups, weight_scales: None };
         let (o, x) = (shape(h, w, oc), r.vec(i.len()));
         let want = naive_conv(&c, i, &x, o);
         close(&one(Op::Conv(c), &[(i, x)], o).unwrap(), &want, 1e-5);
@@ -122,9 +111,7 @@ fn convolutions() {
 #[test]
 fn large_convolutions_cross_blocks() {
     let mut r = Rng(2);
-    for (i, k, pad, groups, oc) in
-        [(shape(40, 50, 24), 3, 1, 1, 20), (shape(30, 30, 64), 1, 0, 1, 33), (shape(7, 5, 16), 0, 0, 1, 10)]
-    {
+    for (i, k, pad, groups, oc) in [(shape(40, 50, 24), 3, 1, 1, 20), (shape(30, 30, 64), 1, 0, 1, 33), (shape(7, 5, 16), 0, 0, 1, 10)] {
         let (kh, kw) = if k == 0 { (i.h, i.w) } else { (k, k) };
         let c = Conv {
             weights: r.vec(oc * kh * kw * i.c / groups),
@@ -231,9 +218,7 @@ fn broadcasting() {
         let sa = shape(pick(0, 3), pick(1, 4), pick(2, 5));
         let sb = shape(pick(3, 3), pick(4, 4), pick(5, 5));
         let (a, b) = (r.vec(sa.len()), r.vec(sb.len()));
-        let at = |s: Shape, v: &[f32], y: usize, x: usize, c: usize| {
-            v[((y % s.h) * s.w + x % s.w) * s.c + c % s.c]
-        };
+        let at = |s: Shape, v: &[f32], y: usize, x: usize, c: usize| v[((y % s.h) * s.w + x % s.w) * s.c + c % s.c];
         for (op, f) in [
             (Binary::Add, (|a, b| a + b) as fn(f32, f32) -> f32),
             (Binary::Sub, |a, b| a - b),
@@ -317,10 +302,7 @@ fn joining() {
         one(Op::Concat(Axis::W), &[(a, x.clone()), (shape(2, 1, 1), vec![5., 6.])], shape(2, 3, 1)).unwrap(),
         [1., 2., 5., 3., 4., 6.]
     );
-    assert_eq!(
-        one(Op::Concat(Axis::H), &[(a, x), (shape(1, 2, 1), vec![5., 6.])], shape(3, 2, 1)).unwrap(),
-        [1., 2., 3., 4., 5., 6.]
-    );
+    assert_eq!(one(Op::Concat(Axis::H), &[(a, x), (shape(1, 2, 1), vec![5., 6.])], shape(3, 2, 1)).unwrap(), [1., 2., 3., 4., 5., 6.]);
 }
 
 #[test]

@@ -36,7 +36,8 @@ impl Feed {
             Source::Pictures(c) => {
                 ensure!(
                     matches!(spec.shape[2], 1 | 3),
-                    "{clip} holds pictures, but the model takes {} channels; give the frames as .npy", spec.shape[2]
+                    "{clip} holds pictures, but the model takes {} channels; give the frames as .npy",
+                    spec.shape[2]
                 );
                 Some(spec.fit().plan(c.w, c.h).with_context(|| clip.to_string())?)
             }
@@ -135,7 +136,11 @@ fn to_map<T: Copy>(spec: &InputSpec, v: &[T]) -> Result<Vec<T>> {
     let [h, w, c] = spec.shape;
     ensure!(
         v.len() == h * w * c,
-        "a frame has {} elements, the input \"{}\" {:?} takes {}", v.len(), spec.name, spec.onnx_shape, h * w * c
+        "a frame has {} elements, the input \"{}\" {:?} takes {}",
+        v.len(),
+        spec.name,
+        spec.onnx_shape,
+        h * w * c
     );
     let mut out: Vec<T> = places(spec).filter_map(|at| v.get(at).copied()).collect();
     ensure!(out.len() == v.len(), "the input \"{}\" does not lie in its tensor {:?}", spec.name, spec.onnx_shape);

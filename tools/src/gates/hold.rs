@@ -126,7 +126,9 @@ impl<'a> Search<'a> {
             }
             (self.progress)(&format!(
                 "{} tensors let go after exchanges, arena {} bytes, work {:.1} %",
-                plan.gone.len(), plan.artifact.header().arena_len, 100.0 * plan.work
+                plan.gone.len(),
+                plan.artifact.header().arena_len,
+                100.0 * plan.work
             ));
             if plan.work >= before || left == 0 {
                 break;

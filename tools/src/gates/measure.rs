@@ -52,9 +52,7 @@ pub struct Measure {
 impl<'t> Trial<'t> {
     /// Runs the dense network over `clips`. The reference predictions are those of `float`, frame by frame, or the dense
     /// network's own.
-    pub fn new(
-        artifact: &Artifact, clips: &[Vec<Input>], task: &'t Task, float: Option<&[Vec<Prediction>]>,
-    ) -> Result<Self> {
+    pub fn new(artifact: &Artifact, clips: &[Vec<Input>], task: &'t Task, float: Option<&[Vec<Prediction>]>) -> Result<Self> {
         let [h, w, _] = artifact.meta.input.shape;
         let mut arena = artifact.arena();
         let mut engine = artifact.engine(&mut arena, kernels::best())?;
@@ -202,9 +200,7 @@ fn distance(reference: &[Detection], ours: &[Detection], task: &Task) -> f64 {
         same.filter(|(overlap, _)| *overlap >= MATCH_IOU).max_by(|a, b| a.0.total_cmp(&b.0))
     };
     let of_reference = reference.iter().filter(|d| d.score >= threshold).map(|d| match partner(d, ours) {
-        Some((overlap, score)) => {
-            (square((d.score - score) / (d.score - lost)) + square((1.0 - overlap) / (1.0 - MATCH_IOU))).min(ERROR)
-        }
+        Some((overlap, score)) => (square((d.score - score) / (d.score - lost)) + square((1.0 - overlap) / (1.0 - MATCH_IOU))).min(ERROR),
         None => ERROR,
     });
     let of_ours = ours.iter().map(|d| {

@@ -106,7 +106,9 @@ impl Search<'_> {
             }
             let m = &best.measure;
             (self.progress)(&format!(
-                "thresholds by {factor}: {changed} changed, work {:.1} %, agreement {:.4}", 100.0 * m.work, m.agreement
+                "thresholds by {factor}: {changed} changed, work {:.1} %, agreement {:.4}",
+                100.0 * m.work,
+                m.agreement
             ));
             if self.found.runs >= end {
                 break;
@@ -118,9 +120,7 @@ impl Search<'_> {
     }
 
     /// One sweep over all thresholds, and how many of them changed.
-    fn shape(
-        &mut self, artifact: &Artifact, from: &State, factor: f64, exchange: f64, end: usize,
-    ) -> Result<(State, usize)> {
+    fn shape(&mut self, artifact: &Artifact, from: &State, factor: f64, exchange: f64, end: usize) -> Result<(State, usize)> {
         let (mut now, mut changed) = (from.clone(), 0);
         for knob in self.knobs(artifact, &from.measure) {
             if self.found.runs >= end {

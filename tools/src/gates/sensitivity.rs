@@ -21,8 +21,7 @@ const RANGE: (f64, f64) = (0.33, 3.0);
 
 /// For each step, the factor of its gate's threshold; 1 for steps without one.
 pub(super) fn factors(trial: &Trial, artifact: &Artifact) -> Result<Vec<f32>> {
-    let gated: Vec<usize> =
-        artifact.model().steps.iter().enumerate().filter(|(_, s)| s.gate != NONE).map(|(i, _)| i).collect();
+    let gated: Vec<usize> = artifact.model().steps.iter().enumerate().filter(|(_, s)| s.gate != NONE).map(|(i, _)| i).collect();
     let steps = artifact.model().steps.len();
     let errors = parallel::map(gated.len(), |i| {
         let (mut artifact, mut alone) = (artifact.clone(), vec![0.0; steps]);

@@ -101,10 +101,7 @@ impl Const {
         let shape: Vec<usize> = perm.iter().map(|&p| self.shape[p]).collect();
         let moved: Vec<usize> = perm.iter().map(|&p| strides[p]).collect();
         let mut out = self.pick(shape.clone(), &offsets(&shape, &moved));
-        out.scales = self.scales.clone().map(|s| Scales {
-            axis: s.axis.and_then(|a| perm.iter().position(|&p| p == a)),
-            values: s.values,
-        });
+        out.scales = self.scales.clone().map(|s| Scales { axis: s.axis.and_then(|a| perm.iter().position(|&p| p == a)), values: s.values });
         out
     }
 }
@@ -181,11 +178,7 @@ pub(super) fn decode(proto: &TensorProto, dir: Option<&Path>) -> Result<Const, F
     } else {
         &proto.raw_data
     };
-    let data = if !raw.is_empty() || (proto.data_location == Some(1)) {
-        from_raw(kind, raw, name)?
-    } else {
-        from_fields(proto, kind)?
-    };
+    let data = if !raw.is_empty() || (proto.data_location == Some(1)) { from_raw(kind, raw, name)? } else { from_fields(proto, kind)? };
     let found = match &data {
         Data::F(v) => v.len(),
         Data::I(v) => v.len(),
@@ -265,9 +258,7 @@ fn read_external(proto: &TensorProto, dir: Option<&Path>) -> Result<Vec<u8>, Fai
     let entry = |key: &str| proto.external_data.iter().find(|e| e.key == key).map(|e| e.value.as_str());
     let location = entry("location").ok_or_else(|| invalid(format!("tensor `{name}`: external data without a location")))?;
     let number = |key: &str| -> Result<Option<u64>, Fail> {
-        entry(key)
-            .map(|v| v.parse().map_err(|_| invalid(format!("tensor `{name}`: external {key} `{v}` is no number"))))
-            .transpose()
+        entry(key).map(|v| v.parse().map_err(|_| invalid(format!("tensor `{name}`: external {key} `{v}` is no number")))).transpose()
     };
     let plain = Path::new(location).components().all(|c| matches!(c, std::path::Component::Normal(_)));
     if !plain {

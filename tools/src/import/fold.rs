@@ -4,14 +4,28 @@ use tract_onnx::pb::tensor_proto::DataType;
 
 use super::constant::{Const, Data, broadcast_shape, broadcast_strides, offsets, strides, volume};
 use super::node::{Node, axis};
-use super::ops::shape::{parts, permutation, ranges, reshape_extents};
 use super::ops::quant::{dequantized, quantized};
+use super::ops::shape::{parts, permutation, ranges, reshape_extents};
 use super::{Fail, Importer, constant, invalid, unsupported};
 
 /// Operators that exist for constants only.
 pub(super) const FOLDED: &[&str] = &[
-    "Constant", "ConstantOfShape", "Range", "Equal", "Less", "Greater", "LessOrEqual", "GreaterOrEqual", "Not", "And", "Or",
-    "Mod", "ReduceProd", "ReduceMin", "Round", "Sign",
+    "Constant",
+    "ConstantOfShape",
+    "Range",
+    "Equal",
+    "Less",
+    "Greater",
+    "LessOrEqual",
+    "GreaterOrEqual",
+    "Not",
+    "And",
+    "Or",
+    "Mod",
+    "ReduceProd",
+    "ReduceMin",
+    "Round",
+    "Sign",
 ];
 
 type Inputs<'a> = [Option<&'a Const>];
@@ -62,7 +76,8 @@ pub(super) fn evaluate(im: &mut Importer, node: &Node, inputs: &Inputs) -> Resul
         "Transpose" => x()?.transposed(&permutation(node, x()?.shape.len())?),
         "Expand" => {
             let wanted: Vec<usize> = node.constant(1, "the shape")?.to_ints()?.iter().map(|&v| v.max(0) as usize).collect();
-            let shape = broadcast_shape(&x()?.shape, &wanted).ok_or_else(|| invalid(format!("{:?} to {wanted:?}", x().map(|x| x.shape.clone()).ok())))?;
+            let shape = broadcast_shape(&x()?.shape, &wanted)
+                .ok_or_else(|| invalid(format!("{:?} to {wanted:?}", x().map(|x| x.shape.clone()).ok())))?;
             spread(im, x()?, shape)?
         }
         "Tile" => tile(im, x()?, &node.constant(1, "the repeats")?.to_ints()?)?,
@@ -253,11 +268,19 @@ fn concat(im: &mut Importer, node: &Node, inputs: &Inputs) -> Result<Const, Fail
     let chunk = |p: &Const| p.shape[a..].iter().product::<usize>();
     let data = if first.is_int() {
         let lists = parts.iter().map(|p| p.to_ints()).collect::<Result<Vec<_>, _>>()?;
-        Data::I((0..outer).flat_map(|o| parts.iter().zip(&lists).flat_map(move |(p, l)| l[o * chunk(p)..(o + 1) * chunk(p)].iter().copied())).collect())
+        Data::I(
+            (0..outer)
+                .flat_map(|o| parts.iter().zip(&lists).flat_map(move |(p, l)| l[o * chunk(p)..(o + 1) * chunk(p)].iter().copied()))
+                .collect(),
+        )
     } else {
         let lists: Vec<Vec<f32>> = parts.iter().map(|p| p.to_reals()).collect();
         let lists = &lists;
-        Data::F((0..outer).flat_map(|o| parts.iter().zip(lists).flat_map(move |(p, l)| l[o * chunk(p)..(o + 1) * chunk(p)].iter().copied())).collect())
+        Data::F(
+            (0..outer)
+                .flat_map(|o| parts.iter().zip(lists).flat_map(move |(p, l)| l[o * chunk(p)..(o + 1) * chunk(p)].iter().copied()))
+                .collect(),
+        )
     };
     Ok(Const { shape, data, scales: None, kind: first.kind })
 }
@@ -341,7 +364,9 @@ fn reduce(im: &mut Importer, node: &Node, x: &Const) -> Result<Const, Fail> {
     let keep = node.int("keepdims", 1) != 0;
     let kept: Vec<usize> = (0..rank).filter(|a| !axes.contains(a)).collect();
     let own = strides(&x.shape);
-    let pickup = |list: &[usize]| -> (Vec<usize>, Vec<usize>) { (list.iter().map(|&a| x.shape[a]).collect(), list.iter().map(|&a| own[a]).collect()) };
+    let pickup = |list: &[usize]| -> (Vec<usize>, Vec<usize>) {
+        (list.iter().map(|&a| x.shape[a]).collect(), list.iter().map(|&a| own[a]).collect())
+    };
     let ((outer, outer_steps), (inner, inner_steps)) = (pickup(&kept), pickup(&axes));
     im.charge(x.len())?;
     let (bases, digits) = (offsets(&outer, &outer_steps), offsets(&inner, &inner_steps));
@@ -360,7 +385,8 @@ fn reduce(im: &mut Importer, node: &Node, x: &Const) -> Result<Const, Fail> {
         }
     };
     let made: Vec<f64> = bases.iter().map(total).collect();
-    let shape: Vec<usize> = (0..rank).filter(|a| keep || !axes.contains(a)).map(|a| if axes.contains(&a) { 1 } else { x.shape[a] }).collect();
+    let shape: Vec<usize> =
+        (0..rank).filter(|a| keep || !axes.contains(a)).map(|a| if axes.contains(&a) { 1 } else { x.shape[a] }).collect();
     Ok(if x.is_int() {
         Const::ints(shape, made.iter().map(|&v| v as i64).collect())
     } else {

@@ -63,11 +63,7 @@ impl Importer<'_> {
             return self.place(tensor, [0; 3], &targets);
         }
         let steps = flat_steps(source);
-        let flat = merge(targets.iter().flatten().map(|a| Atom {
-            axis: 0,
-            stride: a.stride * steps[a.axis] as isize,
-            extent: a.extent,
-        }));
+        let flat = merge(targets.iter().flatten().map(|a| Atom { axis: 0, stride: a.stride * steps[a.axis] as isize, extent: a.extent }));
         let whole = matches!(flat[..], [Atom { stride: 1, extent, .. }] if extent == source.len());
         let name = self.layout_name(tensor);
         if whole && offset == [0; 3] {
@@ -105,12 +101,7 @@ impl Importer<'_> {
     }
 
     /// Case 2: `[.., H, C/(b*b) in C, b of C after H, b of C after W]`.
-    fn depth_to_space(
-        &mut self,
-        tensor: TensorId,
-        offset: [isize; 3],
-        targets: &[Vec<Atom>; 3],
-    ) -> Result<Option<TensorId>, Fail> {
+    fn depth_to_space(&mut self, tensor: TensorId, offset: [isize; 3], targets: &[Vec<Atom>; 3]) -> Result<Option<TensorId>, Fail> {
         let (Some((i, rows)), Some((j, columns))) = (targets[H].split_last(), targets[W].split_last()) else {
             return Ok(None);
         };
@@ -130,12 +121,7 @@ impl Importer<'_> {
     }
 
     /// Case 3: rows and columns step by `b` and the channels hold the digits below.
-    fn space_to_depth(
-        &mut self,
-        tensor: TensorId,
-        offset: [isize; 3],
-        targets: &[Vec<Atom>; 3],
-    ) -> Result<Option<TensorId>, Fail> {
+    fn space_to_depth(&mut self, tensor: TensorId, offset: [isize; 3], targets: &[Vec<Atom>; 3]) -> Result<Option<TensorId>, Fail> {
         let source = self.shape_of(tensor);
         let digit = |axis: usize| {
             let mut found = targets[C].iter().filter(|a| a.axis == axis);
@@ -174,10 +160,7 @@ impl Importer<'_> {
     /// The part of the map the view walks as a map of its own, when that is less than the whole and each physical
     /// axis is walked by nested digits.
     fn compact(
-        &mut self,
-        tensor: TensorId,
-        offset: [isize; 3],
-        targets: &[Vec<Atom>; 3],
+        &mut self, tensor: TensorId, offset: [isize; 3], targets: &[Vec<Atom>; 3],
     ) -> Result<Option<(TensorId, [Vec<Atom>; 3])>, Fail> {
         let source = self.shape_of(tensor);
         let mut targets = targets.clone();

@@ -221,11 +221,7 @@ impl Importer<'_> {
         let name = if proto.name.is_empty() { self.current.clone() } else { proto.name.clone() };
         let node = Node { proto, name, inputs, opset: self.opset };
         let lost = node.inputs.iter().any(|v| matches!(v, Some(Value::Lost)));
-        let made = if lost && ops::known(&node) {
-            Ok(Vec::new())
-        } else {
-            ops::convert(self, &node)
-        };
+        let made = if lost && ops::known(&node) { Ok(Vec::new()) } else { ops::convert(self, &node) };
         let made = self.settle_failure(&proto.op_type, &node.name, made)?.unwrap_or_default();
         for (i, name) in proto.output.iter().enumerate().filter(|(_, n)| !n.is_empty()) {
             let value = made.get(i).cloned().unwrap_or(Value::Lost);
@@ -255,9 +251,10 @@ impl Importer<'_> {
 
     /// Takes `elements` from the budget.
     fn charge(&mut self, elements: usize) -> Result<(), Fail> {
-        self.budget = self.budget.checked_sub(elements).ok_or_else(|| {
-            invalid("the model unfolds into far more constant data than its file holds")
-        })?;
+        self.budget = self
+            .budget
+            .checked_sub(elements)
+            .ok_or_else(|| invalid("the model unfolds into far more constant data than its file holds"))?;
         Ok(())
     }
 
@@ -293,12 +290,7 @@ impl Importer<'_> {
     fn emit(&mut self, name: String, op: Op, inputs: Vec<TensorId>, shape: Shape) -> TensorId {
         let moves = matches!(
             op,
-            Op::Index { .. }
-                | Op::Channels { .. }
-                | Op::Reshape
-                | Op::Permute { .. }
-                | Op::DepthToSpace { .. }
-                | Op::SpaceToDepth { .. }
+            Op::Index { .. } | Op::Channels { .. } | Op::Reshape | Op::Permute { .. } | Op::DepthToSpace { .. } | Op::SpaceToDepth { .. }
         );
         let codes = if moves { self.graph.tensors[inputs[0]].codes } else { None };
         let output = self.tensor(name.clone(), shape);

@@ -41,14 +41,7 @@ impl Importer<'_> {
             let axes = (groups.0[H].first().copied(), groups.0[W].first().copied(), groups.0[C].first().copied());
             let view = View { int, ..View::of_groups(tensor, &shape, &groups) };
             self.values.insert(info.name.clone(), Value::Map(view));
-            self.graph.inputs.push(Input {
-                tensor,
-                name: info.name.clone(),
-                onnx_shape: shape,
-                onnx_type,
-                axes,
-                codes: None,
-            });
+            self.graph.inputs.push(Input { tensor, name: info.name.clone(), onnx_shape: shape, onnx_type, axes, codes: None });
         }
         Ok(())
     }
@@ -169,17 +162,13 @@ fn resolve(dims: Option<&TensorShapeProto>, wanted: Option<&[usize]>) -> Result<
 fn input_groups(shape: &[usize], proto: &GraphProto, name: &str) -> Result<Groups, String> {
     let batch = shape.first().copied().unwrap_or(1);
     let reader = first_reader(proto, name);
-    let groups = |h: Option<usize>, w: Option<usize>, c: Option<usize>| {
-        Groups([h, w, c].map(|a| a.into_iter().collect()))
-    };
+    let groups = |h: Option<usize>, w: Option<usize>, c: Option<usize>| Groups([h, w, c].map(|a| a.into_iter().collect()));
     match shape.len() {
         0 => Ok(Groups::default()),
         1 => Ok(groups(None, None, Some(0))),
         2 => Ok(groups(if batch == 1 { None } else { Some(0) }, None, Some(1))),
         3 if batch != 1 => Ok(groups(Some(1), Some(2), Some(0))),
-        3 if matches!(reader, Some((op, _)) if op == "Conv" || op == "ConvTranspose") => {
-            Ok(groups(Some(2), None, Some(1)))
-        }
+        3 if matches!(reader, Some((op, _)) if op == "Conv" || op == "ConvTranspose") => Ok(groups(Some(2), None, Some(1))),
         3 => Ok(groups(Some(1), None, Some(2))),
         4 if batch != 1 => Err(format!("batch {batch}; export the model with batch 1")),
         4 => {

@@ -108,10 +108,7 @@ fn port(name: &str, kind: DataType, shape: &[i64]) -> ValueInfoProto {
         value: (d > 0).then_some(tensor_shape_proto::dimension::Value::DimValue(d)),
         ..Default::default()
     };
-    let tensor = type_proto::Tensor {
-        elem_type: kind as i32,
-        shape: Some(TensorShapeProto { dim: shape.iter().map(dim).collect() }),
-    };
+    let tensor = type_proto::Tensor { elem_type: kind as i32, shape: Some(TensorShapeProto { dim: shape.iter().map(dim).collect() }) };
     let r#type = Some(TypeProto { value: Some(type_proto::Value::TensorType(tensor)), ..Default::default() });
     ValueInfoProto { name: name.into(), r#type, ..Default::default() }
 }
@@ -147,10 +144,12 @@ fn close(made: &[f32], expected: &[f32]) {
 #[test]
 fn conv_with_uneven_pads_and_strides() {
     let (x, w) = (ramp(2 * 5 * 4), ramp(3 * 2 * 3 * 2));
-    let model = Model::new(&[1, 2, 5, 4])
-        .reals("w", &[3, 2, 3, 2], &w)
-        .reals("b", &[3], &[1.0, -2.0, 0.5])
-        .node("Conv", &["x", "w", "b"], "y", vec![ints("pads", &[1, 0, 2, 1]), ints("strides", &[2, 1])]);
+    let model = Model::new(&[1, 2, 5, 4]).reals("w", &[3, 2, 3, 2], &w).reals("b", &[3], &[1.0, -2.0, 0.5]).node(
+        "Conv",
+        &["x", "w", "b"],
+        "y",
+        vec![ints("pads", &[1, 0, 2, 1]), ints("strides", &[2, 1])],
+    );
     let mut expected = Vec::new();
     for o in 0..3 {
         for oy in 0..3i32 {
@@ -177,8 +176,15 @@ fn conv_with_uneven_pads_and_strides() {
 fn transposed_conv_scatters_its_kernel() {
     // Kernel, strides, pad on all sides, output padding.
     for (k, s, p, extra) in [
-        (2, [2, 2], 0, 0), (3, [2, 2], 1, 1), (4, [2, 2], 1, 0), (3, [1, 1], 1, 0), (5, [3, 3], 2, 1),
-        (3, [2, 1], 0, 0), (4, [1, 2], 1, 0), (4, [3, 2], 1, 1), (2, [1, 3], 0, 2),
+        (2, [2, 2], 0, 0),
+        (3, [2, 2], 1, 1),
+        (4, [2, 2], 1, 0),
+        (3, [1, 1], 1, 0),
+        (5, [3, 3], 2, 1),
+        (3, [2, 1], 0, 0),
+        (4, [1, 2], 1, 0),
+        (4, [3, 2], 1, 1),
+        (2, [1, 3], 0, 2),
     ] {
         let (x, w) = (ramp(2 * 3 * 4), ramp(2 * 3 * k * k));
         let model = Model::new(&[1, 2, 3, 4]).reals("w", &[2, 3, k as i64, k as i64], &w).node(
@@ -229,10 +235,12 @@ fn transposed_conv_over_a_sequence_and_beyond_its_windows() {
 #[test]
 fn flatten_and_gemm_read_the_map_in_its_own_order() {
     let (x, w) = (ramp(3 * 2 * 2), ramp(12 * 4));
-    let model = Model::new(&[1, 3, 2, 2])
-        .reals("w", &[4, 12], &w)
-        .node("Flatten", &["x"], "f", vec![])
-        .node("Gemm", &["f", "w"], "y", vec![int("transB", 1)]);
+    let model = Model::new(&[1, 3, 2, 2]).reals("w", &[4, 12], &w).node("Flatten", &["x"], "f", vec![]).node(
+        "Gemm",
+        &["f", "w"],
+        "y",
+        vec![int("transB", 1)],
+    );
     let expected: Vec<f32> = (0..4).map(|o| (0..12).map(|i| w[o * 12 + i] * x[i]).sum()).collect();
     close(&model.run(&x), &expected);
     assert_eq!(model.import().nodes.len(), 1, "no data is moved");
@@ -256,10 +264,8 @@ fn a_shuffle_becomes_one_channel_order() {
 
 #[test]
 fn a_repeated_output_is_a_map_of_its_own() {
-    let model = Model::new(&[1, 2, 1, 1])
-        .ints("to", &[1, 2, 3, 4])
-        .node("Relu", &["x"], "r", vec![])
-        .node("Expand", &["r", "to"], "y", vec![]);
+    let model =
+        Model::new(&[1, 2, 1, 1]).ints("to", &[1, 2, 3, 4]).node("Relu", &["x"], "r", vec![]).node("Expand", &["r", "to"], "y", vec![]);
     let expected: Vec<f32> = [0.5, 2.0].iter().flat_map(|v| [*v; 12]).collect();
     close(&model.run(&[0.5, 2.0]), &expected);
     let graph = model.import();
@@ -268,9 +274,8 @@ fn a_repeated_output_is_a_map_of_its_own() {
 
 #[test]
 fn a_transposed_output_costs_nothing() {
-    let model = Model::new(&[1, 3, 2, 4])
-        .node("Relu", &["x"], "r", vec![])
-        .node("Transpose", &["r"], "y", vec![ints("perm", &[0, 3, 1, 2])]);
+    let model =
+        Model::new(&[1, 3, 2, 4]).node("Relu", &["x"], "r", vec![]).node("Transpose", &["r"], "y", vec![ints("perm", &[0, 3, 1, 2])]);
     let graph = model.import();
     assert_eq!(graph.nodes.len(), 1);
     assert_eq!((&graph.outputs[0].onnx_shape[..], &graph.outputs[0].strides[..]), (&[1, 4, 3, 2][..], &[0, 3, 1, 12][..]));
@@ -294,9 +299,12 @@ fn resize_modes_follow_onnxruntime() {
         let expected: Vec<f32> = columns.iter().map(|&c| c as f32 * 10.0).collect();
         close(&model.run(&[0.0, 10.0, 20.0, 30.0]), &expected);
     }
-    let linear = Model::new(&[1, 1, 1, 2])
-        .reals("s", &[4], &[1.0, 1.0, 1.0, 2.0])
-        .node("Resize", &["x", "", "s"], "y", vec![text("mode", "linear")]);
+    let linear = Model::new(&[1, 1, 1, 2]).reals("s", &[4], &[1.0, 1.0, 1.0, 2.0]).node(
+        "Resize",
+        &["x", "", "s"],
+        "y",
+        vec![text("mode", "linear")],
+    );
     close(&linear.run(&[0.0, 8.0]), &[0.0, 2.0, 6.0, 8.0]);
 }
 
@@ -397,10 +405,8 @@ fn quantised_ends_become_codes() {
 
 #[test]
 fn all_unsupported_nodes_are_named_at_once() {
-    let model = Model::new(&[1, 2, 2, 2])
-        .node("LSTM", &["x"], "a", vec![])
-        .node("Relu", &["a"], "b", vec![])
-        .node("TopK", &["b"], "y", vec![]);
+    let model =
+        Model::new(&[1, 2, 2, 2]).node("LSTM", &["x"], "a", vec![]).node("Relu", &["a"], "b", vec![]).node("TopK", &["b"], "y", vec![]);
     let Error::Unsupported(list) = model.error() else { panic!("another error") };
     assert_eq!(list.iter().map(|u| u.op.as_str()).collect::<Vec<_>>(), ["LSTM", "TopK"]);
     assert!(model.error().to_string().contains("`node_a`"), "{}", model.error());

@@ -107,9 +107,7 @@ impl View {
     /// Whether the view holds every element of the map exactly once.
     pub fn covers(&self, shape: Shape) -> bool {
         let atoms: Vec<&Atom> = self.axes.iter().flatten().collect();
-        self.offset == [0; 3]
-            && atoms.iter().all(|a| a.stride > 0)
-            && atoms.iter().map(|a| a.extent).product::<usize>() == shape.len()
+        self.offset == [0; 3] && atoms.iter().all(|a| a.stride > 0) && atoms.iter().map(|a| a.extent).product::<usize>() == shape.len()
     }
 
     pub fn transposed(&self, perm: &[usize]) -> View {

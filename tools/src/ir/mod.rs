@@ -85,12 +85,20 @@ pub struct Conv {
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub enum Unary {
     /// `min(max(x, lo), hi)`: Relu is `(0, inf)`, Relu6 `(0, 6)`.
-    Clamp { lo: f32, hi: f32 },
-    LeakyRelu { alpha: f32 },
+    Clamp {
+        lo: f32,
+        hi: f32,
+    },
+    LeakyRelu {
+        alpha: f32,
+    },
     Sigmoid,
     Tanh,
     /// `max(0, min(1, alpha * x + beta))`.
-    HardSigmoid { alpha: f32, beta: f32 },
+    HardSigmoid {
+        alpha: f32,
+        beta: f32,
+    },
     HardSwish,
     Silu,
     Mish,
@@ -100,7 +108,9 @@ pub enum Unary {
     GeluTanh,
     Erf,
     Softplus,
-    Elu { alpha: f32 },
+    Elu {
+        alpha: f32,
+    },
     Exp,
     Log,
     Sqrt,
@@ -109,7 +119,9 @@ pub enum Unary {
     Neg,
     Floor,
     Ceil,
-    Pow { exponent: f32 },
+    Pow {
+        exponent: f32,
+    },
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -152,13 +164,18 @@ pub enum Op {
     Conv(Conv),
     Unary(Unary),
     /// Per-channel PRelu slope: `x < 0 ? slope[c] * x : x`; `slope` has `c` entries.
-    PRelu { slope: Vec<f32> },
+    PRelu {
+        slope: Vec<f32>,
+    },
     /// Two inputs. An input's extent is the output's or 1 on each of h, w, c (broadcast). Either may be a constant.
     Binary(Binary),
     /// Padding never wins.
     MaxPool(Window),
     /// Mean over the window; padding counts as zeros when `count_pad`, else it is left out of the count.
-    AvgPool { window: Window, count_pad: bool },
+    AvgPool {
+        window: Window,
+        count_pad: bool,
+    },
     /// Mean over all pixels: output `1 x 1 x C`.
     GlobalAvgPool,
     /// Maximum over all pixels: output `1 x 1 x C`.
@@ -167,23 +184,40 @@ pub enum Op {
     Concat(Axis),
     /// `out[y, x, :] = in[ys[y], xs[x], :]`; an index of -1 gives `fill` on all channels. Slices, explicit padding,
     /// nearest resize, flips.
-    Index { ys: Vec<i32>, xs: Vec<i32>, fill: f32 },
+    Index {
+        ys: Vec<i32>,
+        xs: Vec<i32>,
+        fill: f32,
+    },
     /// Separable linear interpolation.
-    Bilinear { ys: Vec<Lerp>, xs: Vec<Lerp> },
+    Bilinear {
+        ys: Vec<Lerp>,
+        xs: Vec<Lerp>,
+    },
     /// `out[y*b + i, x*b + j, c] = in[y, x, (i*b + j) * C + c]`, `C` the output's channels.
-    DepthToSpace { block: usize },
+    DepthToSpace {
+        block: usize,
+    },
     /// `out[y, x, (i*b + j) * C + c] = in[y*b + i, x*b + j, c]`, `C` the input's channels.
-    SpaceToDepth { block: usize },
+    SpaceToDepth {
+        block: usize,
+    },
     /// `out[y, x, k] = in[y, x, index[k]]`: channel slices, permutations, selections.
-    Channels { index: Vec<u32> },
+    Channels {
+        index: Vec<u32>,
+    },
     /// The same numbers in the same memory order under another `[H, W, C]`.
     Reshape,
     /// `out.flat[k] = in.flat[index[k]]` for small maps no other operator covers.
-    Permute { index: Vec<u32> },
+    Permute {
+        index: Vec<u32>,
+    },
     /// Over the channels of each pixel.
     Softmax,
     /// Sum (`mean = false`) or mean over the channels of each pixel: output `H x W x 1`.
-    ReduceChannels { mean: bool },
+    ReduceChannels {
+        mean: bool,
+    },
 }
 
 /// What the caller's frame looks like.

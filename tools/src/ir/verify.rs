@@ -56,9 +56,11 @@ fn check_output(graph: &Graph, out: &Output) -> Result<(), String> {
     if out.strides.len() != out.onnx_shape.len() {
         return Err(format!("output `{}`: {} strides for {:?}", out.name, out.strides.len(), out.onnx_shape));
     }
-    let span = out.onnx_shape.iter().zip(&out.strides).try_fold(out.offset, |at, (&n, &s)| {
-        n.checked_sub(1).and_then(|n| n.checked_mul(s)).and_then(|d| at.checked_add(d))
-    });
+    let span = out
+        .onnx_shape
+        .iter()
+        .zip(&out.strides)
+        .try_fold(out.offset, |at, (&n, &s)| n.checked_sub(1).and_then(|n| n.checked_mul(s)).and_then(|d| at.checked_add(d)));
     match span {
         Some(last) if last < graph.tensors[out.tensor].shape.len() => Ok(()),
         _ => Err(format!("output `{}` reaches past its map", out.name)),
@@ -195,7 +197,6 @@ fn check_window(w: &Window, input: Shape, out: Shape) -> Result<(), String> {
         let reach = (k.max(1) - 1) * d + 1;
         k > 0 && s > 0 && d > 0 && pad < reach && (count - 1) * s < n + pad
     };
-    let ok = fits(input.h, w.kh, w.stride.0, w.dilation.0, w.pad.t, out.h)
-        && fits(input.w, w.kw, w.stride.1, w.dilation.1, w.pad.l, out.w);
+    let ok = fits(input.h, w.kh, w.stride.0, w.dilation.0, w.pad.t, out.h) && fits(input.w, w.kw, w.stride.1, w.dilation.1, w.pad.l, out.w);
     if ok { Ok(()) } else { Err(format!("windows {w} leave {input:?} (output {out:?})")) }
 }

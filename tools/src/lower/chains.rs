@@ -169,8 +169,7 @@ fn narrowed(roots: &[Root], links: &BTreeMap<usize, Link>, choice: &Choice) -> V
         r.bytes = bytes.get(&r.tensor).copied().unwrap_or(r.bytes);
         for (first, last) in runs(choice) {
             let within = |at: usize| (first..=last).contains(&at);
-            (r.first, r.last) =
-                (if within(r.first) { first } else { r.first }, if within(r.last) { last } else { r.last });
+            (r.first, r.last) = (if within(r.first) { first } else { r.first }, if within(r.last) { last } else { r.last });
         }
     }
     roots

@@ -97,7 +97,13 @@ pub(super) fn emit(l: &Lowering, memory: &Memory, options: &Options) -> Result<L
             op: format!("{op:?}"),
             shape: [shape.h, shape.w, shape.c],
             macs: (macs * shape.rows()) as u64,
-            bits: if matches!(item.kind, Kind::Conv { .. } | Kind::Mean(_)) { 8 } else if macs > 0 { 32 } else { 0 },
+            bits: if matches!(item.kind, Kind::Conv { .. } | Kind::Mean(_)) {
+                8
+            } else if macs > 0 {
+                32
+            } else {
+                0
+            },
             bytes: e.b.data.bytes().len() - before,
         });
     }
@@ -107,13 +113,7 @@ pub(super) fn emit(l: &Lowering, memory: &Memory, options: &Options) -> Result<L
     e.outputs()?;
     e.b.header.cost = f::Cost { dense_above: if options.gates { 0.98 } else { 0.0 }, macs: f::u64Le::new(dense) };
     e.b.header.arena_dense_len = memory.dense_bytes as u32;
-    Ok(Lowered {
-        builder: e.b,
-        steps: infos,
-        tensors: names,
-        dense_bytes: memory.dense_bytes,
-        planned_bytes: memory.bytes,
-    })
+    Ok(Lowered { builder: e.b, steps: infos, tensors: names, dense_bytes: memory.dense_bytes, planned_bytes: memory.bytes })
 }
 
 /// Pixels from which a function of per-channel codes is worth a table for each channel, of 256 bytes.
@@ -209,7 +209,13 @@ impl Emit<'_, '_> {
             (Store::U8(_), None) => (0.0, 255.0),
             (Store::U8(q), Some((lo, hi))) => {
                 let code = |v: f32, c: usize| {
-                    if v.is_finite() { q.code(c, v) as f32 } else if v > 0.0 { 255.0 } else { 0.0 }
+                    if v.is_finite() {
+                        q.code(c, v) as f32
+                    } else if v > 0.0 {
+                        255.0
+                    } else {
+                        0.0
+                    }
                 };
                 let n = q.scale.len();
                 // Per-channel codes take the widest bounds: the codes' own range does the rest.
@@ -247,7 +253,8 @@ impl Emit<'_, '_> {
             }
             Kind::Convert => {
                 if let (Store::U8(a), Store::U8(b)) = (&l.value(x)?.store, &l.value(y)?.store)
-                    && a.is_uniform() && b.is_uniform()
+                    && a.is_uniform()
+                    && b.is_uniform()
                 {
                     let table: Vec<u8> = (0..=255).map(|code| b.code(0, a.real(0, code))).collect();
                     let table = self.b.data.put_bytes(&table, 64);
@@ -272,9 +279,7 @@ impl Emit<'_, '_> {
         })
     }
 
-    fn conv(
-        &mut self, item: &Item, node: usize, depthwise: bool, clamp: Option<(f32, f32)>, table: Option<(usize, Unary)>,
-    ) -> Result<u32> {
+    fn conv(&mut self, item: &Item, node: usize, depthwise: bool, clamp: Option<(f32, f32)>, table: Option<(usize, Unary)>) -> Result<u32> {
         let l = self.l;
         let Op::Conv(conv) = &l.graph.nodes[node].op else { bail!("not a convolution") };
         let (x, y) = (item.inputs[0], item.output);
@@ -299,8 +304,7 @@ impl Emit<'_, '_> {
         for o in 0..conv.oc {
             let (scale, zero) = out(o);
             let first = o / ocg * icg;
-            let sum: f64 = q.codes[o * per..][..per].iter().enumerate()
-                .map(|(i, w)| *w as f64 * qin.zero_of(first + i % icg) as f64).sum();
+            let sum: f64 = q.codes[o * per..][..per].iter().enumerate().map(|(i, w)| *w as f64 * qin.zero_of(first + i % icg) as f64).sum();
             m[o] = q.scale[o] / scale;
             b[o] = ((bias[o] as f64 - q.scale[o] as f64 * sum) / scale as f64 + zero as f64) as f32;
             if let Some(res) = item.inputs.get(1) {
@@ -378,7 +382,8 @@ impl Emit<'_, '_> {
     fn unary(&mut self, x: usize, y: usize, u: Unary) -> Result<(Code, u32)> {
         let l = self.l;
         if let (Store::U8(a), Store::U8(b)) = (&l.value(x)?.store, &l.value(y)?.store)
-            && a.is_uniform() && b.is_uniform()
+            && a.is_uniform()
+            && b.is_uniform()
         {
             let (a, b) = (a.clone(), b.clone());
             let table = self.table(&a, &b, u);
@@ -418,8 +423,8 @@ impl Emit<'_, '_> {
     }
 
     fn binary(
-        &mut self, item: &Item, function: Binary, clamp: Option<(f32, f32)>, table: Option<(usize, Unary)>,
-        constant: Option<usize>, negate: bool,
+        &mut self, item: &Item, function: Binary, clamp: Option<(f32, f32)>, table: Option<(usize, Unary)>, constant: Option<usize>,
+        negate: bool,
     ) -> Result<u32> {
         let l = self.l;
         let (x, y) = (item.inputs[0], item.output);
@@ -428,10 +433,7 @@ impl Emit<'_, '_> {
         let mut broadcast = 0;
         let mut shape = |t: crate::ir::Shape, rows: u32, channels: u32| -> Result<()> {
             let one_row = t.rows() == 1 && out_shape.rows() > 1;
-            ensure!(
-                one_row || t.rows() == out_shape.rows(),
-                "broadcast of one line or column is not supported"
-            );
+            ensure!(one_row || t.rows() == out_shape.rows(), "broadcast of one line or column is not supported");
             broadcast |= (one_row as u32) << rows | ((t.c == 1 && out_shape.c > 1) as u32) << channels;
             Ok(())
         };
@@ -474,9 +476,8 @@ impl Emit<'_, '_> {
     fn node(&mut self, item: &Item, n: usize) -> Result<(Code, u32)> {
         let l = self.l;
         let (x, y) = (item.inputs[0], item.output);
-        let narrow = |v: i32| -> Result<u16> {
-            Ok(if v < 0 { f::FILL } else { u16::try_from(v).context("maps above 65534 pixels a side")? })
-        };
+        let narrow =
+            |v: i32| -> Result<u16> { Ok(if v < 0 { f::FILL } else { u16::try_from(v).context("maps above 65534 pixels a side")? }) };
         Ok(match &l.graph.nodes[n].op {
             Op::MaxPool(_) => {
                 let window = window(l, item).context("no window")?;
@@ -508,28 +509,19 @@ impl Emit<'_, '_> {
                 };
                 let ys = ys.iter().map(|v| narrow(*v)).collect::<Result<Vec<u16>>>()?;
                 let xs = xs.iter().map(|v| narrow(*v)).collect::<Result<Vec<u16>>>()?;
-                let record = f::Index {
-                    ys: self.b.data.put(&ys),
-                    xs: self.b.data.put(&xs),
-                    fill: self.b.data.put_bytes(&row, 4),
-                };
+                let record = f::Index { ys: self.b.data.put(&ys), xs: self.b.data.put(&xs), fill: self.b.data.put_bytes(&row, 4) };
                 (Code::Index, self.b.data.put(&[record]))
             }
             Op::Bilinear { ys, xs } => {
-                let lerp = |v: &crate::ir::Lerp| {
-                    f::Lerp { lo: v.lo as u16, hi: v.hi as u16, t: (v.t * 256.0).round().clamp(0.0, 256.0) as u32 }
-                };
+                let lerp =
+                    |v: &crate::ir::Lerp| f::Lerp { lo: v.lo as u16, hi: v.hi as u16, t: (v.t * 256.0).round().clamp(0.0, 256.0) as u32 };
                 let ys: Vec<f::Lerp> = ys.iter().map(lerp).collect();
                 let xs: Vec<f::Lerp> = xs.iter().map(lerp).collect();
                 let record = f::Bilinear { ys: self.b.data.put(&ys), xs: self.b.data.put(&xs) };
                 (Code::Bilinear, self.b.data.put(&[record]))
             }
-            Op::DepthToSpace { block } => {
-                (Code::DepthToSpace, self.b.data.put(&[f::Block { block: *block as u32 }]))
-            }
-            Op::SpaceToDepth { block } => {
-                (Code::SpaceToDepth, self.b.data.put(&[f::Block { block: *block as u32 }]))
-            }
+            Op::DepthToSpace { block } => (Code::DepthToSpace, self.b.data.put(&[f::Block { block: *block as u32 }])),
+            Op::SpaceToDepth { block } => (Code::SpaceToDepth, self.b.data.put(&[f::Block { block: *block as u32 }])),
             Op::Channels { index } => {
                 let index = self.b.data.put(index);
                 (Code::Channels, self.b.data.put(&[f::Channels { index }]))

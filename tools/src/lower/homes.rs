@@ -169,16 +169,12 @@ fn gapless(l: &Lowering, t: usize) -> bool {
 /// Columns become lines: a mask keeps whole words for every line, so `T x 1` would cost 64 times what `1 x T` does. Rows keep
 /// their order, so nothing but the shape changes; only tensors that no window or index sees can be turned.
 fn lay_down(l: &mut Lowering) {
-    let column = |l: &Lowering, t: usize| {
-        l.values[t].as_ref().is_some_and(|v| v.shape.w == 1 && v.shape.h > 1) && l.borders[t] == Pad::default()
-    };
+    let column =
+        |l: &Lowering, t: usize| l.values[t].as_ref().is_some_and(|v| v.shape.w == 1 && v.shape.h > 1) && l.borders[t] == Pad::default();
     let plain = |l: &Lowering, item: &Item| match &item.kind {
         Kind::Unary(_) | Kind::PRelu { .. } | Kind::Binary { .. } | Kind::Factors(_) | Kind::Convert | Kind::Copy => true,
         Kind::Join { .. } | Kind::Reshape => true,
-        Kind::Node(n) => matches!(
-            l.graph.nodes[*n].op,
-            Op::Softmax | Op::ReduceChannels { .. } | Op::Channels { .. } | Op::Permute { .. }
-        ),
+        Kind::Node(n) => matches!(l.graph.nodes[*n].op, Op::Softmax | Op::ReduceChannels { .. } | Op::Channels { .. } | Op::Permute { .. }),
         Kind::Conv { .. } | Kind::ConvF32 { .. } | Kind::Mean(_) | Kind::MeanF32(_) => false,
     };
     let inputs: Vec<usize> = l.graph.inputs.iter().map(|i| i.tensor).collect();

@@ -18,9 +18,9 @@ use crate::ir::{Binary, Graph, Node, Op, Tensor};
 fn value_of(v: &[f32], c: usize) -> Result<f32> {
     match v {
         [one] => Ok(*one),
-        _ => v.get(c).copied().ok_or_else(|| {
-            anyhow::anyhow!("{} mean or std values for channel {c}: give one, or one per channel", v.len())
-        }),
+        _ => {
+            v.get(c).copied().ok_or_else(|| anyhow::anyhow!("{} mean or std values for channel {c}: give one, or one per channel", v.len()))
+        }
     }
 }
 
@@ -42,7 +42,8 @@ pub fn fold_input(graph: &mut Graph, norm: &Norm) -> Result<Quant> {
         let (mean, std) = (value_of(&norm.mean, k)?, value_of(&norm.std, k)?);
         ensure!(
             norm.scale > 0.0 && std > 0.0 && norm.scale.is_finite() && mean.is_finite(),
-            "scale and std must be positive (channel {k}: scale {}, std {std})", norm.scale
+            "scale and std must be positive (channel {k}: scale {}, std {std})",
+            norm.scale
         );
         let exact = mean / norm.scale;
         let whole = exact.round().clamp(0.0, 255.0);

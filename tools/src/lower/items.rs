@@ -28,17 +28,38 @@ pub(crate) struct Item {
 #[derive(Clone, Debug)]
 pub(crate) enum Kind {
     /// Node of the convolution; the second input, if any, is the residual.
-    Conv { node: usize, depthwise: bool, clamp: Option<(f32, f32)>, table: Option<(usize, Unary)> },
-    ConvF32 { node: usize, clamp: Option<(f32, f32)> },
+    Conv {
+        node: usize,
+        depthwise: bool,
+        clamp: Option<(f32, f32)>,
+        table: Option<(usize, Unary)>,
+    },
+    ConvF32 {
+        node: usize,
+        clamp: Option<(f32, f32)>,
+    },
     /// `table`: the tensor whose codes the table takes, and its function.
-    Binary { f: Binary, clamp: Option<(f32, f32)>, table: Option<(usize, Unary)>, constant: Option<usize>, negate: bool },
+    Binary {
+        f: Binary,
+        clamp: Option<(f32, f32)>,
+        table: Option<(usize, Unary)>,
+        constant: Option<usize>,
+        negate: bool,
+    },
     Unary(Unary),
-    PRelu { node: usize },
+    PRelu {
+        node: usize,
+    },
     /// Same reals under other codes or another type.
     Convert,
     Copy,
     /// Moves nothing: the input lies in the output at channel `c0`, pixel `(y0, x0)`.
-    Join { c0: usize, y0: usize, x0: usize, first: bool },
+    Join {
+        c0: usize,
+        y0: usize,
+        x0: usize,
+        first: bool,
+    },
     Reshape,
     /// An average of codes with codes of its own, or of reals.
     Mean(Window),
@@ -151,9 +172,11 @@ fn fuse(l: &Lowering, item: &mut Item, follower: &Node, readers: &HashMap<usize,
         (Kind::Conv { depthwise: false, clamp: None, table: None, .. }, Op::Binary(Binary::Add)) if item.inputs.len() == 1 => {
             let Some(other) = follower.inputs.iter().copied().find(|t| *t != between) else { return Ok(false) };
             let same = |t: usize| l.values[t].as_ref().map(|v| v.shape);
-            let fits = same(other).is_some() && same(other) == same(follower.output)
+            let fits = same(other).is_some()
+                && same(other) == same(follower.output)
                 && same(between) == same(follower.output)
-                && codes(other).is_some() && codes(follower.output).is_some();
+                && codes(other).is_some()
+                && codes(follower.output).is_some();
             // The other operand must be there when the convolution runs; that is at the addition's place.
             let _ = readers;
             if fits {
@@ -175,10 +198,7 @@ fn fuse(l: &Lowering, item: &mut Item, follower: &Node, readers: &HashMap<usize,
             }
             Ok(real)
         }
-        (
-            Kind::Conv { clamp: None, table: table @ None, .. } | Kind::Binary { clamp: None, table: table @ None, .. },
-            Op::Unary(u),
-        ) => {
+        (Kind::Conv { clamp: None, table: table @ None, .. } | Kind::Binary { clamp: None, table: table @ None, .. }, Op::Unary(u)) => {
             let flat = |t: usize| codes(t).is_some_and(|q| q.is_uniform());
             let fits = flat(between) && flat(follower.output);
             if fits {
@@ -208,8 +228,15 @@ fn expand(l: &mut Lowering) -> Result<()> {
                     }
                     continue;
                 }
-                Op::MaxPool(_) | Op::AvgPool { .. } | Op::GlobalMaxPool | Op::Index { .. } | Op::Bilinear { .. }
-                | Op::DepthToSpace { .. } | Op::SpaceToDepth { .. } | Op::Permute { .. } | Op::Channels { .. } => {
+                Op::MaxPool(_)
+                | Op::AvgPool { .. }
+                | Op::GlobalMaxPool
+                | Op::Index { .. }
+                | Op::Bilinear { .. }
+                | Op::DepthToSpace { .. }
+                | Op::SpaceToDepth { .. }
+                | Op::Permute { .. }
+                | Op::Channels { .. } => {
                     same_codes(l, &mut out, &mut item)?;
                     continue;
                 }
@@ -325,7 +352,8 @@ fn same_store(a: &Store, b: &Store) -> bool {
 fn concat(l: &mut Lowering, out: &mut Vec<Item>, item: &Item, axis: Axis) -> Result<()> {
     ensure!(
         item.inputs.len() == l.graph.nodes.iter().find(|n| n.output == item.output).map_or(0, |n| n.inputs.len()),
-        "\"{}\" joins constants with tensors; this is a defect of the converter", item.name
+        "\"{}\" joins constants with tensors; this is a defect of the converter",
+        item.name
     );
     let whole = l.value(item.output)?.clone();
     let (mut c0, mut y0, mut x0) = (0, 0, 0);

@@ -15,10 +15,10 @@ use anyhow::Result;
 use quiescent::format::TILE;
 
 use super::chains::Chains;
-use super::{Lowering, Options};
 use super::emit::window;
 use super::homes::Home;
 use super::items::Kind;
+use super::{Lowering, Options};
 use crate::calibrate::Store;
 use crate::ir::{Op, Pad};
 
@@ -126,9 +126,11 @@ fn roots(l: &Lowering) -> Result<Vec<Root>> {
     for item in &l.items {
         let macs = super::emit::macs(l, item)? as f64 * l.value(item.output)?.shape.rows() as f64;
         let r = root(l, item.output);
-        let wide = l.items.iter().filter(|i| i.inputs.iter().any(|t| root(l, *t) == r)).any(|i| {
-            window(l, i).is_none_or(|w| w.kernel != [1, 1]) && !row_by_row(l, i)
-        });
+        let wide = l
+            .items
+            .iter()
+            .filter(|i| i.inputs.iter().any(|t| root(l, *t) == r))
+            .any(|i| window(l, i).is_none_or(|w| w.kernel != [1, 1]) && !row_by_row(l, i));
         if let Some(root) = roots.get_mut(&r) {
             // Elements weigh in, so that free tensors still go largest first.
             root.rim += if wide { macs + root.bytes as f64 } else { 0.05 * macs + 0.01 * root.bytes as f64 };
@@ -152,19 +154,14 @@ fn row_by_row(l: &Lowering, item: &super::items::Item) -> bool {
     match &item.kind {
         Kind::Unary(_) | Kind::PRelu { .. } | Kind::Factors(_) | Kind::Convert | Kind::Copy | Kind::Join { .. } | Kind::Reshape => true,
         Kind::Binary { .. } => item.inputs.iter().all(|t| l.values[*t].as_ref().is_some_and(|v| v.shape.rows() > 1)),
-        Kind::Node(n) => matches!(
-            l.graph.nodes[*n].op,
-            Op::Channels { .. } | Op::Softmax | Op::ReduceChannels { .. } | Op::Concat(_)
-        ),
+        Kind::Node(n) => matches!(l.graph.nodes[*n].op, Op::Channels { .. } | Op::Softmax | Op::ReduceChannels { .. } | Op::Concat(_)),
         Kind::Conv { .. } | Kind::ConvF32 { .. } | Kind::Mean(_) | Kind::MeanF32(_) => window(l, item).is_some_and(|w| w.kernel == [1, 1]),
     }
 }
 
 pub(crate) fn plan(l: &Lowering, options: &Options) -> Result<Memory> {
     let mut roots = roots(l)?;
-    let pinned = |all: bool| -> BTreeSet<usize> {
-        roots.iter().filter(|r| all || r.pinned).map(|r| r.tensor).collect()
-    };
+    let pinned = |all: bool| -> BTreeSet<usize> { roots.iter().filter(|r| all || r.pinned).map(|r| r.tensor).collect() };
     let (_, mut dense_bytes) = allocate(&roots, &pinned(false));
     let held = match &options.hold {
         Hold::Outputs => {
@@ -174,9 +171,7 @@ pub(crate) fn plan(l: &Lowering, options: &Options) -> Result<Memory> {
         }
         Hold::None => pinned(false),
         Hold::All => pinned(true),
-        Hold::Without(gone) => {
-            roots.iter().filter(|r| r.pinned || !gone.contains(&r.tensor)).map(|r| r.tensor).collect()
-        }
+        Hold::Without(gone) => roots.iter().filter(|r| r.pinned || !gone.contains(&r.tensor)).map(|r| r.tensor).collect(),
         Hold::Ratio(ratio) => fit(&roots, pinned(true), (dense_bytes as f32 * ratio) as usize),
     };
     let segments = segments(l.items.len(), &roots, &held);
@@ -268,12 +263,8 @@ fn fit(roots: &[Root], mut held: BTreeSet<usize>, limit: usize) -> BTreeSet<usiz
 /// total.
 fn allocate(roots: &[Root], held: &BTreeSet<usize>) -> (BTreeMap<usize, usize>, usize) {
     let span = |r: &Root| r.last - r.first + 1;
-    let orders: [Order; 4] = [
-        &|r| (r.bytes, 0),
-        &|r| (r.bytes * span(r), r.bytes),
-        &|r| (span(r), r.bytes),
-        &|r| (usize::MAX - r.first, r.bytes),
-    ];
+    let orders: [Order; 4] =
+        [&|r| (r.bytes, 0), &|r| (r.bytes * span(r), r.bytes), &|r| (span(r), r.bytes), &|r| (usize::MAX - r.first, r.bytes)];
     let all = orders.iter().map(|order| packed(roots, held, order));
     all.reduce(|best, next| if next.1 < best.1 { next } else { best }).unwrap_or_default()
 }
@@ -282,9 +273,7 @@ fn allocate(roots: &[Root], held: &BTreeSet<usize>) -> (BTreeMap<usize, usize>, 
 type Order<'o> = &'o dyn Fn(&Root) -> (usize, usize);
 
 /// Scratch in one order.
-fn packed(
-    roots: &[Root], held: &BTreeSet<usize>, order: Order,
-) -> (BTreeMap<usize, usize>, usize) {
+fn packed(roots: &[Root], held: &BTreeSet<usize>, order: Order) -> (BTreeMap<usize, usize>, usize) {
     let mut offsets = BTreeMap::new();
     let mut end = 0;
     for r in roots.iter().filter(|r| held.contains(&r.tensor)) {
@@ -334,8 +323,7 @@ fn segments(items: usize, roots: &[Root], held: &BTreeSet<usize>) -> Vec<(usize,
 }
 
 fn place(
-    l: &Lowering, t: usize, offsets: &BTreeMap<usize, usize>, lines: &BTreeMap<usize, usize>,
-    places: &mut BTreeMap<usize, Place>,
+    l: &Lowering, t: usize, offsets: &BTreeMap<usize, usize>, lines: &BTreeMap<usize, usize>, places: &mut BTreeMap<usize, Place>,
 ) -> Result<Place> {
     if let Some(p) = places.get(&t) {
         return Ok(*p);

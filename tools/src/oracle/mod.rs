@@ -22,28 +22,19 @@ pub struct Oracle {
 impl Oracle {
     /// `input_shape` fixes the ONNX shape of the first input; axes still unknown become 1.
     pub fn load(path: &Path, input_shape: Option<&[usize]>) -> Result<Oracle> {
-        guarded(|| build(path, input_shape))
-            .with_context(|| format!("{}: the float oracle (tract) cannot run this model", path.display()))
+        guarded(|| build(path, input_shape)).with_context(|| format!("{}: the float oracle (tract) cannot run this model", path.display()))
     }
 
     /// One frame; `inputs` and the result in ONNX order.
     pub fn run(&self, inputs: &[Vec<f32>]) -> Result<Vec<Vec<f32>>> {
-        ensure!(
-            inputs.len() == self.inputs.len(),
-            "{} inputs given, the model takes {}",
-            inputs.len(),
-            self.inputs.len()
-        );
+        ensure!(inputs.len() == self.inputs.len(), "{} inputs given, the model takes {}", inputs.len(), self.inputs.len());
         let mut values = tvec!();
         for (k, (x, (kind, shape))) in inputs.iter().zip(&self.inputs).enumerate() {
             let tensor = Tensor::from_shape(shape, x).with_context(|| format!("input {k}, ONNX shape {shape:?}"))?;
             values.push(tensor.cast_to_dt(*kind)?.into_owned().into_tvalue());
         }
         let outputs = guarded(|| self.plan.run(values)).context("the float oracle (tract) failed")?;
-        outputs
-            .iter()
-            .map(|t| Ok(t.cast_to::<f32>()?.to_plain_array_view::<f32>()?.iter().copied().collect()))
-            .collect()
+        outputs.iter().map(|t| Ok(t.cast_to::<f32>()?.to_plain_array_view::<f32>()?.iter().copied().collect())).collect()
     }
 }
 

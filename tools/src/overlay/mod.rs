@@ -187,7 +187,12 @@ pub fn save(path: &Path, picture: &Frame) -> Result<()> {
     };
     let mut png = Vec::new();
     image::write_buffer_with_format(
-        &mut std::io::Cursor::new(&mut png), &picture.data, picture.w as u32, picture.h as u32, kind, image::ImageFormat::Png,
+        &mut std::io::Cursor::new(&mut png),
+        &picture.data,
+        picture.w as u32,
+        picture.h as u32,
+        kind,
+        image::ImageFormat::Png,
     )
     .with_context(|| format!("writing {}", path.display()))?;
     crate::artifact::write_whole(path, &png)

@@ -38,9 +38,9 @@ fn same_as(graph: &Graph, node: &Node) -> Option<TensorId> {
         (scalar(graph, k) == Some(v)).then_some(x)
     };
     let found = match &node.op {
-        Op::Index { ys, xs, .. } => (counts(shape.h, ys.iter().map(|&v| v.into()))
-            && counts(shape.w, xs.iter().map(|&v| v.into())))
-        .then_some(source),
+        Op::Index { ys, xs, .. } => {
+            (counts(shape.h, ys.iter().map(|&v| v.into())) && counts(shape.w, xs.iter().map(|&v| v.into()))).then_some(source)
+        }
         Op::Channels { index } => counts(shape.c, index.iter().map(|&v| v.into())).then_some(source),
         Op::Permute { index } => {
             let same = graph.tensors[node.output].shape == shape;
@@ -59,10 +59,12 @@ fn same_as(graph: &Graph, node: &Node) -> Option<TensorId> {
     }?;
     let (a, b) = (&graph.tensors[found], &graph.tensors[node.output]);
     // Requantisation is no identity, and an uncoded input must not take codes its other readers do not see.
-    let codes = a.codes == b.codes || b.codes.is_none() || (a.codes.is_none() && {
-        let uses = Uses::of(graph);
-        uses.readers(found).len() == 1 && !uses.is_output(found)
-    });
+    let codes = a.codes == b.codes
+        || b.codes.is_none()
+        || (a.codes.is_none() && {
+            let uses = Uses::of(graph);
+            uses.readers(found).len() == 1 && !uses.is_output(found)
+        });
     let is_input = graph.inputs.iter().any(|i| i.tensor == found);
     (a.shape == b.shape && codes && (a.codes == b.codes || b.codes.is_none() || !is_input)).then_some(found)
 }
@@ -93,12 +95,8 @@ pub(super) fn join_moves(graph: &mut Graph) -> usize {
             continue;
         }
         let joined = match (&before.op, &node.op) {
-            (Op::Channels { index: a }, Op::Channels { index: b }) => {
-                Op::Channels { index: b.iter().map(|&k| a[k as usize]).collect() }
-            }
-            (Op::Permute { index: a }, Op::Permute { index: b }) => {
-                Op::Permute { index: b.iter().map(|&k| a[k as usize]).collect() }
-            }
+            (Op::Channels { index: a }, Op::Channels { index: b }) => Op::Channels { index: b.iter().map(|&k| a[k as usize]).collect() },
+            (Op::Permute { index: a }, Op::Permute { index: b }) => Op::Permute { index: b.iter().map(|&k| a[k as usize]).collect() },
             (Op::Reshape, Op::Reshape) => Op::Reshape,
             (Op::Index { ys: ya, xs: xa, fill: f }, Op::Index { ys: yb, xs: xb, fill: g }) => {
                 let first = ya.iter().chain(xa).any(|&v| v < 0);

@@ -12,9 +12,10 @@ pub(super) fn nested(graph: &mut Graph) -> usize {
             continue;
         };
         let uses = Uses::of(graph);
-        let inner = graph.nodes[i].inputs.iter().position(|&t| {
-            uses.private(graph, t).is_some_and(|p| matches!(graph.nodes[p].op, Op::Concat(a) if a == axis))
-        });
+        let inner = graph.nodes[i]
+            .inputs
+            .iter()
+            .position(|&t| uses.private(graph, t).is_some_and(|p| matches!(graph.nodes[p].op, Op::Concat(a) if a == axis)));
         match inner.and_then(|at| Some((at, uses.producer(graph.nodes[i].inputs[at])?))) {
             Some((at, p)) => {
                 let parts = graph.nodes[p].inputs.clone();
@@ -57,18 +58,8 @@ pub(super) fn constants(g: &mut Graph) -> usize {
         if !uniform {
             continue;
         }
-        let conv = Conv {
-            weights,
-            bias,
-            oc,
-            kh: 1,
-            kw: 1,
-            stride: (1, 1),
-            dilation: (1, 1),
-            pad: Pad::default(),
-            groups: 1,
-            weight_scales: None,
-        };
+        let conv =
+            Conv { weights, bias, oc, kh: 1, kw: 1, stride: (1, 1), dilation: (1, 1), pad: Pad::default(), groups: 1, weight_scales: None };
         g.nodes[n].op = Op::Conv(conv);
         g.nodes[n].inputs = vec![x];
         changes += 1;

@@ -199,9 +199,7 @@ fn match_detections(reference: &[Detection], ours: &[Detection], threshold: f32)
             matched += 1;
         }
     }
-    let left = |boxes: &[Detection], taken: &[bool]| {
-        boxes.iter().zip(taken).filter(|(d, taken)| d.score >= threshold && !**taken).count()
-    };
+    let left = |boxes: &[Detection], taken: &[bool]| boxes.iter().zip(taken).filter(|(d, taken)| d.score >= threshold && !**taken).count();
     [matched, left(reference, &taken_a), left(ours, &taken_b)]
 }
 

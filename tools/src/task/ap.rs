@@ -51,11 +51,8 @@ impl Labels {
             };
             let [x, y, w, h] = [value(sides[0])?, value(sides[1])?, value(sides[2])?, value(sides[3])?];
             let optional = |column: Option<usize>, absent: f32| column.map_or(Ok(absent), &value);
-            let label = Label {
-                class: optional(class, 0.0)? as usize,
-                corners: [x, y, x + w, y + h],
-                evaluate: optional(evaluate, 1.0)? != 0.0,
-            };
+            let label =
+                Label { class: optional(class, 0.0)? as usize, corners: [x, y, x + w, y + h], evaluate: optional(evaluate, 1.0)? != 0.0 };
             labels.frames.entry(value(frame)? as usize).or_default().push(label);
         }
         if labels.frames.is_empty() {
@@ -73,8 +70,7 @@ impl Labels {
 /// Mean over classes of the AP at IoU 0.5, in 0..1; `predictions` are in frame pixels, by frame counted from 0, decoded
 /// with a low score floor.
 pub fn ap50(predictions: &BTreeMap<usize, Vec<Detection>>, labels: &Labels) -> Result<f64> {
-    let frames: Vec<(&Vec<Detection>, &Vec<Label>)> =
-        labels.frames.iter().filter_map(|(f, l)| Some((predictions.get(f)?, l))).collect();
+    let frames: Vec<(&Vec<Detection>, &Vec<Label>)> = labels.frames.iter().filter_map(|(f, l)| Some((predictions.get(f)?, l))).collect();
     let classes: BTreeSet<usize> = frames.iter().flat_map(|f| f.1).filter(|l| l.evaluate).map(|l| l.class).collect();
     if classes.is_empty() {
         bail!("no labelled frame was predicted; the labels cover frames {:?}", labels.frames().collect::<Vec<_>>());

@@ -5,9 +5,9 @@
 //! MediaPipe; NanoDet-Plus (RangiLyu, 2021), whose distances are means of distributions (Generalized Focal Loss, Li et
 //! al., 2020).
 
+use super::Output;
 use super::boxes::Detection;
 use super::file::{Detections, HeadKind};
-use super::Output;
 use anyhow::{Result, bail};
 
 /// All candidates above `floor`, before suppression.
@@ -57,8 +57,7 @@ struct Cell<'a> {
 /// Cells of all levels with `width` values each, from one output `[1, cells, width]`, or from one map
 /// `[1, width, h, w]` or `[1, h, w, width]` per stride.
 fn cells<'a>(d: &Detections, outputs: &[Output<'a>], input: (usize, usize), width: usize) -> Result<Vec<Cell<'a>>> {
-    let grids: Vec<(usize, usize, usize)> =
-        d.strides.iter().map(|&s| (s, input.0.div_ceil(s), input.1.div_ceil(s))).collect();
+    let grids: Vec<(usize, usize, usize)> = d.strides.iter().map(|&s| (s, input.0.div_ceil(s), input.1.div_ceil(s))).collect();
     let total: usize = grids.iter().map(|g| g.1 * g.2).sum();
     let mut cells = Vec::with_capacity(total);
     let flat = outputs.iter().find(|o| o.shape == [1, total, width] || o.shape == [total, width]);

@@ -88,8 +88,8 @@ pub fn heatmap(task: &Heatmap, outputs: &[Output], input: (usize, usize)) -> Res
         for y in 0..map.h {
             for x in 0..map.w {
                 let score = map.at(y, x, class);
-                let around = (y.saturating_sub(1)..(y + 2).min(map.h))
-                    .flat_map(|v| (x.saturating_sub(1)..(x + 2).min(map.w)).map(move |u| (v, u)));
+                let around =
+                    (y.saturating_sub(1)..(y + 2).min(map.h)).flat_map(|v| (x.saturating_sub(1)..(x + 2).min(map.w)).map(move |u| (v, u)));
                 if score > floor && around.into_iter().all(|(v, u)| map.at(v, u, class) <= score) {
                     let (cx, cy, r) = ((x as f32 + 0.5) * px, (y as f32 + 0.5) * py, task.radius);
                     peaks.push(Detection { class, score, x1: cx - r, y1: cy - r, x2: cx + r, y2: cy + r });

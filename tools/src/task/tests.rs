@@ -67,14 +67,10 @@ fn yolox_rows_and_maps_decode_alike() {
     // Cell (0, 1): centre (0.5 * 8, 1.25 * 8), 8 wide, 16 high.
     close(&found[1], 1, 0.72, [0.0, 2.0, 8.0, 18.0]);
 
-    let channels_first = |cells: &[f32], n: usize| -> Vec<f32> {
-        (0..7).flat_map(|c| (0..n).map(move |i| (c, i))).map(|(c, i)| cells[i * 7 + c]).collect()
-    };
+    let channels_first =
+        |cells: &[f32], n: usize| -> Vec<f32> { (0..7).flat_map(|c| (0..n).map(move |i| (c, i))).map(|(c, i)| cells[i * 7 + c]).collect() };
     let (fine, coarse) = (channels_first(&rows[..28], 4), channels_first(&rows[28..], 1));
-    let maps = [
-        Output { name: "coarse", shape: &[1, 7, 1, 1], data: &coarse },
-        Output { name: "fine", shape: &[1, 7, 2, 2], data: &fine },
-    ];
+    let maps = [Output { name: "coarse", shape: &[1, 7, 1, 1], data: &coarse }, Output { name: "fine", shape: &[1, 7, 2, 2], data: &fine }];
     assert_eq!(task(text).decode(&maps, (16, 16)).unwrap(), Prediction::Detections(found));
 
     let kept = task(&format!("{text}\nkeep = [1]"));
@@ -111,10 +107,7 @@ fn ssd_finds_its_outputs_by_shape_or_name() {
     let text = "kind = \"detections\"\nhead = \"ssd\"\nclasses = 1\nthreshold = 0.6\nnms = 0.4\n";
     let boxes = [0.1, 0.2, 0.5, 0.6, 0.1, 0.2, 0.5, 0.55, 0.0, 0.0, 0.1, 0.1];
     let scores = [0.1, 0.9, 0.2, 0.8, 0.9, 0.1];
-    let outputs = [
-        Output { name: "s", shape: &[1, 3, 2], data: &scores },
-        Output { name: "b", shape: &[1, 3, 4], data: &boxes },
-    ];
+    let outputs = [Output { name: "s", shape: &[1, 3, 2], data: &scores }, Output { name: "b", shape: &[1, 3, 4], data: &boxes }];
     let Prediction::Detections(found) = task(text).decode(&outputs, (100, 50)).unwrap() else { panic!() };
     assert_eq!(found.len(), 1, "the weaker of two overlapping boxes goes");
     close(&found[0], 0, 0.9, [10.0, 10.0, 50.0, 30.0]);
@@ -131,10 +124,7 @@ fn blazeface_anchors_are_cell_centres() {
     let mut boxes = vec![0.0; 4 * 16];
     boxes[3 * 16..3 * 16 + 4].copy_from_slice(&[1.0, -1.0, 4.0, 2.0]);
     let scores = [-9.0, -9.0, -9.0, 3f32.ln()];
-    let outputs = [
-        Output { name: "b", shape: &[1, 4, 16], data: &boxes },
-        Output { name: "s", shape: &[1, 4, 1], data: &scores },
-    ];
+    let outputs = [Output { name: "b", shape: &[1, 4, 16], data: &boxes }, Output { name: "s", shape: &[1, 4, 1], data: &scores }];
     let Prediction::Detections(found) = task(text).decode(&outputs, (8, 8)).unwrap() else { panic!() };
     assert_eq!(found.len(), 1);
     close(&found[0], 0, 0.75, [5.0, 4.0, 9.0, 6.0]);
@@ -235,8 +225,7 @@ fn runs_worst_frame_and_totals() {
     let yes = Prediction::Detections(vec![det(0, 0.9, 0.0, 0.0, 10.0), det(0, 0.9, 50.0, 0.0, 10.0)]);
     let half = Prediction::Detections(vec![det(0, 0.9, 0.0, 0.0, 10.0)]);
     let none = Prediction::Detections(vec![]);
-    let frames: Vec<(Prediction, Prediction)> =
-        [&yes, &half, &none, &none, &yes, &half].map(|p| (yes.clone(), p.clone())).to_vec();
+    let frames: Vec<(Prediction, Prediction)> = [&yes, &half, &none, &none, &yes, &half].map(|p| (yes.clone(), p.clone())).to_vec();
     let a = agreement(BOXES, &frames);
     // 2 + 1 + 0 + 0 + 2 + 1 of 12 reference boxes were found, none invented.
     let s = a.summary();
@@ -316,8 +305,7 @@ fn real_outputs_have_the_shapes_their_task_files_expect() {
     ] {
         let Some(arrays) = golden(model, outputs) else { return };
         let names = ["scores", "boxes"];
-        let outputs: Vec<Output> =
-            arrays.iter().zip(names).map(|((shape, data), name)| Output { name, shape, data }).collect();
+        let outputs: Vec<Output> = arrays.iter().zip(names).map(|((shape, data), name)| Output { name, shape, data }).collect();
         let file = Path::new(env!("CARGO_MANIFEST_DIR")).join(format!("../tasks/{model}.toml"));
         let task = Task::load(&file).unwrap();
         let prediction = task.decode(&outputs, input).unwrap();

@@ -56,8 +56,20 @@ fn folder() -> &'static Path {
         let (model, calib, task) = (patrol("patrol.onnx"), patrol("calibration.y4m"), patrol("task.toml"));
         let (qsc, report) = (path.join("patrol.qsc"), path.join("report.json"));
         let done = json(&[
-            "convert", &model, "-o", qsc.to_str().unwrap(), "--calib", &calib, "--task", &task, "--refine", "1",
-            "--calib-frames", "8", "--report", report.to_str().unwrap(),
+            "convert",
+            &model,
+            "-o",
+            qsc.to_str().unwrap(),
+            "--calib",
+            &calib,
+            "--task",
+            &task,
+            "--refine",
+            "1",
+            "--calib-frames",
+            "8",
+            "--report",
+            report.to_str().unwrap(),
         ]);
         assert_eq!(done["macs_dense"], 29421312);
         assert!(done["gates"].as_u64().unwrap() > 5, "{done}");
@@ -109,13 +121,23 @@ fn run_dumps_and_draws() {
     let dir = tempfile::tempdir().unwrap();
     let (dump, overlay) = (dir.path().join("dump"), dir.path().join("overlay"));
     let clip = patrol("evaluation.y4m");
-    let stats = json(&[
-        "run", &qsc, "--input", &clip, "--frames", "5", "--dump", dump.to_str().unwrap(), "--overlay", overlay.to_str().unwrap(),
-    ]);
+    let stats =
+        json(&["run", &qsc, "--input", &clip, "--frames", "5", "--dump", dump.to_str().unwrap(), "--overlay", overlay.to_str().unwrap()]);
     assert_eq!(stats["frames"], 5);
     for key in [
-        "macs_dense", "macs_done_mean", "mac_fraction", "ms_dense_p50", "ms_dense_p99", "ms_gated_p50", "ms_gated_p99",
-        "ms_gated_worst", "ms_first", "arena_bytes", "arena_dense_bytes", "artifact_bytes", "threads",
+        "macs_dense",
+        "macs_done_mean",
+        "mac_fraction",
+        "ms_dense_p50",
+        "ms_dense_p99",
+        "ms_gated_p50",
+        "ms_gated_p99",
+        "ms_gated_worst",
+        "ms_first",
+        "arena_bytes",
+        "arena_dense_bytes",
+        "artifact_bytes",
+        "threads",
     ] {
         assert!(stats[key].is_number(), "{key} in {stats}");
     }
@@ -193,7 +215,16 @@ fn bench_and_eval_report() {
     let run = json(&["run", &qsc, "--input", &clip, "--frames", "12"]);
     assert_eq!(bench["mac_fraction"], run["mac_fraction"]);
     let eval = json(&[
-        "eval", &qsc, "--against", &patrol("patrol.onnx"), "--input", &clip, "--frames", "20", "--labels", &patrol("evaluation.csv"),
+        "eval",
+        &qsc,
+        "--against",
+        &patrol("patrol.onnx"),
+        "--input",
+        &clip,
+        "--frames",
+        "20",
+        "--labels",
+        &patrol("evaluation.csv"),
     ]);
     assert!(eval["dense"]["score"].as_f64().unwrap() > 0.97, "{eval}");
     assert!(eval["gated"]["score"].as_f64().unwrap() > 0.8, "{eval}");
@@ -296,9 +327,8 @@ fn dumped_references_judge_as_the_model_does() {
     let (qsc, clip) = (in_folder("patrol.qsc"), patrol("evaluation.y4m"));
     let dir = tempfile::tempdir().unwrap();
     let dump = dir.path().join("reference").display().to_string();
-    let eval = |against: &str, more: &[&str]| {
-        json(&[&["eval", &qsc, "--against", against, "--input", &clip, "--frames", "6"], more].concat())
-    };
+    let eval =
+        |against: &str, more: &[&str]| json(&[&["eval", &qsc, "--against", against, "--input", &clip, "--frames", "6"], more].concat());
     let by_model = eval(&patrol("patrol.onnx"), &["--dump-reference", &dump]);
     let by_dump = eval(&dump, &[]);
     assert_eq!(by_model["gated"], by_dump["gated"]);
@@ -370,8 +400,18 @@ fn without_gates_the_arena_is_dense() {
     let dir = tempfile::tempdir().unwrap();
     let qsc = dir.path().join("dense.qsc");
     let out = quiescent(&[
-        "convert", &patrol("patrol.onnx"), "-o", qsc.to_str().unwrap(), "--calib", &patrol("calibration.y4m"), "--gates", "off",
-        "--calib-frames", "2", "--target", "any",
+        "convert",
+        &patrol("patrol.onnx"),
+        "-o",
+        qsc.to_str().unwrap(),
+        "--calib",
+        &patrol("calibration.y4m"),
+        "--gates",
+        "off",
+        "--calib-frames",
+        "2",
+        "--target",
+        "any",
     ]);
     assert!(out.status.success(), "{}", text(&out.stderr));
     assert!(text(&out.stderr).contains("warning: ") && text(&out.stderr).contains("--scale"), "{}", text(&out.stderr));

@@ -169,9 +169,7 @@ fn only_marked_rows_change_and_beyond_the_dead_zone() {
             let mut scene = Scene::new(10, case.shape());
             step(&mut engine, scene.frame());
             let model = *engine.model();
-            let held = |e: &Engine, t: usize| -> Option<Vec<Vec<u8>>> {
-                e.held_rows(t).map(|rows| rows.map(<[u8]>::to_vec).collect())
-            };
+            let held = |e: &Engine, t: usize| -> Option<Vec<Vec<u8>>> { e.held_rows(t).map(|rows| rows.map(<[u8]>::to_vec).collect()) };
             let gated: Vec<u32> = model.steps.iter().filter(|s| s.gate != u32::MAX).map(|s| s.output).collect();
             let mut judged = 0;
             for frame in 0..60 {

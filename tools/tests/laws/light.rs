@@ -20,20 +20,12 @@ fn with_shift(a: &mut Artifact, shift: u16) {
 
 /// A frame under another light, without saturation.
 fn lit(frame: &[u8], by: i32) -> Vec<u8> {
-    frame
-        .iter()
-        .map(|v| (i32::from((*v).clamp(64, 192)) + by) as u8)
-        .collect()
+    frame.iter().map(|v| (i32::from((*v).clamp(64, 192)) + by) as u8).collect()
 }
 
 fn held(engine: &Engine) -> Vec<u8> {
     let input = engine.model().header.input as usize;
-    engine
-        .held_rows(input)
-        .unwrap()
-        .flatten()
-        .copied()
-        .collect()
+    engine.held_rows(input).unwrap().flatten().copied().collect()
 }
 
 /// Within the limit a change of light costs nothing and changes nothing; without one, and beyond it, all pixels change.
@@ -44,13 +36,7 @@ fn light_is_no_work() {
         let mut a = net::artifact(&case.graph, &plan, Hold::All);
         set_thresholds(&mut a, PIXEL, 16, 4, 1);
         let scene = Scene::new(5, case.shape());
-        for (limit, by, free) in [
-            (LIMIT, 10, true),
-            (LIMIT, -12, true),
-            (0, 10, false),
-            (LIMIT, 14, false),
-            (LIMIT, -30, false),
-        ] {
+        for (limit, by, free) in [(LIMIT, 10, true), (LIMIT, -12, true), (0, 10, false), (LIMIT, 14, false), (LIMIT, -30, false)] {
             with_shift(&mut a, limit);
             let mut arena = a.arena();
             let mut engine = a.engine(&mut arena, kernels::best()).unwrap();
@@ -60,11 +46,7 @@ fn light_is_no_work() {
             let stats = engine.stats();
             let what = format!("{}, by {by} of {limit}: {stats:?}", case.name);
             if free {
-                assert_eq!(
-                    (stats.macs, stats.pixels, stats.shift),
-                    (0, 0, 16 * by),
-                    "{what}"
-                );
+                assert_eq!((stats.macs, stats.pixels, stats.shift), (0, 0, 16 * by), "{what}");
                 assert_eq!((outputs(&engine), held(&engine)), before, "{what}");
             } else {
                 assert!(stats.dense || stats.shift == 0 && stats.macs > 0, "{what}");
@@ -94,28 +76,14 @@ fn light_hides_no_more_than_its_limit() {
                 let scale = if t % 50 == 49 { 0.0 } else { 1.0 };
                 engine.set_mode(Mode::Gated { scale });
                 step(&mut engine, &frame);
-                let off = held(&engine)
-                    .iter()
-                    .zip(&frame)
-                    .map(|(h, f)| h.abs_diff(*f))
-                    .max()
-                    .unwrap();
+                let off = held(&engine).iter().zip(&frame).map(|(h, f)| h.abs_diff(*f)).max().unwrap();
                 let most = if scale == 0.0 { 0 } else { LIMIT + 2 * PIXEL };
-                assert!(
-                    u16::from(off) <= most,
-                    "{} held {name}, frame {t}: {off} codes, {:?}",
-                    case.name,
-                    engine.stats()
-                );
+                assert!(u16::from(off) <= most, "{} held {name}, frame {t}: {off} codes, {:?}", case.name, engine.stats());
                 shifted += u32::from(engine.stats().shift.abs() > 16);
                 largest = largest.max(off);
             }
             // The limit is used: the test could fail.
-            assert!(
-                shifted > 100 && u16::from(largest) > LIMIT,
-                "{}: {shifted} frames, {largest} codes",
-                case.name
-            );
+            assert!(shifted > 100 && u16::from(largest) > LIMIT, "{}: {shifted} frames, {largest} codes", case.name);
         }
     }
 }

@@ -294,12 +294,8 @@ pub fn pixels() -> Quant {
 pub fn calibrate(g: &Graph, frames: &[Vec<u8>], float_layers: &[String]) -> calibrate::Plan {
     let q = pixels();
     let frames: Vec<Vec<f32>> = frames.iter().map(|f| f.iter().map(|p| q.real(0, *p)).collect()).collect();
-    let options = calibrate::Options {
-        input_codes: vec![Some(q)],
-        simulated_frames: 2,
-        float_layers: float_layers.to_vec(),
-        ..Default::default()
-    };
+    let options =
+        calibrate::Options { input_codes: vec![Some(q)], simulated_frames: 2, float_layers: float_layers.to_vec(), ..Default::default() };
     calibrate::calibrate(g, &frames, &options).unwrap()
 }
 

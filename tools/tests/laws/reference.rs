@@ -86,8 +86,16 @@ fn functions() -> Case {
     };
     let y = real(&mut n, 8, K { groups: 4, ..same(3) });
     let functions = [
-        Clamp { lo: -0.3, hi: 0.4 }, LeakyRelu { alpha: 0.2 }, Sigmoid, Tanh, HardSigmoid { alpha: 0.3, beta: 0.4 }, HardSwish, Silu,
-        Exp, Abs, Neg,
+        Clamp { lo: -0.3, hi: 0.4 },
+        LeakyRelu { alpha: 0.2 },
+        Sigmoid,
+        Tanh,
+        HardSigmoid { alpha: 0.3, beta: 0.4 },
+        HardSwish,
+        Silu,
+        Exp,
+        Abs,
+        Neg,
     ];
     for f in functions {
         let y = n.act(y, f);

@@ -3,7 +3,7 @@
 #![no_main]
 
 use board::BOARD;
-use quiescent::kernels::{self, ConvLayer, ConvTile, CompareTile, DriftTile, JudgeTile, Kernels, Residual, SumTile, scalar};
+use quiescent::kernels::{self, CompareTile, ConvLayer, ConvTile, DriftTile, JudgeTile, Kernels, Residual, SumTile, scalar};
 use quiescent_boards::{Aligned, Memory, host, say};
 
 const CASES: u64 = 600;
@@ -99,7 +99,13 @@ fn case(set: &Kernels, seed: u64) -> bool {
     let [extreme, wild, real, added, tabled] = [0; 5].map(|_| random.below(4) == 0);
     let window = depthwise && random.coin();
     let paired = seed % 4 == 2;
-    let segments = if paired { 1 } else if window { 9 } else { 1 + random.below(if depthwise { 30 } else { 9 }) };
+    let segments = if paired {
+        1
+    } else if window {
+        9
+    } else {
+        1 + random.below(if depthwise { 30 } else { 9 })
+    };
     let most = [3, 70, 300][random.below(3)];
     let quads = if depthwise { segments.div_ceil(4) } else { 1 + random.below(most / segments + 1) };
     let quads = if paired { quads.next_multiple_of(4) } else { quads };
@@ -164,7 +170,15 @@ fn case(set: &Kernels, seed: u64) -> bool {
             rows_out: &rows_out[..rows],
         };
         // SAFETY: offsets of rows and taps are less than half of what the line leaves; results are disjoint and fit.
-        unsafe { if depthwise { (set.depthwise)(&tile) } else if paired { (set.pairs)(&tile) } else { (set.conv)(&tile) } }
+        unsafe {
+            if depthwise {
+                (set.depthwise)(&tile)
+            } else if paired {
+                (set.pairs)(&tile)
+            } else {
+                (set.conv)(&tile)
+            }
+        }
     }
     memory.output[0] == memory.output[1]
 }

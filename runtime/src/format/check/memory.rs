@@ -129,9 +129,7 @@ fn interleaved(a: &Tensor, b: &Tensor, ra: Region, rb: Region, past: u64) -> boo
 /// Whether the pixels start at multiples of `n` from each other.
 fn on_pixels(t: &Tensor, n: u32) -> bool {
     let [top, left, bottom, right] = t.border.map(u32::from);
-    n > 0
-        && (t.w + left + right == 1 || t.pixel.is_multiple_of(n))
-        && (t.h + top + bottom == 1 || t.line.is_multiple_of(n))
+    n > 0 && (t.w + left + right == 1 || t.pixel.is_multiple_of(n)) && (t.h + top + bottom == 1 || t.line.is_multiple_of(n))
 }
 
 /// Whether the lines start at multiples of `n` from each other.

@@ -3,10 +3,7 @@
 use super::views::{contiguous, elements};
 use super::window::{array, bounds, table};
 use super::{Checked, Dtype, Fault, Model, NONE, Op, Step, Tensor, ensure, views, window};
-use crate::format::{
-    Affine, Bilinear, Binary, BinaryFn, Block, Channels, FILL, Global, Index, Lerp, Map, MapFn, Reduce,
-    Table,
-};
+use crate::format::{Affine, Bilinear, Binary, BinaryFn, Block, Channels, FILL, Global, Index, Lerp, Map, MapFn, Reduce, Table};
 
 /// Step `at`, whose operator and indices are known to be valid.
 pub(super) fn step(m: &Model, at: usize, s: &Step) -> Checked {
@@ -168,9 +165,7 @@ fn bilinear(m: &Model, s: &Step, x: &Tensor, out: &Tensor) -> Checked {
     ensure(x.c == out.c, Fault::Shape)?;
     let ys = array::<Lerp>(m, p.ys, out.h as u64)?;
     let xs = array::<Lerp>(m, p.xs, out.w as u64)?;
-    let inside = |list: &[Lerp], n: u32| {
-        list.iter().all(|l| (l.lo as u32) < n && (l.hi as u32) < n && l.t <= 256)
-    };
+    let inside = |list: &[Lerp], n: u32| list.iter().all(|l| (l.lo as u32) < n && (l.hi as u32) < n && l.t <= 256);
     ensure(inside(ys, x.h) && inside(xs, x.w), Fault::Outside)
 }
 

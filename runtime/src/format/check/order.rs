@@ -12,8 +12,7 @@ pub(super) fn segments(m: &Model) -> Result<(), FormatError> {
         end = s.end;
     }
     let fault = Fault::Order;
-    ensure(end as usize == m.steps.len(), fault)
-        .map_err(|fault| FormatError::Segment { index: m.segments.len() as u32, fault })
+    ensure(end as usize == m.steps.len(), fault).map_err(|fault| FormatError::Segment { index: m.segments.len() as u32, fault })
 }
 
 /// Every operator known, every index valid, every tensor written by one step (a parent: by its joins) before it is
@@ -35,8 +34,7 @@ pub(super) fn steps(m: &Model) -> Result<(), FormatError> {
     }
     for segment in m.segments {
         for at in segment.first..segment.end {
-            step(m, at as usize, segment.first as usize)
-                .map_err(|fault| FormatError::Step { index: at, fault })?;
+            step(m, at as usize, segment.first as usize).map_err(|fault| FormatError::Step { index: at, fault })?;
         }
     }
     for (index, t) in (0..).zip(m.tensors) {

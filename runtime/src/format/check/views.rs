@@ -52,11 +52,7 @@ pub(super) fn join(m: &Model, at: usize, s: &Step) -> Checked {
     Ok(())
 }
 
-fn joins<'a>(
-    m: &Model<'a>,
-    parent: u32,
-    range: core::ops::Range<usize>,
-) -> impl Iterator<Item = &'a Step> {
+fn joins<'a>(m: &Model<'a>, parent: u32, range: core::ops::Range<usize>) -> impl Iterator<Item = &'a Step> {
     m.steps[range].iter().filter(move |s| s.op == Op::Join as u16 && s.output == parent)
 }
 
@@ -71,20 +67,13 @@ impl Place {
         let (view, parent) = (&m.tensors[s.inputs[0] as usize], &m.tensors[s.output as usize]);
         let j = m.record::<Join>(s.param).ok_or(Fault::Outside)?;
         ensure(j.y0 < parent.h && j.x0 < parent.w, Fault::View)?;
-        let corner = parent.origin as u64
-            + j.y0 as u64 * parent.line as u64
-            + j.x0 as u64 * parent.pixel as u64;
+        let corner = parent.origin as u64 + j.y0 as u64 * parent.line as u64 + j.x0 as u64 * parent.pixel as u64;
         let channel = (view.origin as u64).checked_sub(corner).ok_or(Fault::View)?;
-        Ok(Place {
-            start: [j.y0 as u64, j.x0 as u64, channel],
-            len: [view.h as u64, view.w as u64, row_bytes(view)],
-        })
+        Ok(Place { start: [j.y0 as u64, j.x0 as u64, channel], len: [view.h as u64, view.w as u64, row_bytes(view)] })
     }
 
     fn meets(&self, other: &Place) -> bool {
-        (0..3).all(|k| {
-            self.start[k] < other.start[k] + other.len[k] && other.start[k] < self.start[k] + self.len[k]
-        })
+        (0..3).all(|k| self.start[k] < other.start[k] + other.len[k] && other.start[k] < self.start[k] + self.len[k])
     }
 }
 

@@ -102,10 +102,8 @@ impl MapFn {
     /// From its code.
     pub const fn new(code: u32) -> Option<Self> {
         use MapFn::*;
-        const ALL: [MapFn; 14] = [
-            Identity, Sigmoid, Exp, Tanh, Silu, LeakyRelu, HardSigmoid, HardSwish, Sqrt, Reciprocal,
-            Abs, Neg, Log, PRelu,
-        ];
+        const ALL: [MapFn; 14] =
+            [Identity, Sigmoid, Exp, Tanh, Silu, LeakyRelu, HardSigmoid, HardSwish, Sqrt, Reciprocal, Abs, Neg, Log, PRelu];
         if (code as usize) < ALL.len() { Some(ALL[code as usize]) } else { None }
     }
 }

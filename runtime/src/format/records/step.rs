@@ -88,10 +88,28 @@ impl Op {
     /// From its code.
     pub const fn new(code: u16) -> Option<Self> {
         const ALL: [Op; 22] = [
-            Op::Conv, Op::Depthwise, Op::ConvF32, Op::Binary, Op::Map, Op::Table, Op::MaxPool,
-            Op::AvgPool, Op::GlobalAvg, Op::GlobalMax, Op::Copy, Op::Index, Op::Bilinear,
-            Op::DepthToSpace, Op::SpaceToDepth, Op::Channels, Op::Reshape, Op::Permute,
-            Op::Softmax, Op::ReduceChannels, Op::Join, Op::Tables,
+            Op::Conv,
+            Op::Depthwise,
+            Op::ConvF32,
+            Op::Binary,
+            Op::Map,
+            Op::Table,
+            Op::MaxPool,
+            Op::AvgPool,
+            Op::GlobalAvg,
+            Op::GlobalMax,
+            Op::Copy,
+            Op::Index,
+            Op::Bilinear,
+            Op::DepthToSpace,
+            Op::SpaceToDepth,
+            Op::Channels,
+            Op::Reshape,
+            Op::Permute,
+            Op::Softmax,
+            Op::ReduceChannels,
+            Op::Join,
+            Op::Tables,
         ];
         if (code as usize) < ALL.len() { Some(ALL[code as usize]) } else { None }
     }

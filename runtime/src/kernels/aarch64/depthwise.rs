@@ -17,8 +17,8 @@ use core::mem::MaybeUninit;
 
 use super::super::DepthwiseTile;
 use super::super::columns::{self, Grid};
-use super::fives::{self, Fives};
 use super::finish::{Affine, Sums, any, plain, tight};
+use super::fives::{self, Fives};
 use super::threes::{Dots, Products};
 use super::{conv, part};
 
@@ -141,9 +141,7 @@ unsafe fn dots_of<D: Dot, const BYTES: usize, const N: usize, const PLAIN: bool>
             let mut acc = start;
             // Macros, because a closure would be compiled without the features of the set.
             macro_rules! load {
-                ($tap:expr) => {{
-                    veorq_u8(load::<BYTES>(x.add($tap as usize), n), flip)
-                }};
+                ($tap:expr) => {{ veorq_u8(load::<BYTES>(x.add($tap as usize), n), flip) }};
             }
             macro_rules! dot {
                 ($q:expr, $taps:expr) => {
@@ -168,7 +166,11 @@ unsafe fn dots_of<D: Dot, const BYTES: usize, const N: usize, const PLAIN: bool>
                 }
                 _ => {}
             }
-            if PLAIN { affine.put::<N, false, true>(t.output.add(*t.rows_out.get_unchecked(row) as usize + at), n, &acc) } else { any(t, row, at, &[acc]) }
+            if PLAIN {
+                affine.put::<N, false, true>(t.output.add(*t.rows_out.get_unchecked(row) as usize + at), n, &acc)
+            } else {
+                any(t, row, at, &[acc])
+            }
         }
     }
 }
@@ -248,9 +250,7 @@ unsafe fn take_apart(t: &DepthwiseTile, at: usize, kept: &mut [MaybeUninit<int8x
 /// By columns, where taps and weights allow it: whether they do. The weights are in `kept`, above -128.
 #[inline(never)]
 unsafe fn columns_of<const N: usize, const THREE: bool, const TIGHT: bool>(
-    t: &DepthwiseTile,
-    at: usize,
-    kept: &[MaybeUninit<int8x16_t>; KEPT],
+    t: &DepthwiseTile, at: usize, kept: &[MaybeUninit<int8x16_t>; KEPT],
 ) -> bool {
     let Some(grid) = Grid::of(t) else { return false };
     // SAFETY: the caller's.
@@ -267,10 +267,7 @@ unsafe fn fives_of(t: &DepthwiseTile, at: usize, kept: &[MaybeUninit<int8x16_t>;
     let Some(grid) = Grid::of(t).filter(|grid| grid.runs(t)) else { return false };
     #[inline(never)]
     unsafe fn by<const GROUP: usize, const TIGHT: bool>(
-        t: &DepthwiseTile,
-        at: usize,
-        grid: &Grid<5>,
-        kept: &[MaybeUninit<int8x16_t>; KEPT],
+        t: &DepthwiseTile, at: usize, grid: &Grid<5>, kept: &[MaybeUninit<int8x16_t>; KEPT],
     ) -> bool {
         // SAFETY: the caller's.
         unsafe {
@@ -291,10 +288,7 @@ unsafe fn fives_of(t: &DepthwiseTile, at: usize, kept: &[MaybeUninit<int8x16_t>;
 /// As [`dots_of`]. All weights are in `kept`, above -128.
 #[inline(never)]
 unsafe fn products_of<const BYTES: usize, const N: usize, const PLAIN: bool>(
-    t: &DepthwiseTile,
-    at: usize,
-    n: usize,
-    kept: &[MaybeUninit<int8x16_t>; KEPT],
+    t: &DepthwiseTile, at: usize, n: usize, kept: &[MaybeUninit<int8x16_t>; KEPT],
 ) {
     // SAFETY: `n` channels from `at` of every tap are readable (validity of the tile); weights: the caller.
     unsafe {
@@ -324,7 +318,11 @@ unsafe fn products_of<const BYTES: usize, const N: usize, const PLAIN: bool>(
                 let (x, w) = (load(x.add(tap as usize)), *weights);
                 widen(&mut acc, vmull_s8(vget_low_s8(x), vget_low_s8(w)), vmull_high_s8(x, w));
             }
-            if PLAIN { affine.put::<N, false, true>(t.output.add(*t.rows_out.get_unchecked(row) as usize + at), n, &acc) } else { any(t, row, at, &[acc]) }
+            if PLAIN {
+                affine.put::<N, false, true>(t.output.add(*t.rows_out.get_unchecked(row) as usize + at), n, &acc)
+            } else {
+                any(t, row, at, &[acc])
+            }
         }
     }
 }
@@ -349,8 +347,14 @@ pub(super) unsafe fn widen(acc: &mut Sums, lo: int16x8_t, hi: int16x8_t) {
 pub(super) unsafe fn now([a, b, c, d]: &mut Sums) {
     // SAFETY: no instruction.
     unsafe {
-        core::arch::asm!("/* {a:v} {b:v} {c:v} {d:v} */", a = inout(vreg) *a, b = inout(vreg) *b, c = inout(vreg) *c, d = inout(vreg) *d,
-            options(nomem, nostack, preserves_flags));
+        core::arch::asm!(
+            "/* {a:v} {b:v} {c:v} {d:v} */",
+            a = inout(vreg) * a,
+            b = inout(vreg) * b,
+            c = inout(vreg) * c,
+            d = inout(vreg) * d,
+            options(nomem, nostack, preserves_flags)
+        );
     }
 }
 

@@ -10,9 +10,9 @@
 use core::arch::{aarch64::*, asm};
 
 use super::super::{ConvTile, DepthwiseTile, Kernels, scalar};
+use super::conv::{self, Any, Finish, Kind, Rows, Whole};
 use super::depthwise::{self, Dot};
 use super::detect::DotProd;
-use super::conv::{self, Any, Finish, Kind, Rows, Whole};
 use super::finish::{self, Sums};
 use super::table;
 

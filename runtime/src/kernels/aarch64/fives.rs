@@ -56,9 +56,8 @@ impl<D: Dot, const TIGHT: bool> Fives<D, TIGHT> {
             let (mut fours, mut fifths) = ([[vdupq_n_s8(0); 4]; 5], [[vdupq_n_s8(0); 4]; 5]);
             for n in [0, 2] {
                 let quad = |q: usize, n: usize| vld1q_s8(w.add(64 * q + 16 * n));
-                let tables = |n| {
-                    (int8x16x4_t(quad(0, n), quad(1, n), quad(2, n), quad(3, n)), int8x16x3_t(quad(4, n), quad(5, n), quad(6, n)))
-                };
+                let tables =
+                    |n| (int8x16x4_t(quad(0, n), quad(1, n), quad(2, n), quad(3, n)), int8x16x3_t(quad(4, n), quad(5, n), quad(6, n)));
                 let (lo, hi) = (tables(n), tables(n + 1));
                 for (j, index) in INDICES.iter().enumerate() {
                     let index = index.map(|index| vld1q_u8(index.as_ptr()));
@@ -104,11 +103,8 @@ impl<D: Dot, const TIGHT: bool> Column<5> for Fives<D, TIGHT> {
             }
             let [a, b, c, d, e] = x;
             let pairs = |x| vreinterpretq_u16_u8(x);
-            let [even, odd, e] = [
-                [pairs(vtrn1q_u8(a, b)), pairs(vtrn1q_u8(c, d))],
-                [pairs(vtrn2q_u8(a, b)), pairs(vtrn2q_u8(c, d))],
-                [pairs(e), pairs(e)],
-            ];
+            let [even, odd, e] =
+                [[pairs(vtrn1q_u8(a, b)), pairs(vtrn1q_u8(c, d))], [pairs(vtrn2q_u8(a, b)), pairs(vtrn2q_u8(c, d))], [pairs(e), pairs(e)]];
             let lo = |[x, y]: [uint16x8_t; 2]| vreinterpretq_u8_u16(vzip1q_u16(x, y));
             let hi = |[x, y]: [uint16x8_t; 2]| vreinterpretq_u8_u16(vzip2q_u16(x, y));
             ([lo(even), lo(odd), hi(even), hi(odd)], [lo(e), hi(e)])

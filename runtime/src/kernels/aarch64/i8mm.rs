@@ -14,9 +14,9 @@ use core::arch::{aarch64::*, asm};
 use core::mem::MaybeUninit;
 
 use super::super::{ConvTile, DepthwiseTile, Kernels, scalar};
+use super::conv::{self, Any, Finish, Kind, Rows};
 use super::depthwise::{self, Dot};
 use super::detect::I8mm;
-use super::conv::{self, Any, Finish, Kind, Rows};
 use super::{finish, table};
 
 /// The set.
@@ -180,10 +180,7 @@ unsafe fn rows_by<const ZIPPED: bool, F: Pairs>(t: &ConvTile, block: usize, w: *
 /// `P` pairs of rows, `R = 2 P`, of which `COUNT` are stored, by `N` vectors of 4 outputs.
 #[inline(always)]
 unsafe fn tile<const P: usize, const R: usize, const COUNT: usize, const N: usize, const ZIPPED: bool>(
-    t: &ConvTile,
-    rows: Rows,
-    mut w: *const i8,
-    finish: &impl Pairs,
+    t: &ConvTile, rows: Rows, mut w: *const i8, finish: &impl Pairs,
 ) {
     // SAFETY: `4 * quads` bytes from each row and segment are readable, weights of all quads there (validity of the tile).
     unsafe {
@@ -242,12 +239,16 @@ trait Pairs {
     ///
     /// # Safety
     /// As there.
-    unsafe fn store<const P: usize, const R: usize, const COUNT: usize, const N: usize>(&self, t: &ConvTile, rows: Rows, acc: &[[int32x4_t; 8]; P]);
+    unsafe fn store<const P: usize, const R: usize, const COUNT: usize, const N: usize>(
+        &self, t: &ConvTile, rows: Rows, acc: &[[int32x4_t; 8]; P],
+    );
 }
 
 impl Pairs for Any {
     #[inline(always)]
-    unsafe fn store<const P: usize, const R: usize, const COUNT: usize, const N: usize>(&self, t: &ConvTile, rows: Rows, acc: &[[int32x4_t; 8]; P]) {
+    unsafe fn store<const P: usize, const R: usize, const COUNT: usize, const N: usize>(
+        &self, t: &ConvTile, rows: Rows, acc: &[[int32x4_t; 8]; P],
+    ) {
         // SAFETY: the caller's.
         unsafe {
             let mut sums = [[vdupq_n_s32(0); 4]; R];
@@ -296,7 +297,9 @@ impl<const TIGHT: bool> Doubled<TIGHT> {
 
 impl<const TIGHT: bool> Pairs for Doubled<TIGHT> {
     #[inline(always)]
-    unsafe fn store<const P: usize, const R: usize, const COUNT: usize, const N: usize>(&self, t: &ConvTile, rows: Rows, acc: &[[int32x4_t; 8]; P]) {
+    unsafe fn store<const P: usize, const R: usize, const COUNT: usize, const N: usize>(
+        &self, t: &ConvTile, rows: Rows, acc: &[[int32x4_t; 8]; P],
+    ) {
         // SAFETY: the caller's; the block has `4 N` outputs.
         unsafe {
             for p in 0..P {
@@ -319,9 +322,7 @@ impl<const TIGHT: bool> Pairs for Doubled<TIGHT> {
 /// 8 inputs of every row; the second 4 have no weights unless `BOTH`.
 #[inline(always)]
 unsafe fn eight<const P: usize, const N: usize, const BOTH: bool, const ZIPPED: bool>(
-    acc: &mut [[int32x4_t; 8]; P],
-    w: *const i8,
-    codes: &[uint8x16_t; P],
+    acc: &mut [[int32x4_t; 8]; P], w: *const i8, codes: &[uint8x16_t; P],
 ) {
     // SAFETY: 128 bytes of zipped weights, or 64 of others, 128 if `BOTH`; features: the caller.
     unsafe {

@@ -44,11 +44,7 @@ pub fn available() -> impl Iterator<Item = &'static Kernels> {
 }
 
 /// A set: these two entries of its own and all others of `neon`.
-const fn set(
-    name: &'static str,
-    conv: unsafe fn(&super::ConvTile),
-    depthwise: unsafe fn(&super::DepthwiseTile),
-) -> Kernels {
+const fn set(name: &'static str, conv: unsafe fn(&super::ConvTile), depthwise: unsafe fn(&super::DepthwiseTile)) -> Kernels {
     Kernels {
         name,
         conv,

@@ -12,8 +12,8 @@
 use core::arch::aarch64::*;
 
 use super::super::{ConvTile, DepthwiseTile, Kernels, scalar};
-use super::finish::Sums;
 use super::conv::{self, Any, Finish, Kind, Rows, Whole};
+use super::finish::Sums;
 use super::{depthwise, table};
 
 /// The set.
@@ -105,11 +105,7 @@ type Halves = [int32x4_t; 8];
 
 #[inline(always)]
 unsafe fn tile<const R: usize, const N: usize, const PAIRS: bool>(
-    t: &ConvTile,
-    rows: Rows,
-    block: usize,
-    start: &Sums,
-    finish: &impl Finish,
+    t: &ConvTile, rows: Rows, block: usize, start: &Sums, finish: &impl Finish,
 ) {
     // SAFETY: `4 * quads` bytes from each row and segment are readable, weights of all quads there (validity of the tile).
     unsafe {
@@ -179,9 +175,7 @@ unsafe fn signed(x: uint8x16_t) -> int32x4_t {
 /// Quads `A` and `B` of the codes, which meet 64 bytes of weights each.
 #[inline(always)]
 unsafe fn two<const R: usize, const N: usize, const A: i32, const B: i32, const PAIRS: bool>(
-    acc: &mut [Halves; R],
-    w: *const i8,
-    codes: &[int32x4_t; R],
+    acc: &mut [Halves; R], w: *const i8, codes: &[int32x4_t; R],
 ) {
     // SAFETY: 128 bytes of weights (the caller).
     unsafe {

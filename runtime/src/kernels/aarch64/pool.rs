@@ -64,7 +64,9 @@ unsafe fn threes(t: &PoolTile, rows: Range<usize>, at: usize) {
     unsafe {
         let first = t.input.add(t.rows_in[rows.start] as usize + at);
         let (middle, last) = (first.wrapping_add(t.step[0]), first.wrapping_add(2 * t.step[0]));
-        let column = |x: usize| vmaxq_u8(vmaxq_u8(vld1q_u8(first.wrapping_add(x)), vld1q_u8(middle.wrapping_add(x))), vld1q_u8(last.wrapping_add(x)));
+        let column = |x: usize| {
+            vmaxq_u8(vmaxq_u8(vld1q_u8(first.wrapping_add(x)), vld1q_u8(middle.wrapping_add(x))), vld1q_u8(last.wrapping_add(x)))
+        };
         let (mut x, mut left) = (0, column(0));
         for &out in &t.rows_out[rows] {
             let right = column(x + 2 * t.step[1]);

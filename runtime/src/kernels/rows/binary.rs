@@ -29,8 +29,20 @@ fn two(f: BinaryFn, a: f32, b: f32) -> f32 {
         BinaryFn::Sub => a - b,
         BinaryFn::Mul => a * b,
         BinaryFn::Div => a / b,
-        BinaryFn::Min => if a < b { a } else { b },
-        BinaryFn::Max => if a > b { a } else { b },
+        BinaryFn::Min => {
+            if a < b {
+                a
+            } else {
+                b
+            }
+        }
+        BinaryFn::Max => {
+            if a > b {
+                a
+            } else {
+                b
+            }
+        }
     }
 }
 

@@ -32,15 +32,33 @@ fn one(f: MapFn, [p0, p1]: [f32; 2], slope: f32, v: f32) -> f32 {
         MapFn::Exp => exp(v),
         MapFn::Tanh => 2.0 * sigmoid(2.0 * v) - 1.0,
         MapFn::Silu => v * sigmoid(v),
-        MapFn::LeakyRelu => if v < 0.0 { v * p0 } else { v },
+        MapFn::LeakyRelu => {
+            if v < 0.0 {
+                v * p0
+            } else {
+                v
+            }
+        }
         MapFn::HardSigmoid => clamp(v * p0 + p1, 0.0, 1.0),
         MapFn::HardSwish => v * clamp(v * (1.0 / 6.0) + 0.5, 0.0, 1.0),
         MapFn::Sqrt => sqrt(v),
         MapFn::Reciprocal => 1.0 / v,
-        MapFn::Abs => if v < 0.0 { -v } else { v },
+        MapFn::Abs => {
+            if v < 0.0 {
+                -v
+            } else {
+                v
+            }
+        }
         MapFn::Neg => -v,
         MapFn::Log => log(v),
-        MapFn::PRelu => if v < 0.0 { v * slope } else { v },
+        MapFn::PRelu => {
+            if v < 0.0 {
+                v * slope
+            } else {
+                v
+            }
+        }
     }
 }
 

@@ -24,10 +24,7 @@ pub(crate) fn exp(x: f32) -> f32 {
     let shifted = x * core::f32::consts::LOG2_E + MAGIC;
     let n = shifted - MAGIC;
     // The integer n is in the low bits, where a conversion would have to check its range.
-    let exponent = shifted
-        .to_bits()
-        .wrapping_sub(MAGIC.to_bits())
-        .wrapping_add(127);
+    let exponent = shifted.to_bits().wrapping_sub(MAGIC.to_bits()).wrapping_add(127);
     let r = x - n * 0.693_359_4;
     let r = r + n * 2.121_944_4e-4;
     let p = 1.388_888_9e-3;
@@ -48,11 +45,7 @@ pub(crate) fn sigmoid(x: f32) -> f32 {
 /// Natural logarithm of positive normal numbers (atanh series of the mantissa); others give the smallest value.
 #[inline(always)]
 pub(crate) fn log(x: f32) -> f32 {
-    let x = if x > f32::MIN_POSITIVE {
-        x
-    } else {
-        f32::MIN_POSITIVE
-    };
+    let x = if x > f32::MIN_POSITIVE { x } else { f32::MIN_POSITIVE };
     let bits = x.to_bits();
     // The mantissa in [sqrt(1/2), sqrt(2)).
     let shifted = bits.wrapping_sub(0x3f35_04f3);

@@ -41,11 +41,7 @@ impl Load for Operand<'_> {
     fn load(&self, at: usize, phase: usize) -> Block {
         let mut x = [0.0; BLOCK];
         match *self {
-            Operand::Codes {
-                codes,
-                scale,
-                offset,
-            } => {
+            Operand::Codes { codes, scale, offset } => {
                 let (codes, scale, offset) = (read(codes, at), read(scale, phase), read(offset, phase));
                 x = values(codes, &scale, &offset);
             }

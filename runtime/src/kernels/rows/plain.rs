@@ -78,9 +78,8 @@ impl Load for Plain<*const u8> {
     #[inline(always)]
     fn load(&self, at: usize, phase: usize) -> Block {
         // SAFETY: `covers`, `lasts`.
-        let (codes, scale, offset) = unsafe {
-            (*self.codes.add(at).cast::<[u8; BLOCK]>(), block(self.scale, phase), block(self.offset, phase))
-        };
+        let (codes, scale, offset) =
+            unsafe { (*self.codes.add(at).cast::<[u8; BLOCK]>(), block(self.scale, phase), block(self.offset, phase)) };
         values(codes, &scale, &offset)
     }
 }

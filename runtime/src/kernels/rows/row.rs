@@ -27,14 +27,9 @@ impl Row<'_> {
     #[inline(always)]
     pub(super) fn part(&mut self, at: usize, n: usize) -> Row<'_> {
         match self {
-            Row::Codes { codes, scale, offset, lo, hi, table } => Row::Codes {
-                codes: &mut codes[at..][..n],
-                scale,
-                offset,
-                lo: *lo,
-                hi: *hi,
-                table: *table,
-            },
+            Row::Codes { codes, scale, offset, lo, hi, table } => {
+                Row::Codes { codes: &mut codes[at..][..n], scale, offset, lo: *lo, hi: *hi, table: *table }
+            }
             Row::Reals { reals, lo, hi } => Row::Reals { reals: &mut reals[at..][..n], lo: *lo, hi: *hi },
         }
     }
@@ -52,14 +47,7 @@ impl Store for Row<'_> {
     #[inline(always)]
     fn store(&mut self, at: usize, phase: usize, y: &Block) {
         match self {
-            Row::Codes {
-                codes,
-                scale,
-                offset,
-                lo,
-                hi,
-                table,
-            } => {
+            Row::Codes { codes, scale, offset, lo, hi, table } => {
                 let (scale, offset) = (read(scale, phase), read(offset, phase));
                 let mut q = [0; BLOCK];
                 for i in 0..BLOCK {

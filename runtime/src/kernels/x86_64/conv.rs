@@ -53,12 +53,7 @@ impl<V: Vector, const N: usize> Panel<V, N> {
 /// # Safety
 /// The tile is valid (see [`ConvTile`]); the rows are in it and the panel's vectors in its blocks, whose quads it has all; the CPU has the features of `V`.
 #[inline(always)]
-pub(super) unsafe fn tile<V: Vector, const R: usize, const N: usize>(
-    t: &ConvTile,
-    row: usize,
-    count: usize,
-    panel: &Panel<V, N>,
-) {
+pub(super) unsafe fn tile<V: Vector, const R: usize, const N: usize>(t: &ConvTile, row: usize, count: usize, panel: &Panel<V, N>) {
     // SAFETY: features: the caller. Input: `4 * quads` bytes are readable from each row and segment (validity of the tile); weights: the panel has
     // as many quads.
     let acc = unsafe {
@@ -132,32 +127,19 @@ pub(super) unsafe fn affine<V: Vector, const N: usize>(t: &ConvTile, at: usize) 
 
 /// Adds the residual of `left` outputs from `at`.
 #[inline(always)]
-pub(super) unsafe fn residual<V: Vector>(
-    t: &ConvTile,
-    row: usize,
-    at: usize,
-    left: usize,
-    y: V::Real,
-) -> V::Real {
+pub(super) unsafe fn residual<V: Vector>(t: &ConvTile, row: usize, at: usize, left: usize, y: V::Real) -> V::Real {
     let Some(res) = &t.residual else { return y };
     // SAFETY: features and validity of the tile: the caller.
     unsafe {
         let x = V::load_widened(res.input.add(res.rows[row] as usize + at), left);
-        V::add(
-            y,
-            V::mul(x.to_reals(), V::load_reals(res.r.as_ptr().add(at))),
-        )
+        V::add(y, V::mul(x.to_reals(), V::load_reals(res.r.as_ptr().add(at))))
     }
 }
 
 /// The way to finish of sets that have none of their own ([`Vector::finish`]).
 #[inline(always)]
 pub(super) unsafe fn finish_codes<V: Vector, const R: usize, const N: usize>(
-    t: &ConvTile,
-    row: usize,
-    count: usize,
-    at: usize,
-    acc: &[[V; N]; R],
+    t: &ConvTile, row: usize, count: usize, at: usize, acc: &[[V; N]; R],
 ) {
     // SAFETY: features and validity of the tile: the caller; a vector stores what is left of `oc`.
     unsafe {
@@ -179,13 +161,7 @@ pub(super) unsafe fn finish_codes<V: Vector, const R: usize, const N: usize>(
 
 /// For the few layers that leave the integers.
 #[inline(always)]
-unsafe fn finish_reals<V: Vector, const R: usize, const N: usize>(
-    t: &ConvTile,
-    row: usize,
-    count: usize,
-    at: usize,
-    acc: &[[V; N]; R],
-) {
+unsafe fn finish_reals<V: Vector, const R: usize, const N: usize>(t: &ConvTile, row: usize, count: usize, at: usize, acc: &[[V; N]; R]) {
     // SAFETY: as in `finish_codes`.
     unsafe {
         let (lo, hi) = (V::splat(t.lo), V::splat(t.hi));
@@ -205,19 +181,13 @@ unsafe fn finish_reals<V: Vector, const R: usize, const N: usize>(
 
 /// The codes that still need the table of their finished tile, in runs of adjacent rows, and the table.
 #[inline(always)]
-pub(super) fn untabled<'a>(
-    t: &'a ConvTile,
-) -> Option<(&'a [u8; 256], impl Iterator<Item = (*mut u8, usize)> + 'a)> {
+pub(super) fn untabled<'a>(t: &'a ConvTile) -> Option<(&'a [u8; 256], impl Iterator<Item = (*mut u8, usize)> + 'a)> {
     let table = t.table.filter(|_| !t.real)?;
     let mut rows = t.rows_out;
     let runs = core::iter::from_fn(move || {
         let (&first, _) = rows.split_first()?;
         let adjacent = |(i, row): (usize, &u32)| *row as usize == first as usize + i * t.oc;
-        let n = rows
-            .iter()
-            .enumerate()
-            .take_while(|&row| adjacent(row))
-            .count();
+        let n = rows.iter().enumerate().take_while(|&row| adjacent(row)).count();
         rows = &rows[n..];
         Some((t.output.wrapping_add(first as usize), n * t.oc))
     });

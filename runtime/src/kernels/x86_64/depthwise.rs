@@ -33,11 +33,7 @@ type Kept<V> = [MaybeUninit<[<V as Vector>::Right; 4]>; KEPT];
 /// # Safety
 /// The tile is valid (see [`DepthwiseTile`]), the channels are in it, the CPU has the features of `V`.
 #[inline(always)]
-pub(super) unsafe fn channels<V: Vector, const ROWS: usize, const FULL: bool>(
-    t: &DepthwiseTile,
-    at: usize,
-    n: usize,
-) {
+pub(super) unsafe fn channels<V: Vector, const ROWS: usize, const FULL: bool>(t: &DepthwiseTile, at: usize, n: usize) {
     let rows = t.rows_in.len();
     let (quads, rest) = t.segments.as_chunks::<4>();
     // SAFETY: features: the caller. Rows, weights, multipliers and results: validity of the tile; `rows_of` and
@@ -70,11 +66,7 @@ pub(super) unsafe fn channels<V: Vector, const ROWS: usize, const FULL: bool>(
             }
             macro_rules! dot {
                 ($q:expr, $taps:expr) => {
-                    let w = if $q < KEPT {
-                        kept[$q].assume_init()
-                    } else {
-                        weights::<V, ROWS>(t, at, $q)
-                    };
+                    let w = if $q < KEPT { kept[$q].assume_init() } else { weights::<V, ROWS>(t, at, $q) };
                     let v = interleave($taps);
                     for j in 0..4 {
                         acc[j] = acc[j].dot(v[j].left(), w[j]);
@@ -252,12 +244,7 @@ fn vectors_of_period<V: Vector>(c: usize) -> usize {
 /// `n` results at `p`, `BYTES` if `FULL`.
 #[inline(always)]
 unsafe fn string<V: Vector, const FULL: bool>(
-    t: &DepthwiseTile,
-    p: *const u8,
-    n: usize,
-    kept: &Kept<V>,
-    [m, b]: [[V::Real; 4]; 2],
-    [lo, hi]: [V::Real; 2],
+    t: &DepthwiseTile, p: *const u8, n: usize, kept: &Kept<V>, [m, b]: [[V::Real; 4]; 2], [lo, hi]: [V::Real; 2],
 ) -> V {
     let (quads, rest) = t.segments.as_chunks::<4>();
     // SAFETY: `n` bytes of every tap are readable; the weights of all quads are arranged (the caller).
@@ -345,12 +332,7 @@ unsafe fn repeated<V: Vector>(groups: &[usize; 16], p: *const u8, stride: usize,
 
 /// Channel `at` of `ROWS` rows from `row`; the last row stands in for those beyond the end.
 #[inline(always)]
-unsafe fn rows_of<const ROWS: usize>(
-    base: *const u8,
-    rows: &[u32],
-    row: usize,
-    at: usize,
-) -> [*const u8; 4] {
+unsafe fn rows_of<const ROWS: usize>(base: *const u8, rows: &[u32], row: usize, at: usize) -> [*const u8; 4] {
     let mut p = [base; 4];
     for (i, p) in p.iter_mut().enumerate().take(ROWS) {
         // SAFETY: offsets of the tile's rows (the caller).
@@ -361,13 +343,7 @@ unsafe fn rows_of<const ROWS: usize>(
 
 /// Part j of the 64 bytes a block of 16 channels has at `p`, for the block of each lane; blocks are `stride` bytes apart.
 #[inline(always)]
-unsafe fn arranged<V: Vector, const ROWS: usize>(
-    oc: usize,
-    p: *const u8,
-    stride: usize,
-    at: usize,
-    j: usize,
-) -> V {
+unsafe fn arranged<V: Vector, const ROWS: usize>(oc: usize, p: *const u8, stride: usize, at: usize, j: usize) -> V {
     let lanes = V::LANES / ROWS;
     let last = (oc - 1) / 16;
     let mut lane = [p; 4];
@@ -382,11 +358,7 @@ unsafe fn arranged<V: Vector, const ROWS: usize>(
 
 /// The weights of quad `q`.
 #[inline(always)]
-unsafe fn weights<V: Vector, const ROWS: usize>(
-    t: &DepthwiseTile,
-    at: usize,
-    q: usize,
-) -> [V::Right; 4] {
+unsafe fn weights<V: Vector, const ROWS: usize>(t: &DepthwiseTile, at: usize, q: usize) -> [V::Right; 4] {
     // SAFETY: `q < quads`; features and validity: the caller.
     unsafe {
         let p = t.weights.as_ptr().cast::<u8>().add(64 * q);
@@ -405,36 +377,20 @@ unsafe fn interleave<V: Vector>([a, b, c, d]: [V; 4]) -> [V; 4] {
     unsafe {
         let (ab_lo, ab_hi) = (a.unpack_lo8(b), a.unpack_hi8(b));
         let (cd_lo, cd_hi) = (c.unpack_lo8(d), c.unpack_hi8(d));
-        [
-            ab_lo.unpack_lo16(cd_lo),
-            ab_lo.unpack_hi16(cd_lo),
-            ab_hi.unpack_lo16(cd_hi),
-            ab_hi.unpack_hi16(cd_hi),
-        ]
+        [ab_lo.unpack_lo16(cd_lo), ab_lo.unpack_hi16(cd_lo), ab_hi.unpack_lo16(cd_hi), ab_hi.unpack_hi16(cd_hi)]
     }
 }
 
 /// f32 results of `count` rows that have `lanes` lanes each: rare, so value by value.
 #[inline(never)]
-unsafe fn store_reals(
-    t: &DepthwiseTile,
-    row: usize,
-    count: usize,
-    at: usize,
-    n: usize,
-    lanes: usize,
-    values: &[[f32; 16]; 4],
-) {
+unsafe fn store_reals(t: &DepthwiseTile, row: usize, count: usize, at: usize, n: usize, lanes: usize, values: &[[f32; 16]; 4]) {
     for i in 0..count {
         // SAFETY: a row of the tile (the caller).
         let out = unsafe { t.output.add(t.rows_out[row + i] as usize).cast::<f32>() };
         for k in 0..n {
             let (lane, part) = (i * lanes + k / 16, k % 16);
             // SAFETY: `at + k < oc` (the caller); the row may be unaligned.
-            unsafe {
-                out.add(at + k)
-                    .write_unaligned(values[part / 4][4 * lane + part % 4])
-            };
+            unsafe { out.add(at + k).write_unaligned(values[part / 4][4 * lane + part % 4]) };
         }
     }
 }

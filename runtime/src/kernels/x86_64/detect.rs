@@ -52,18 +52,11 @@ impl Leaves {
         let seven = cpuid(7, 0);
         // SAFETY: OSXSAVE, checked above, means that XGETBV exists and is enabled.
         let xcr0 = unsafe { xcr0() };
-        Some(Leaves {
-            ebx: seven.ebx,
-            ecx: seven.ecx,
-            more: if seven.eax > 0 { cpuid(7, 1).eax } else { 0 },
-            xcr0,
-        })
+        Some(Leaves { ebx: seven.ebx, ecx: seven.ecx, more: if seven.eax > 0 { cpuid(7, 1).eax } else { 0 }, xcr0 })
     }
 
     fn has(&self, ebx: &[u32], ecx: &[u32], state: u64) -> bool {
-        ebx.iter().all(|bit| self.ebx >> bit & 1 == 1)
-            && ecx.iter().all(|bit| self.ecx >> bit & 1 == 1)
-            && self.xcr0 & state == state
+        ebx.iter().all(|bit| self.ebx >> bit & 1 == 1) && ecx.iter().all(|bit| self.ecx >> bit & 1 == 1) && self.xcr0 & state == state
     }
 }
 
@@ -92,17 +85,13 @@ impl Avx512Vnni {
     /// Asks the CPU.
     pub fn new() -> Option<Self> {
         // AVX2, BMI2; F, DQ, BW, VL; VNNI.
-        Leaves::read()?
-            .has(&[5, 8, 16, 17, 30, 31], &[11], ZMM)
-            .then_some(Avx512Vnni(()))
+        Leaves::read()?.has(&[5, 8, 16, 17, 30, 31], &[11], ZMM).then_some(Avx512Vnni(()))
     }
 }
 
 impl Avx512Vbmi {
     /// Asks the CPU.
     pub fn new() -> Option<Self> {
-        Leaves::read()?
-            .has(&[16], &[1], ZMM)
-            .then_some(Avx512Vbmi(()))
+        Leaves::read()?.has(&[16], &[1], ZMM).then_some(Avx512Vbmi(()))
     }
 }

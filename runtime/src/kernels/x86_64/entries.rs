@@ -14,8 +14,8 @@ macro_rules! entries {
 /// Entries that are the method over the set's vectors and nothing else; `$by_pixel` does what [`mask::by_pixel`](crate::mask::by_pixel) does.
 macro_rules! rowwise {
     ($features:literal, $vector:ty, $by_pixel:expr) => {
-        use $crate::kernels::rows as plain;
         use $crate::kernels::compare as lines;
+        use $crate::kernels::rows as plain;
         use $crate::kernels::x86_64::{depthwise as channelwise, judge, pool, rows};
         use $crate::kernels::{Bin, CompareTile, DepthwiseTile, DriftTile, JudgeTile, Operand, PoolTile, Row, SumTile, Uni};
 

@@ -115,9 +115,7 @@ unsafe fn exceed<V: Vector>(rows: &[Pair; 4], weights: &[u8], scale: &Scale<V>, 
 
 /// Adds the squares of a vector of bytes from `at` on, or of what is left of the rows.
 #[inline(always)]
-unsafe fn add<V: Vector, const FULL: bool>(
-    sums: &mut [V; 4], rows: &[Pair; 4], weights: &[u8], scale: &Scale<V>, at: usize,
-) {
+unsafe fn add<V: Vector, const FULL: bool>(sums: &mut [V; 4], rows: &[Pair; 4], weights: &[u8], scale: &Scale<V>, at: usize) {
     let n = V::BYTES.min(weights.len() - at);
     // SAFETY: `n` bytes from `at` on; the caller's.
     unsafe {

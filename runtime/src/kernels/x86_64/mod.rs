@@ -27,7 +27,6 @@ use entries::{entries, rowwise};
 pub fn available() -> impl Iterator<Item = &'static Kernels> {
     let avx2 = detect::Avx2::new().map(avx2::kernels);
     let avxvnni = detect::AvxVnni::new().map(avxvnni::kernels);
-    let vnni = detect::Avx512Vnni::new()
-        .map(|proof| avx512vnni::kernels(proof, detect::Avx512Vbmi::new()));
+    let vnni = detect::Avx512Vnni::new().map(|proof| avx512vnni::kernels(proof, detect::Avx512Vbmi::new()));
     avx2.into_iter().chain(avxvnni).chain(vnni)
 }

@@ -26,8 +26,7 @@ pub(super) unsafe fn exceed<V: Vector>(new: &[u8], held: &[u8], thresholds: [u8;
         let n = V::BYTES.min(len - at);
         // SAFETY: `at + n <= len`.
         unsafe {
-            let d = V::load_part(new.as_ptr().add(at), n)
-                .abs_diff_u8(V::load_part(held.as_ptr().add(at), n));
+            let d = V::load_part(new.as_ptr().add(at), n).abs_diff_u8(V::load_part(held.as_ptr().add(at), n));
             for (bits, threshold) in bits.iter_mut().zip(thresholds) {
                 *bits |= d.sub_saturating_u8(V::splat_u8(threshold)).nonzero() << at;
             }
@@ -71,9 +70,7 @@ pub(super) unsafe fn max<V: Vector>(x: &[u8], out: &mut [u8]) {
         // SAFETY: `at + n <= len`.
         unsafe {
             let o = out.as_mut_ptr().add(at);
-            V::load_part(o, n)
-                .max_u8(V::load_part(x.as_ptr().add(at), n))
-                .store_part(o, n);
+            V::load_part(o, n).max_u8(V::load_part(x.as_ptr().add(at), n)).store_part(o, n);
         }
         at += n;
     }
@@ -105,10 +102,12 @@ pub(super) unsafe fn lerp<V: Vector, const ROWS: usize>(t: &LerpTile) {
     while row < t.corners.len() {
         let count = ROWS.min(t.corners.len() - row);
         // Enlarging by much, rows lie between the corners of those before: their lines are mixed already.
-        let again = part >= t.c && row > 0 && (0..ROWS).all(|r| {
-            let (i, before) = (row + r.min(count - 1), row - ROWS + r);
-            t.corners[i] == t.corners[before] && t.parts[i][0] == t.parts[before][0]
-        });
+        let again = part >= t.c
+            && row > 0
+            && (0..ROWS).all(|r| {
+                let (i, before) = (row + r.min(count - 1), row - ROWS + r);
+                t.corners[i] == t.corners[before] && t.parts[i][0] == t.parts[before][0]
+            });
         // Weights of each row: of the two lines, each as pairs of 16 bits, and of the two columns as a pair.
         let mut weights = [[0u32; 4]; 3];
         let mut p = [[t.input; 4]; 4];
@@ -127,8 +126,7 @@ pub(super) unsafe fn lerp<V: Vector, const ROWS: usize>(t: &LerpTile) {
         let mut at = 0;
         // SAFETY: `at + n <= c` bytes of every row; features: the caller.
         unsafe {
-            let [top, bottom, columns] =
-                [V::by_rows::<ROWS>(weights[0]), V::by_rows::<ROWS>(weights[1]), V::by_rows::<ROWS>(weights[2])];
+            let [top, bottom, columns] = [V::by_rows::<ROWS>(weights[0]), V::by_rows::<ROWS>(weights[1]), V::by_rows::<ROWS>(weights[2])];
             let (zero, sign, half) = (V::zero(), V::splat_u16(1 << 15), V::splat_u32((1 << 23) + (1 << 15)));
             while at < t.c {
                 let n = part.min(t.c - at);

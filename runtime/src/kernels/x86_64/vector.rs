@@ -45,11 +45,7 @@ pub(super) unsafe trait Vector: Copy {
     /// Lane i from 16 bytes at `p[i]`.
     unsafe fn load_lanes(p: &[*const u8; 4]) -> Self;
     /// `ROWS` equal parts, each from `n` bytes (all of them if `FULL`) at `p[i] + at`.
-    unsafe fn load_rows<const ROWS: usize, const FULL: bool>(
-        p: &[*const u8; 4],
-        at: usize,
-        n: usize,
-    ) -> Self;
+    unsafe fn load_rows<const ROWS: usize, const FULL: bool>(p: &[*const u8; 4], at: usize, n: usize) -> Self;
     /// The first `count` of `ROWS` equal parts, `n` bytes each, to `p[i]`.
     unsafe fn store_rows<const ROWS: usize>(self, p: &[*mut u8; 4], count: usize, n: usize);
     /// `n <= WORDS` bytes, each a 32-bit element.

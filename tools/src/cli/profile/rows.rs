@@ -6,8 +6,8 @@ use quiescent::kernels::{Kernels, scalar};
 use quiescent_tools::artifact::Artifact;
 use serde::Serialize;
 
-use quiescent_tools::clock::Piece;
 use crate::cli::measure::Times;
+use quiescent_tools::clock::Piece;
 
 /// Microseconds of each kind of work, frame by frame: input, marks, rest, then the steps.
 pub struct Spent(Vec<Times>);

@@ -89,7 +89,10 @@ fn prepare(artifact: &Artifact, onnx: &Path) -> Result<Prepared> {
     ensure!(
         prepared.input.shape == spec.shape && prepared.input.kind == spec.kind,
         "--against {}: its input is {:?}, the artifact's is {:?}; is it the model the artifact was made from ({})?",
-        onnx.display(), prepared.input.shape, spec.shape, artifact.meta.model
+        onnx.display(),
+        prepared.input.shape,
+        spec.shape,
+        artifact.meta.model
     );
     let model = artifact.model();
     let ours: Vec<Vec<usize>> = model.outputs.iter().map(|o| o.shape[..o.rank as usize].iter().map(|n| *n as usize).collect()).collect();
@@ -97,7 +100,8 @@ fn prepare(artifact: &Artifact, onnx: &Path) -> Result<Prepared> {
     ensure!(
         ours == theirs,
         "--against {}: its outputs are {theirs:?}, the artifact's are {ours:?}; is it the model the artifact was made from ({})?",
-        onnx.display(), artifact.meta.model
+        onnx.display(),
+        artifact.meta.model
     );
     Ok(prepared)
 }

@@ -156,7 +156,10 @@ pub(super) fn combine(im: &mut Importer, node: &Node, op: Binary, a: &Value, b: 
             Ok(Value::Map(View { tensor, ..x }))
         }
         (Value::Map(x), Value::Map(y))
-            if x.axes == y.axes && x.covers(im.shape_of(x.tensor)) && im.shape_of(x.tensor) == im.shape_of(y.tensor) && y.offset == x.offset =>
+            if x.axes == y.axes
+                && x.covers(im.shape_of(x.tensor))
+                && im.shape_of(x.tensor) == im.shape_of(y.tensor)
+                && y.offset == x.offset =>
         {
             let map = im.shape_of(x.tensor);
             let tensor = im.emit_node(node, Op::Binary(op), vec![x.tensor, y.tensor], map);
@@ -250,8 +253,7 @@ fn finite(c: &Const) -> Result<Vec<f32>, Fail> {
 
 /// A constant broadcast to `shape` and laid out by `groups`; a group it does not vary in has extent 1.
 fn lay_out(im: &mut Importer, c: &Const, shape: &[usize], groups: &Groups) -> Result<([usize; 3], Vec<f32>), Fail> {
-    let steps = broadcast_strides(&c.shape, shape)
-        .ok_or_else(|| invalid(format!("{:?} does not broadcast to {shape:?}", c.shape)))?;
+    let steps = broadcast_strides(&c.shape, shape).ok_or_else(|| invalid(format!("{:?} does not broadcast to {shape:?}", c.shape)))?;
     let varied = groups.0.clone().map(|g| if g.iter().any(|&a| steps[a] != 0 && shape[a] > 1) { g } else { Vec::new() });
     let order: Vec<usize> = varied.iter().flatten().copied().collect();
     let sizes: Vec<usize> = order.iter().map(|&a| shape[a]).collect();
@@ -266,11 +268,8 @@ fn lay_out(im: &mut Importer, c: &Const, shape: &[usize], groups: &Groups) -> Re
 pub(super) fn softmax(im: &mut Importer, node: &Node) -> Made {
     let x = node.map(0)?;
     let shape = x.shape();
-    let axes: Vec<usize> = if node.opset >= 13 {
-        vec![node.axis(-1, shape.len())?]
-    } else {
-        (node.axis(1, shape.len())?..shape.len()).collect()
-    };
+    let axes: Vec<usize> =
+        if node.opset >= 13 { vec![node.axis(-1, shape.len())?] } else { (node.axis(1, shape.len())?..shape.len()).collect() };
     let axes: Vec<usize> = axes.into_iter().filter(|&a| shape[a] > 1).collect();
     let groups = x.with_channels(&axes, im.shape_of(x.tensor));
     let tensor = im.realise(x, &groups)?;

@@ -11,9 +11,9 @@ use crate::import::view::{C, Groups, View, extents, flat_steps, walk};
 use crate::import::{Fail, Importer, Value, invalid, unsupported};
 use crate::ir::{Conv, Op, Pad};
 
+use super::Made;
 use super::conv::weights;
 use super::elementwise::combine;
-use super::Made;
 use crate::ir::Binary;
 
 /// Weights of a product: `values[o * k + i]`.
@@ -215,4 +215,3 @@ pub(super) fn batch_norm(im: &mut Importer, node: &Node) -> Made {
     let scaled = combine(im, node, Binary::Mul, &x, &Const::reals(shape.clone(), factor).into())?;
     Ok(vec![combine(im, node, Binary::Add, &scaled, &Const::reals(shape, shift).into())?])
 }
-

@@ -55,10 +55,8 @@ fn converter(op: &str) -> Option<Converter> {
         "Add" | "Sub" | "Mul" | "Div" | "Min" | "Max" | "Sum" | "Mean" => elementwise::binary,
         "Pow" => elementwise::pow,
         "PRelu" => elementwise::prelu,
-        "Relu" | "Relu6" | "Clip" | "LeakyRelu" | "Sigmoid" | "Tanh" | "HardSigmoid" | "HardSwish" | "Mish" | "Gelu"
-        | "Erf" | "Softplus" | "Elu" | "Exp" | "Log" | "Sqrt" | "Reciprocal" | "Abs" | "Neg" | "Floor" | "Ceil" => {
-            elementwise::unary
-        }
+        "Relu" | "Relu6" | "Clip" | "LeakyRelu" | "Sigmoid" | "Tanh" | "HardSigmoid" | "HardSwish" | "Mish" | "Gelu" | "Erf"
+        | "Softplus" | "Elu" | "Exp" | "Log" | "Sqrt" | "Reciprocal" | "Abs" | "Neg" | "Floor" | "Ceil" => elementwise::unary,
         "Softmax" | "LogSoftmax" => elementwise::softmax,
         "MaxPool" | "AveragePool" => pool::window,
         "GlobalAveragePool" | "GlobalMaxPool" => pool::global,

@@ -187,7 +187,13 @@ fn lines(axis: &Axis, coordinates: &str, nearest: &str) -> Result<Vec<i32>, Fail
                 return Ok(-1);
             }
             let line = match nearest {
-                "simple" => if axis.scale < 1.0 { x.ceil() } else { x.floor() },
+                "simple" => {
+                    if axis.scale < 1.0 {
+                        x.ceil()
+                    } else {
+                        x.floor()
+                    }
+                }
                 "round_prefer_floor" if is_half(x) => x.floor(),
                 "round_prefer_ceil" if is_half(x) => x.ceil(),
                 "round_prefer_floor" | "round_prefer_ceil" => x.round(),

@@ -246,10 +246,7 @@ pub(in crate::import) fn parts(node: &Node, n: usize) -> Result<Vec<usize>, Fail
     };
     let count = node.proto.output.len().max(1);
     let lengths: Vec<usize> = match given {
-        Some(l) => l
-            .iter()
-            .map(|&v| usize::try_from(v).map_err(|_| invalid(format!("lengths {l:?}"))))
-            .collect::<Result<_, _>>()?,
+        Some(l) => l.iter().map(|&v| usize::try_from(v).map_err(|_| invalid(format!("lengths {l:?}")))).collect::<Result<_, _>>()?,
         None => {
             let each = n.div_ceil(count);
             (0..count).map(|i| each.min(n.saturating_sub(i * each))).collect()
@@ -369,4 +366,3 @@ pub(super) fn choose(_: &mut Importer, node: &Node) -> Made {
         _ => Err(unsupported("a choice between elements; its condition must be the same everywhere")),
     }
 }
-

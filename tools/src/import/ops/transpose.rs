@@ -31,13 +31,7 @@ fn along(n: usize, k: usize, s: usize, d: usize, pads: (usize, usize), count: us
     let most = (k - 1) * d / s;
     let first = (pads.0 / s).min(most);
     let total = ((pads.0 + count - 1) / s + 1).max(n);
-    Along {
-        taps: most + 1,
-        pads: (most - first, total - n),
-        positions: total - first,
-        start: pads.0 - first * s,
-        count,
-    }
+    Along { taps: most + 1, pads: (most - first, total - n), positions: total - first, start: pads.0 - first * s, count }
 }
 
 pub(super) fn conv_transpose(im: &mut Importer, node: &Node) -> Made {
@@ -104,7 +98,8 @@ pub(super) fn conv_transpose(im: &mut Importer, node: &Node) -> Made {
         let tap = (y.taps - 1 - my) * xa.taps + (xa.taps - 1 - mx);
         phases[ry * sx + rx][out * per + tap * icg + i % icg] = v;
     }
-    let scales = if group == 1 { output_scales(w, 1, oc) } else { w.scales.as_ref().filter(|s| s.axis.is_none()).map(|s| vec![s.values[0]; oc]) };
+    let scales =
+        if group == 1 { output_scales(w, 1, oc) } else { w.scales.as_ref().filter(|s| s.axis.is_none()).map(|s| vec![s.values[0]; oc]) };
     let convolution = |weights: Vec<f32>, count: usize, bias: Vec<f32>, scales: Option<Vec<f32>>| {
         Op::Conv(Conv {
             weights,
@@ -156,9 +151,8 @@ pub(super) fn conv_transpose(im: &mut Importer, node: &Node) -> Made {
             lines.push(joined(im, node, Axis::W, maps, Shape { w: beside.w, ..map }));
         }
         let tensor = joined(im, node, Axis::H, lines, beside);
-        let turns = |a: &Along, s: usize| -> Vec<isize> {
-            (a.start..a.start + a.count).map(|p| (p % s * a.positions + p / s) as isize).collect()
-        };
+        let turns =
+            |a: &Along, s: usize| -> Vec<isize> { (a.start..a.start + a.count).map(|p| (p % s * a.positions + p / s) as isize).collect() };
         cropped(im, tensor, &turns(y, sy), &turns(xa, sx), oc)?
     };
     let mut made = vec![1, oc, y.count, xa.count];

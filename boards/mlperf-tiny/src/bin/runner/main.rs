@@ -168,7 +168,10 @@ fn judge(benchmark: Benchmark, data: &Data, found: &[Vec<f32>]) -> bool {
     let (text, good) = match benchmark {
         Benchmark::Kws01 => {
             let right = labelled(found);
-            (format!("{right:.2} % right, at least 90 wanted (float {:.2} %, same decisions {same:.2} %)", labelled(&data.float)), right >= 90.0)
+            (
+                format!("{right:.2} % right, at least 90 wanted (float {:.2} %, same decisions {same:.2} %)", labelled(&data.float)),
+                right >= 90.0,
+            )
         }
         Benchmark::Ic01 => {
             let (right, float) = (labelled(found), labelled(&data.float));

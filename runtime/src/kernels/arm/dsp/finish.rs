@@ -125,8 +125,8 @@ macro_rules! clamp {
     };
     ($x:literal, $t:literal, $lo:literal, $hi:literal) => {
         concat!(
-            "usub8 ", $t, ", ", $x, ", ", $lo, "\n sel ", $x, ", ", $x, ", ", $lo, "\n",
-            "usub8 ", $t, ", ", $hi, ", ", $x, "\n sel ", $x, ", ", $x, ", ", $hi
+            "usub8 ", $t, ", ", $x, ", ", $lo, "\n sel ", $x, ", ", $x, ", ", $lo, "\n", "usub8 ", $t, ", ", $hi, ", ", $x, "\n sel ", $x,
+            ", ", $x, ", ", $hi
         )
     };
 }
@@ -164,14 +164,7 @@ unsafe extern "C" fn codes(sums: *const i32, m: *const f32, b: *const f32, out: 
 #[unsafe(naked)]
 #[allow(clippy::too_many_arguments)]
 unsafe extern "C" fn codes_added(
-    sums: *const i32,
-    m: *const f32,
-    b: *const f32,
-    out: *mut u8,
-    fours: usize,
-    bounds: &Bounds,
-    x: *const u8,
-    r: *const f32,
+    sums: *const i32, m: *const f32, b: *const f32, out: *mut u8, fours: usize, bounds: &Bounds, x: *const u8, r: *const f32,
 ) {
     naked_asm!(
         "push {{r4-r10, lr}}

@@ -85,7 +85,13 @@ impl Job {
 macro_rules! half {
     ($w:literal, $turn:literal) => {
         concat!(
-            "ldrd r8, r9, ", $w, "\n sxtb16 r8, r8", $turn, "\n sxtb16 r9, r9", $turn, "
+            "ldrd r8, r9, ",
+            $w,
+            "\n sxtb16 r8, r8",
+            $turn,
+            "\n sxtb16 r9, r9",
+            $turn,
+            "
             ldrd r10, r11, [r0], #8
             smlad r2, r8, r10, r2
             smlad r3, r9, r10, r3
@@ -103,8 +109,14 @@ macro_rules! half {
 macro_rules! four_quads {
     () => {
         concat!(
-            half!("[r1]", ""), half!("[r1], #64", ", ror #8"), half!("[r1]", ""), half!("[r1], #64", ", ror #8"),
-            half!("[r1]", ""), half!("[r1], #64", ", ror #8"), half!("[r1]", ""), half!("[r1], #64", ", ror #8")
+            half!("[r1]", ""),
+            half!("[r1], #64", ", ror #8"),
+            half!("[r1]", ""),
+            half!("[r1], #64", ", ror #8"),
+            half!("[r1]", ""),
+            half!("[r1], #64", ", ror #8"),
+            half!("[r1]", ""),
+            half!("[r1], #64", ", ror #8")
         )
     };
 }
@@ -150,8 +162,24 @@ macro_rules! reals {
 macro_rules! products {
     ($from:literal) => {
         concat!(
-            "vcvt.f32.", $from, " s0, s0\n vcvt.f32.", $from, " s1, s1\n vcvt.f32.", $from, " s2, s2\n vcvt.f32.", $from, " s3, s3\n",
-            "vcvt.f32.", $from, " s4, s4\n vcvt.f32.", $from, " s5, s5\n vcvt.f32.", $from, " s6, s6\n vcvt.f32.", $from, " s7, s7
+            "vcvt.f32.",
+            $from,
+            " s0, s0\n vcvt.f32.",
+            $from,
+            " s1, s1\n vcvt.f32.",
+            $from,
+            " s2, s2\n vcvt.f32.",
+            $from,
+            " s3, s3\n",
+            "vcvt.f32.",
+            $from,
+            " s4, s4\n vcvt.f32.",
+            $from,
+            " s5, s5\n vcvt.f32.",
+            $from,
+            " s6, s6\n vcvt.f32.",
+            $from,
+            " s7, s7
             vmla.f32 s10, s0, s8
             vmla.f32 s11, s1, s9
             vmla.f32 s12, s2, s8
@@ -168,14 +196,20 @@ macro_rules! products {
 macro_rules! second {
     ($rows:literal, $a:literal, $b:literal) => {
         concat!(
-            "ldrd r10, r11, [r0, #{added}+", $rows, "]
+            "ldrd r10, r11, [r0, #{added}+",
+            $rows,
+            "]
             ldrh r10, [r10, r1]
             ldrh r11, [r11, r1]
             lsrs r12, r10, #8
             uxtb r10, r10
             lsrs lr, r11, #8
             uxtb r11, r11
-            vmov ", $a, ", r10, r12\n vmov ", $b, ", r11, lr\n"
+            vmov ",
+            $a,
+            ", r10, r12\n vmov ",
+            $b,
+            ", r11, lr\n"
         )
     };
 }
@@ -184,9 +218,33 @@ macro_rules! second {
 macro_rules! pack {
     ($a:literal, $b:literal, $c:literal, $d:literal) => {
         concat!(
-            "vcvtr.s32.f32 ", $a, ", ", $a, "\n vcvtr.s32.f32 ", $b, ", ", $b, "\n",
-            "vcvtr.s32.f32 ", $c, ", ", $c, "\n vcvtr.s32.f32 ", $d, ", ", $d, "\n",
-            "vmov r10, r11, ", $a, ", ", $b, "\n vmov r12, lr, ", $c, ", ", $d, "
+            "vcvtr.s32.f32 ",
+            $a,
+            ", ",
+            $a,
+            "\n vcvtr.s32.f32 ",
+            $b,
+            ", ",
+            $b,
+            "\n",
+            "vcvtr.s32.f32 ",
+            $c,
+            ", ",
+            $c,
+            "\n vcvtr.s32.f32 ",
+            $d,
+            ", ",
+            $d,
+            "\n",
+            "vmov r10, r11, ",
+            $a,
+            ", ",
+            $b,
+            "\n vmov r12, lr, ",
+            $c,
+            ", ",
+            $d,
+            "
             usat r10, #8, r10
             usat r11, #8, r11
             usat r12, #8, r12
@@ -204,7 +262,11 @@ macro_rules! between {
             "pkhbt r10, r10, r12, lsl #16
             ldrd r12, lr, [r0, #{bounds}]\n",
             clamp!("r10", "r11", "r12", "lr"),
-            "\n strh r10, [", $a, "], #2\n lsrs r10, r10, #16\n strh r10, [", $b, "], #2\n"
+            "\n strh r10, [",
+            $a,
+            "], #2\n lsrs r10, r10, #16\n strh r10, [",
+            $b,
+            "], #2\n"
         )
     };
 }
@@ -348,8 +410,18 @@ pub unsafe extern "C" fn run(job: &mut Job) {
 macro_rules! place {
     ($list:literal, $base:literal) => {
         concat!(
-            "ldm ", $list, "!, {{r7-r10}}
-            add r7, ", $base, "\n add r8, ", $base, "\n add r9, ", $base, "\n add r10, ", $base, "
+            "ldm ",
+            $list,
+            "!, {{r7-r10}}
+            add r7, ",
+            $base,
+            "\n add r8, ",
+            $base,
+            "\n add r9, ",
+            $base,
+            "\n add r10, ",
+            $base,
+            "
             stm r12, {{r7-r10}}\n"
         )
     };

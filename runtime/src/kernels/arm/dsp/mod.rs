@@ -18,7 +18,17 @@ use super::{four, readable};
 use crate::kernels::Kernels;
 
 /// The scalar set with these entries.
-pub static KERNELS: Kernels = Kernels { name: "dsp", conv: conv::conv, depthwise: depthwise::depthwise, pairs: pairs::pairs, compare: change::compare, drift: change::drift, judge: change::judge, sum: total::sum, ..scalar::KERNELS };
+pub static KERNELS: Kernels = Kernels {
+    name: "dsp",
+    conv: conv::conv,
+    depthwise: depthwise::depthwise,
+    pairs: pairs::pairs,
+    compare: change::compare,
+    drift: change::drift,
+    judge: change::judge,
+    sum: total::sum,
+    ..scalar::KERNELS
+};
 
 /// Bytes 0 and 2, and bytes 1 and 3, as unsigned halves.
 #[inline(always)]

@@ -105,7 +105,10 @@ macro_rules! eight_inputs {
     () => {
         concat!(
             "ldm r0!, {{r6-r9}}\n ldm r1!, {{r10, r11, r12, lr}}\n",
-            word!("r10", "r6"), word!("r11", "r7"), word!("r12", "r8"), word!("lr", "r9")
+            word!("r10", "r6"),
+            word!("r11", "r7"),
+            word!("r12", "r8"),
+            word!("lr", "r9")
         )
     };
 }

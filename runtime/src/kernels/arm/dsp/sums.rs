@@ -17,8 +17,28 @@ use core::arch::naked_asm;
 macro_rules! products {
     ($sum:literal, $w:literal, $even:literal, $odd:literal) => {
         concat!(
-            "sxtb16 r3, ", $w, "\n sxtb16 ", $w, ", ", $w, ", ror #8\n",
-            "smlad ", $sum, ", r3, ", $even, ", ", $sum, "\n smlad ", $sum, ", ", $w, ", ", $odd, ", ", $sum, "\n"
+            "sxtb16 r3, ",
+            $w,
+            "\n sxtb16 ",
+            $w,
+            ", ",
+            $w,
+            ", ror #8\n",
+            "smlad ",
+            $sum,
+            ", r3, ",
+            $even,
+            ", ",
+            $sum,
+            "\n smlad ",
+            $sum,
+            ", ",
+            $w,
+            ", ",
+            $odd,
+            ", ",
+            $sum,
+            "\n"
         )
     };
 }
@@ -27,10 +47,14 @@ macro_rules! products {
 macro_rules! four {
     ($even:literal, $odd:literal, $at:literal, $more:literal) => {
         concat!(
-            "ldrd r12, lr, [r2", $at, "]\n",
+            "ldrd r12, lr, [r2",
+            $at,
+            "]\n",
             products!("r4", "r12", $even, $odd),
             products!("r5", "lr", $even, $odd),
-            "ldrd r12, lr, [r2, #", $more, "]\n",
+            "ldrd r12, lr, [r2, #",
+            $more,
+            "]\n",
             products!("r6", "r12", $even, $odd),
             products!("r7", "lr", $even, $odd)
         )

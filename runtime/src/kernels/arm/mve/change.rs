@@ -61,14 +61,7 @@ pub unsafe fn drift(t: &DriftTile, sums: &mut [i32]) {
 /// # Safety
 /// They are readable; `lines` is not 0.
 #[unsafe(naked)]
-unsafe extern "C" fn growth(
-    new: *const u8,
-    held: *const u8,
-    new_step: usize,
-    held_step: usize,
-    lines: usize,
-    width: usize,
-) -> i32 {
+unsafe extern "C" fn growth(new: *const u8, held: *const u8, new_step: usize, held_step: usize, lines: usize, width: usize) -> i32 {
     naked_asm!(
         "push {{r4, lr}}
         ldrd lr, r12, [sp, #8]

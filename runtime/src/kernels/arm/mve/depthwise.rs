@@ -167,9 +167,20 @@ unsafe extern "C" fn put_in_order(from: *const i8, to: *mut i8, quads: usize) {
 macro_rules! tap {
     ($even:literal, $odd:literal, $x:literal, $w:expr) => {
         concat!(
-            "vldrb.u16 q4, [", $x, "]\n", $w,
+            "vldrb.u16 q4, [",
+            $x,
+            "]\n",
+            $w,
             "vmullb.s16 q6, q4, q5\n vmullt.s16 q4, q4, q5\n",
-            "vadd.i32 ", $even, ", ", $even, ", q6\n vadd.i32 ", $odd, ", ", $odd, ", q4\n"
+            "vadd.i32 ",
+            $even,
+            ", ",
+            $even,
+            ", q6\n vadd.i32 ",
+            $odd,
+            ", ",
+            $odd,
+            ", q4\n"
         )
     };
 }
@@ -191,9 +202,7 @@ macro_rules! weights {
 /// Steps through nine taps: `$right` and `$down` move on, `$tap` does the tap.
 macro_rules! window {
     ($first:expr, $tap:expr, $right:expr, $down:expr) => {
-        concat!(
-            $first, $right, $tap, $right, $tap, $down, $tap, $right, $tap, $right, $tap, $down, $tap, $right, $tap, $right, $tap
-        )
+        concat!($first, $right, $tap, $right, $tap, $down, $tap, $right, $tap, $right, $tap, $down, $tap, $right, $tap, $right, $tap)
     };
 }
 
@@ -234,7 +243,11 @@ macro_rules! between {
             both!("vcvtn.s32.f32", $even, $odd),
             both!("vmax.s32", $even, $odd, "q6", "q6"),
             both!("vmin.s32", $even, $odd, "q7", "q7"),
-            "vsli.32 ", $even, ", ", $odd, ", #16\n"
+            "vsli.32 ",
+            $even,
+            ", ",
+            $odd,
+            ", #16\n"
         )
     };
 }
@@ -242,11 +255,7 @@ macro_rules! between {
 /// The same with 0 for the lower bound.
 macro_rules! below {
     ($even:literal, $odd:literal) => {
-        concat!(
-            both!("vcvtn.u32.f32", $even, $odd),
-            both!("vmin.u32", $even, $odd, "q7", "q7"),
-            "vsli.32 ", $even, ", ", $odd, ", #16\n"
-        )
+        concat!(both!("vcvtn.u32.f32", $even, $odd), both!("vmin.u32", $even, $odd, "q7", "q7"), "vsli.32 ", $even, ", ", $odd, ", #16\n")
     };
 }
 
@@ -362,8 +371,12 @@ macro_rules! codes_of_16 {
     () => {
         concat!(
             "ldr r1, [r7], #4\n add r1, r9\n",
-            reals!("q0", "q1"), below!("q0", "q1"), "vstrb.16 q0, [r1], #8\n",
-            reals!("q2", "q3"), below!("q2", "q3"), "vstrb.16 q2, [r1]"
+            reals!("q0", "q1"),
+            below!("q0", "q1"),
+            "vstrb.16 q0, [r1], #8\n",
+            reals!("q2", "q3"),
+            below!("q2", "q3"),
+            "vstrb.16 q2, [r1]"
         )
     };
 }
@@ -386,10 +399,16 @@ rows_of!(
 macro_rules! codes_of_two {
     ($m:literal, $b:literal, $store:literal) => {
         concat!(
-            both!("vcvt.f32.s32", "q0", "q1"), both!("vcvt.f32.s32", "q2", "q3"),
-            eight!($m, ""), both!("vmul.f32", "q0", "q1", "q4", "q5"), both!("vmul.f32", "q2", "q3", "q4", "q5"),
-            eight!($b, ""), both!("vadd.f32", "q0", "q1", "q4", "q5"), both!("vadd.f32", "q2", "q3", "q4", "q5"),
-            below!("q0", "q1"), below!("q2", "q3"),
+            both!("vcvt.f32.s32", "q0", "q1"),
+            both!("vcvt.f32.s32", "q2", "q3"),
+            eight!($m, ""),
+            both!("vmul.f32", "q0", "q1", "q4", "q5"),
+            both!("vmul.f32", "q2", "q3", "q4", "q5"),
+            eight!($b, ""),
+            both!("vadd.f32", "q0", "q1", "q4", "q5"),
+            both!("vadd.f32", "q2", "q3", "q4", "q5"),
+            below!("q0", "q1"),
+            below!("q2", "q3"),
             "ldrd r1, r3, [r7], #8
             add r1, r9
             add r3, r9\n",
@@ -402,9 +421,12 @@ macro_rules! codes_of_two {
 macro_rules! line_of_two {
     ($first:ident) => {
         concat!(
-            $first!("q0", "q1", "r1, #-64", weights!("16")), $first!("q2", "q3", "r3, #-64", ""),
-            tap!("q0", "q1", "r1", weights!("16")), tap!("q2", "q3", "r3", ""),
-            tap!("q0", "q1", "r1, #64", weights!("16")), tap!("q2", "q3", "r3, #64", "")
+            $first!("q0", "q1", "r1, #-64", weights!("16")),
+            $first!("q2", "q3", "r3, #-64", ""),
+            tap!("q0", "q1", "r1", weights!("16")),
+            tap!("q2", "q3", "r3", ""),
+            tap!("q0", "q1", "r1, #64", weights!("16")),
+            tap!("q2", "q3", "r3, #64", "")
         )
     };
 }

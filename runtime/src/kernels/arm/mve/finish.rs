@@ -102,8 +102,24 @@ macro_rules! scale {
 macro_rules! second {
     ($q:literal, $x:literal, $r:literal) => {
         concat!(
-            "vldrb.u32 ", $q, ", ", $x, "\n vcvt.f32.u32 ", $q, ", ", $q, "\n vmul.f32 ", $q, ", ", $q, ", ", $r, "
-            vadd.f32 q0, q0, ", $q, "\n"
+            "vldrb.u32 ",
+            $q,
+            ", ",
+            $x,
+            "\n vcvt.f32.u32 ",
+            $q,
+            ", ",
+            $q,
+            "\n vmul.f32 ",
+            $q,
+            ", ",
+            $q,
+            ", ",
+            $r,
+            "
+            vadd.f32 q0, q0, ",
+            $q,
+            "\n"
         )
     };
 }

@@ -86,14 +86,22 @@ const _: () = assert!(offset_of!(Job, w_step) == offset_of!(Job, w) + 4 && offse
 macro_rules! products {
     ($a:literal, $b:literal, $c:literal, $d:literal) => {
         concat!(
-            "vldrw.u32 q0, ", $a, "
-            vldrw.u32 q1, ", $b, "
+            "vldrw.u32 q0, ",
+            $a,
+            "
+            vldrw.u32 q1, ",
+            $b,
+            "
             vmladava.u8 r0, q0, q4
             vmladava.u8 r2, q0, q5
-            vldrw.u32 q0, ", $c, "
+            vldrw.u32 q0, ",
+            $c,
+            "
             vmladava.u8 r4, q1, q4
             vmladava.u8 r6, q1, q5
-            vldrw.u32 q1, ", $d, "
+            vldrw.u32 q1, ",
+            $d,
+            "
             vmladava.u8 r8, q0, q4
             vmladava.u8 r10, q0, q5
             vmladava.u8 r12, q1, q4
@@ -180,7 +188,9 @@ macro_rules! next {
             ldr r0, [r7, #{left}]
             subs r0, #16
             str r0, [r7, #{left}]
-            bhi.w ", $block, "
+            bhi.w ",
+            $block,
+            "
             vpop {{d8-d15}}
             pop {{r3-r11, pc}}\n"
         )

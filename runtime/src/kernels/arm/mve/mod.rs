@@ -23,4 +23,13 @@ use super::{four, readable};
 use crate::kernels::Kernels;
 
 /// The scalar set with these entries.
-pub static KERNELS: Kernels = Kernels { name: "mve", conv: conv::conv, depthwise: depthwise::depthwise, pairs: pairs::pairs, compare: change::compare, drift: change::drift, sum: total::sum, ..scalar::KERNELS };
+pub static KERNELS: Kernels = Kernels {
+    name: "mve",
+    conv: conv::conv,
+    depthwise: depthwise::depthwise,
+    pairs: pairs::pairs,
+    compare: change::compare,
+    drift: change::drift,
+    sum: total::sum,
+    ..scalar::KERNELS
+};

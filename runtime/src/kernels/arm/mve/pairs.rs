@@ -100,10 +100,26 @@ const _: () = assert!(offset_of!(Job, end) == offset_of!(Job, sums) + 4);
 macro_rules! two_pairs {
     ($w1:literal, $w2:literal, $a:literal, $b:literal, $c:literal, $d:literal) => {
         concat!(
-            "vld20.8 {{q1, q2}}, [", $w1, "]\n vld21.8 {{q1, q2}}, [", $w1, "]!\n",
-            "vld20.8 {{q4, q5}}, [", $w2, "]\n vld21.8 {{q4, q5}}, [", $w2, "]!\n",
-            "veor q2, q2, q3\n vmladava.u8 ", $a, ", q0, q1\n vmladava.u8 ", $b, ", q0, q2\n",
-            "veor q5, q5, q3\n vmladava.u8 ", $c, ", q0, q4\n vmladava.u8 ", $d, ", q0, q5\n"
+            "vld20.8 {{q1, q2}}, [",
+            $w1,
+            "]\n vld21.8 {{q1, q2}}, [",
+            $w1,
+            "]!\n",
+            "vld20.8 {{q4, q5}}, [",
+            $w2,
+            "]\n vld21.8 {{q4, q5}}, [",
+            $w2,
+            "]!\n",
+            "veor q2, q2, q3\n vmladava.u8 ",
+            $a,
+            ", q0, q1\n vmladava.u8 ",
+            $b,
+            ", q0, q2\n",
+            "veor q5, q5, q3\n vmladava.u8 ",
+            $c,
+            ", q0, q4\n vmladava.u8 ",
+            $d,
+            ", q0, q5\n"
         )
     };
 }

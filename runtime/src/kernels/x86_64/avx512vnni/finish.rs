@@ -121,7 +121,12 @@ unsafe fn sums_to_codes<const R: usize, const N: usize, const SECOND: bool>(
                     macro_rules! row {
                         ($r:literal) => {
                             if R > $r {
-                                let y = [code!($r, $n, m0, b0), code!($r, $n + 1, m1, b1), code!($r, $n + 2, m2, b2), code!($r, $n + 3, m3, b3)];
+                                let y = [
+                                    code!($r, $n, m0, b0),
+                                    code!($r, $n + 1, m1, b1),
+                                    code!($r, $n + 2, m2, b2),
+                                    code!($r, $n + 3, m3, b3),
+                                ];
                                 _mm512_storeu_si512(out[$r].add($n * WORDS).cast(), bounds.pack(y));
                             }
                         };

@@ -8,8 +8,8 @@ mod vector;
 use core::arch::x86_64::_pext_u64;
 
 use super::super::{ConvTile, Kernels, LerpTile, scalar};
-use super::detect::{Avx512Vbmi, Avx512Vnni};
 use super::conv::{self as convolution, Panel};
+use super::detect::{Avx512Vbmi, Avx512Vnni};
 use super::ymm;
 use crate::mask;
 use vector::Zmm;

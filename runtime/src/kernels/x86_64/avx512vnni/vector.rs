@@ -376,10 +376,7 @@ impl Table {
             // Narrow accesses: a wide masked store would hold up the load of the row behind it.
             while at < n {
                 let mask = first(16.min(n - at)) as u16;
-                let y = self.get(_mm512_castsi128_si512(_mm_maskz_loadu_epi8(
-                    mask,
-                    x.add(at).cast(),
-                )));
+                let y = self.get(_mm512_castsi128_si512(_mm_maskz_loadu_epi8(mask, x.add(at).cast())));
                 _mm_mask_storeu_epi8(out.add(at).cast(), mask, _mm512_castsi512_si128(y));
                 at += 16;
             }
@@ -390,10 +387,7 @@ impl Table {
     #[target_feature(enable = "avx512f,avx512bw,avx512dq,avx512vl,avx512vnni,avx512vbmi")]
     pub(super) fn get(self, x: __m512i) -> __m512i {
         let [a, b, c, d] = self.0;
-        let (lo, hi) = (
-            _mm512_permutex2var_epi8(a, x, b),
-            _mm512_permutex2var_epi8(c, x, d),
-        );
+        let (lo, hi) = (_mm512_permutex2var_epi8(a, x, b), _mm512_permutex2var_epi8(c, x, d));
         _mm512_mask_blend_epi8(_mm512_movepi8_mask(x), lo, hi)
     }
 }

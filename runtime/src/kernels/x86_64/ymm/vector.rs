@@ -75,14 +75,10 @@ unsafe fn store_bytes(x: u128, p: *mut u8, n: usize) {
     unsafe {
         if n >= 8 {
             p.cast::<u64>().write_unaligned(x as u64);
-            p.add(n - 8)
-                .cast::<u64>()
-                .write_unaligned((x >> (8 * (n - 8))) as u64);
+            p.add(n - 8).cast::<u64>().write_unaligned((x >> (8 * (n - 8))) as u64);
         } else if n >= 4 {
             p.cast::<u32>().write_unaligned(x as u32);
-            p.add(n - 4)
-                .cast::<u32>()
-                .write_unaligned((x as u64 >> (8 * (n - 4))) as u32);
+            p.add(n - 4).cast::<u32>().write_unaligned((x as u64 >> (8 * (n - 4))) as u32);
         } else if n > 0 {
             p.write(x as u8);
             p.add(n / 2).write((x as u32 >> (8 * (n / 2))) as u8);
@@ -119,10 +115,7 @@ pub(super) unsafe fn store_lane(x: __m128i, p: *mut u8, n: usize) {
         } else if n == 8 {
             _mm_storel_epi64(p.cast(), x);
         } else {
-            let (lo, hi) = (
-                _mm_cvtsi128_si64(x) as u64,
-                _mm_extract_epi64::<1>(x) as u64,
-            );
+            let (lo, hi) = (_mm_cvtsi128_si64(x) as u64, _mm_extract_epi64::<1>(x) as u64);
             store_bytes(lo as u128 | (hi as u128) << 64, p, n);
         }
     }
@@ -132,10 +125,7 @@ pub(super) unsafe fn store_lane(x: __m128i, p: *mut u8, n: usize) {
 #[inline]
 #[target_feature(enable = "avx2")]
 fn first(n: usize) -> __m256i {
-    _mm256_cmpgt_epi32(
-        _mm256_set1_epi32(n as i32),
-        _mm256_setr_epi32(0, 1, 2, 3, 4, 5, 6, 7),
-    )
+    _mm256_cmpgt_epi32(_mm256_set1_epi32(n as i32), _mm256_setr_epi32(0, 1, 2, 3, 4, 5, 6, 7))
 }
 
 /// Declares the methods with the features of the set.
