@@ -78,7 +78,7 @@ pub(super) fn evaluate(im: &mut Importer, node: &Node, inputs: &Inputs) -> Resul
             let wanted: Vec<usize> = node.constant(1, "the shape")?.to_ints()?.iter().map(|&v| v.max(0) as usize).collect();
             let shape = broadcast_shape(&x()?.shape, &wanted)
                 .ok_or_else(|| invalid(format!("{:?} to {wanted:?}", x().map(|x| x.shape.clone()).ok())))?;
-            spread(im, x()?, shape)?
+            spread(im, x()?, &shape)?
         }
         "Tile" => tile(im, x()?, &node.constant(1, "the repeats")?.to_ints()?)?,
         "Gather" => gather(im, node, inputs)?,
@@ -191,10 +191,10 @@ fn range(im: &mut Importer, inputs: &Inputs) -> Result<Const, Fail> {
 }
 
 /// `x` broadcast to `shape`.
-fn spread(im: &mut Importer, x: &Const, shape: Vec<usize>) -> Result<Const, Fail> {
-    im.charge(volume(&shape).ok_or_else(|| invalid("too large"))?)?;
-    let steps = broadcast_strides(&x.shape, &shape).ok_or_else(|| invalid(format!("{:?} does not broadcast to {shape:?}", x.shape)))?;
-    Ok(x.pick(shape.clone(), &offsets(&shape, &steps)))
+pub(super) fn spread(im: &mut Importer, x: &Const, shape: &[usize]) -> Result<Const, Fail> {
+    im.charge(volume(shape).ok_or_else(|| invalid("too large"))?)?;
+    let steps = broadcast_strides(&x.shape, shape).ok_or_else(|| invalid(format!("{:?} does not broadcast to {shape:?}", x.shape)))?;
+    Ok(x.pick(shape.to_vec(), &offsets(shape, &steps)))
 }
 
 fn tile(im: &mut Importer, x: &Const, times: &[i64]) -> Result<Const, Fail> {
@@ -289,7 +289,7 @@ fn choose(im: &mut Importer, inputs: &Inputs) -> Result<Const, Fail> {
     let [Some(c), Some(a), Some(b)] = inputs[..] else { return Err(invalid("Where needs three inputs")) };
     let shape = broadcast_shape(&a.shape, &b.shape).and_then(|s| broadcast_shape(&s, &c.shape));
     let shape = shape.ok_or_else(|| invalid("its inputs do not broadcast"))?;
-    let (c, a, b) = (spread(im, c, shape.clone())?.to_ints()?, spread(im, a, shape.clone())?, spread(im, b, shape.clone())?);
+    let (c, a, b) = (spread(im, c, &shape)?.to_ints()?, spread(im, a, &shape)?, spread(im, b, &shape)?);
     Ok(match (&a.data, &b.data) {
         (Data::I(x), Data::I(y)) => Const::ints(shape, (0..c.len()).map(|i| if c[i] != 0 { x[i] } else { y[i] }).collect()),
         _ => {
@@ -303,7 +303,7 @@ fn binary(im: &mut Importer, node: &Node, a: &Const, b: &Const) -> Result<Const,
     let shape = broadcast_shape(&a.shape, &b.shape).ok_or_else(|| invalid(format!("{:?} and {:?} do not broadcast", a.shape, b.shape)))?;
     let op = node.op();
     let floored = node.int("fmod", 0) == 0;
-    let (a, b) = (spread(im, a, shape.clone())?, spread(im, b, shape.clone())?);
+    let (a, b) = (spread(im, a, &shape)?, spread(im, b, &shape)?);
     let logic = |f: fn(f64, f64) -> bool| -> Const {
         let (x, y) = (wide(&a), wide(&b));
         let list = x.iter().zip(&y).map(|(&x, &y)| i64::from(f(x, y))).collect();

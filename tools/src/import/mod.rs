@@ -155,6 +155,16 @@ impl From<Const> for Value {
     }
 }
 
+impl Value {
+    fn shape(&self) -> Result<Vec<usize>, Fail> {
+        match self {
+            Value::Map(v) => Ok(v.shape()),
+            Value::Const(c) => Ok(c.shape.clone()),
+            Value::Lost => Err(unsupported("its input could not be converted")),
+        }
+    }
+}
+
 struct Importer<'a> {
     graph: Graph,
     values: HashMap<String, Value>,

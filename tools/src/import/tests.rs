@@ -8,6 +8,8 @@ use super::{Error, Options, from_bytes};
 use crate::exec::Executor;
 use crate::ir::{Codes, ElementType, Graph, Op};
 
+mod index;
+
 #[derive(Default)]
 struct Model {
     graph: GraphProto,

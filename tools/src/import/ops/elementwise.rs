@@ -129,19 +129,10 @@ pub(super) fn binary(im: &mut Importer, node: &Node) -> Made {
 
 /// An element-wise operator of two values, at least one of them a map.
 pub(super) fn combine(im: &mut Importer, node: &Node, op: Binary, a: &Value, b: &Value) -> Result<Value, Fail> {
-    for v in [a, b] {
-        match v {
-            Value::Map(View { int: Some(_), .. }) => return Err(unsupported("arithmetic on integer codes")),
-            Value::Lost => return Err(unsupported("its input could not be converted")),
-            _ => {}
-        }
+    if [a, b].iter().any(|v| matches!(v, Value::Map(View { int: Some(_), .. }))) {
+        return Err(unsupported("arithmetic on integer codes"));
     }
-    let shape = |v: &Value| match v {
-        Value::Map(v) => v.shape(),
-        Value::Const(c) => c.shape.clone(),
-        Value::Lost => Vec::new(),
-    };
-    let (sa, sb) = (shape(a), shape(b));
+    let (sa, sb) = (a.shape()?, b.shape()?);
     let out = broadcast_shape(&sa, &sb).ok_or_else(|| invalid(format!("{sa:?} and {sb:?} do not broadcast")))?;
     match (a, b) {
         // One number for all, or the same view of two maps: the layout does not matter.

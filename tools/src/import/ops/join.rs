@@ -10,21 +10,20 @@ use super::Made;
 use super::elementwise::complete;
 
 pub(super) fn concat(im: &mut Importer, node: &Node) -> Made {
-    let values: Vec<&Value> = (0..node.inputs.len()).map(|i| node.value(i)).collect::<Result<_, _>>()?;
-    let shapes: Vec<Vec<usize>> = values
-        .iter()
-        .map(|v| match v {
-            Value::Map(v) => Ok(v.shape()),
-            Value::Const(c) => Ok(c.shape.clone()),
-            Value::Lost => Err(unsupported("its input could not be converted")),
-        })
-        .collect::<Result<_, Fail>>()?;
+    let values: Vec<Value> = (0..node.inputs.len()).map(|i| node.value(i).cloned()).collect::<Result<_, _>>()?;
+    let rank = values.first().map_or(Ok(0), |v| v.shape().map(|s| s.len()))?;
+    let along = axis(node.int("axis", 1), rank)?;
+    Ok(vec![beside(im, node, &values, along)?])
+}
+
+/// Values side by side along an axis.
+pub(super) fn beside(im: &mut Importer, node: &Node, values: &[Value], along: usize) -> Result<Value, Fail> {
+    let shapes: Vec<Vec<usize>> = values.iter().map(Value::shape).collect::<Result<_, _>>()?;
     let views: Vec<&View> = values.iter().filter_map(|v| if let Value::Map(v) = v { Some(v) } else { None }).collect();
     let Some(most) = views.iter().max_by_key(|v| volume(&v.shape())) else {
         return Err(unsupported("constants only"));
     };
     let rank = shapes[0].len();
-    let along = axis(node.int("axis", 1), rank)?;
     let mut out = shapes[0].clone();
     for s in &shapes[1..] {
         if s.len() != rank || (0..rank).any(|a| a != along && s[a] != out[a]) {
@@ -39,7 +38,7 @@ pub(super) fn concat(im: &mut Importer, node: &Node) -> Made {
     if views.len() == values.len()
         && let Some(done) = stacked_pixels(im, node, &views, along)?
     {
-        return Ok(vec![Value::Map(done)]);
+        return Ok(Value::Map(done));
     }
     let mut groups = most.natural(im.shape_of(most.tensor));
     for v in &views {
@@ -55,7 +54,7 @@ pub(super) fn concat(im: &mut Importer, node: &Node) -> Made {
     }
     let physical = (0..3).find(|&k| groups.0[k].contains(&along)).unwrap_or(C);
     let mut inputs = Vec::with_capacity(values.len());
-    for v in &values {
+    for v in values {
         inputs.push(match v {
             Value::Map(v) => im.realise(v, &groups)?,
             Value::Const(c) => {
@@ -77,7 +76,7 @@ pub(super) fn concat(im: &mut Importer, node: &Node) -> Made {
     if int.is_some() {
         im.graph.tensors[tensor].codes = codes;
     }
-    Ok(vec![Value::Map(View { int, ..View::of_groups(tensor, &out, &groups) })])
+    Ok(Value::Map(View { int, ..View::of_groups(tensor, &out, &groups) }))
 }
 
 fn join(im: &mut Importer, node: &Node, inputs: Vec<TensorId>, physical: usize, map: crate::ir::Shape) -> Result<TensorId, Fail> {

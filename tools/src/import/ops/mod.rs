@@ -2,6 +2,7 @@
 
 mod conv;
 mod elementwise;
+mod index;
 mod join;
 mod linear;
 mod pool;
@@ -78,10 +79,12 @@ fn converter(op: &str) -> Option<Converter> {
         "Tile" => shape::tile,
         "Slice" => shape::slice,
         "Split" => shape::split,
-        "Gather" => shape::gather,
+        "Gather" => index::gather,
+        "GatherND" => index::gather_nd,
+        "ScatterND" => index::scatter_nd,
         "Shape" => shape::shape,
         "Size" => shape::size,
-        "Where" => shape::choose,
+        "Where" => index::choose,
         _ => return None,
     })
 }
@@ -89,7 +92,7 @@ fn converter(op: &str) -> Option<Converter> {
 fn way_out(op: &str) -> String {
     match op {
         "LSTM" | "GRU" | "RNN" | "Scan" | "Loop" => "recurrent operators are not supported; only feed-forward CNNs are".into(),
-        "NonMaxSuppression" | "TopK" | "NonZero" | "RoiAlign" => {
+        "NonMaxSuppression" | "TopK" | "ArgMax" | "ArgMin" | "NonZero" | "RoiAlign" => {
             "post-processing runs outside the network; export the model up to its raw outputs".into()
         }
         "If" => "a branch whose condition is not constant; simplify the model first (onnxsim)".into(),

@@ -145,7 +145,7 @@ pub(super) fn expand(im: &mut Importer, node: &Node) -> Made {
     let shape = crate::import::constant::broadcast_shape(&x.shape(), &wanted)
         .filter(|s| s.len() <= RANK_LIMIT)
         .ok_or_else(|| invalid(format!("{:?} does not broadcast to {wanted:?}", x.shape())))?;
-    repeat(im, x.padded(shape.len()), |a, n| if n == 1 { shape[a] } else { 1 })
+    Ok(vec![repeat(im, x.padded(shape.len()), |a, n| if n == 1 { shape[a] } else { 1 })?])
 }
 
 pub(super) fn tile(im: &mut Importer, node: &Node) -> Made {
@@ -154,11 +154,11 @@ pub(super) fn tile(im: &mut Importer, node: &Node) -> Made {
     if times.len() != x.axes.len() || times.iter().any(|&t| t < 1) {
         return Err(invalid(format!("repeats {times:?} of a value of rank {}", x.axes.len())));
     }
-    repeat(im, x.clone(), |a, _| times[a] as usize)
+    Ok(vec![repeat(im, x.clone(), |a, _| times[a] as usize)?])
 }
 
 /// Repeats whole axes, by atoms of stride 0.
-fn repeat(im: &mut Importer, mut view: View, times: impl Fn(usize, usize) -> usize) -> Made {
+pub(super) fn repeat(im: &mut Importer, mut view: View, times: impl Fn(usize, usize) -> usize) -> Result<Value, Fail> {
     let shape = view.shape();
     let natural = view.natural(im.shape_of(view.tensor));
     let grown: Vec<usize> = (0..shape.len()).map(|a| shape[a].saturating_mul(times(a, shape[a]))).collect();
@@ -173,7 +173,7 @@ fn repeat(im: &mut Importer, mut view: View, times: impl Fn(usize, usize) -> usi
             view.axes[a].insert(0, Atom { axis, stride: 0, extent: t });
         }
     }
-    Ok(vec![Value::Map(view)])
+    Ok(Value::Map(view))
 }
 
 /// `count` elements of an axis; settles the view first where the axis is no single atom.
@@ -274,50 +274,6 @@ pub(super) fn split(im: &mut Importer, node: &Node) -> Made {
     Ok(out)
 }
 
-pub(super) fn gather(im: &mut Importer, node: &Node) -> Made {
-    let x = node.any_map(0)?;
-    let shape = x.shape();
-    let a = node.axis(0, shape.len())?;
-    let index = node.constant(1, "the indices")?;
-    let n = shape[a] as i64;
-    let list: Vec<usize> = index
-        .to_ints()?
-        .iter()
-        .map(|&i| if i < 0 { i.saturating_add(n) } else { i })
-        .map(|i| if (0..n).contains(&i) { Ok(i as usize) } else { Err(invalid(format!("index {i} of {n}"))) })
-        .collect::<Result<_, _>>()?;
-    let Some(&first) = list.first() else { return Err(invalid("no indices")) };
-    if list.len() == 1 {
-        let mut out = cut(im, x, a, first, 1, 1)?;
-        out.axes.splice(a..=a, index.shape.iter().map(|_| Vec::new()));
-        return Ok(vec![Value::Map(out)]);
-    }
-    if index.shape.len() != 1 {
-        return Err(unsupported(format!("indices of shape {:?}; a list is supported", index.shape)));
-    }
-    let step = list[1] as isize - first as isize;
-    let even = list.windows(2).all(|p| p[1] as isize - p[0] as isize == step);
-    if even && step != 0 {
-        return Ok(vec![Value::Map(cut(im, x, a, first, step, list.len())?)]);
-    }
-    // An irregular choice: lay the axis out as rows, columns or channels of its own and pick from it.
-    let groups = x.natural(im.shape_of(x.tensor));
-    let own = (0..3).find(|&k| groups.0[k] == [a]);
-    let (groups, k) = match own {
-        Some(k) => (groups, k),
-        None => (x.with_channels(&[a], im.shape_of(x.tensor)), C),
-    };
-    let tensor = im.realise(x, &groups)?;
-    let map = im.shape_of(tensor);
-    let all = |n: usize| (0..n as isize).collect::<Vec<_>>();
-    let mut lists = [all(map.h), all(map.w), all(map.c)];
-    lists[k] = list.iter().map(|&i| i as isize).collect();
-    let picked = im.select(tensor, &lists[H], &lists[W], &lists[C])?;
-    let mut out = shape;
-    out[a] = list.len();
-    Ok(vec![Value::Map(View { int: x.int, ..View::of_groups(picked, &out, &groups) })])
-}
-
 /// DepthToSpace and SpaceToDepth of `[1, C, H, W]` as the reshapes and transposes that define them.
 pub(super) fn blocks(im: &mut Importer, node: &Node) -> Made {
     let x = node.any_map(0)?;
@@ -343,26 +299,4 @@ pub(super) fn blocks(im: &mut Importer, node: &Node) -> Made {
     };
     let apart = reshape_view(im, x, &split)?.transposed(&perm);
     Ok(vec![Value::Map(reshape_view(im, &apart, &out)?)])
-}
-
-/// Where with a constant condition that is the same everywhere.
-pub(super) fn choose(_: &mut Importer, node: &Node) -> Made {
-    let condition = node.constant(0, "the condition")?.to_ints()?;
-    let same = condition.iter().all(|&c| (c != 0) == (condition[0] != 0));
-    match condition.first() {
-        Some(&c) if same => {
-            let picked = node.value(if c != 0 { 1 } else { 2 })?;
-            let shapes = [1, 2].map(|i| match node.optional(i) {
-                Some(Value::Map(v)) => v.shape(),
-                Some(Value::Const(c)) => c.shape.clone(),
-                _ => Vec::new(),
-            });
-            let out = crate::import::constant::broadcast_shape(&shapes[0], &shapes[1]);
-            match out == Some(shapes[if c != 0 { 0 } else { 1 }].clone()) {
-                true => Ok(vec![picked.clone()]),
-                false => Err(unsupported("a choice that also broadcasts")),
-            }
-        }
-        _ => Err(unsupported("a choice between elements; its condition must be the same everywhere")),
-    }
 }
