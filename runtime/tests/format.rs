@@ -127,7 +127,6 @@ fn header_faults() {
     assert_eq!(patched(|h| h.profile = 900), E::Profile { code: 900 });
     assert_eq!(patched(|h| h.packing = 2), E::Packing { code: 2 });
     assert_eq!(patched(|h| h.file_len += 1), E::Truncated);
-    assert_eq!(patched(|h| h.input_gate.shift = 256), E::Header { fault: Fault::Number });
     assert_eq!(patched(|h| h.cost.dense_above = f32::NAN), E::Header { fault: Fault::Number });
     assert_eq!(patched(|h| h.arena_len = MAX_ARENA + 1), E::Header { fault: Fault::TooLarge });
     assert_eq!(patched(|h| h.tensors_end = h.arena_len + 1), E::Header { fault: Fault::Outside });

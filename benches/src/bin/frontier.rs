@@ -18,7 +18,7 @@ use quiescent::{Mode, kernels};
 use quiescent_tools::artifact::{self, Artifact};
 use quiescent_tools::clip::{self, FitMap, Noise};
 use quiescent_tools::feed::{Feed, Input};
-use quiescent_tools::gates::{Budget, REFINE};
+use quiescent_tools::gates::{Budget, MAX_WAIT, REFINE};
 use quiescent_tools::lower::Hold;
 use quiescent_tools::task::{self, Agreement, Labels, Prediction, Task, ap50};
 use quiescent_tools::{calibrate, convert};
@@ -55,6 +55,9 @@ struct Args {
     /// Settings that the search refines by.
     #[arg(long, default_value_t = REFINE)]
     refine: usize,
+    /// Frames that changes of few pixels may wait for.
+    #[arg(long, default_value_t = MAX_WAIT)]
+    max_wait: u8,
     /// Arena over the dense one, at most.
     #[arg(long, default_value_t = 2.0)]
     ratio: f32,
@@ -161,7 +164,7 @@ fn main() -> Result<()> {
     let mut codes = convert::calibration_frames(&prepared.input, &a.codes, 24).unwrap_or_default();
     codes.extend(calib.frames.iter().step_by(8).cloned());
     let calibrated = convert::calibrate(&options, &prepared, &codes, None)?;
-    let budget = Budget { max_drop: a.drop, arena_ratio: a.ratio, ram: None, refine: a.refine };
+    let budget = Budget { max_drop: a.drop, arena_ratio: a.ratio, max_wait: a.max_wait, refine: a.refine, ..Default::default() };
     let (artifact, _, found) = calibrated.search(&[calib.frames], &task, &budget, false, &|s| eprintln!("  {s}"))?;
     eprintln!("  {found:?}");
     let clip = load(&prepared.input, &a, 0, Some(a.split))?;
@@ -188,7 +191,7 @@ fn main() -> Result<()> {
         f64::from(artifact.header().arena_len) / f64::from(artifact.header().arena_dense_len),
         labelled(&dense, &clip, &a.labels)?
     );
-    for scale in [0.0, 0.3, 0.4, 0.5, 0.7, 1.0, 1.2, 1.4, 2.0] {
+    for scale in [0.0, 0.3, 0.4, 0.5, 0.6, 0.7, 0.85, 1.0, 1.2, 1.4, 2.0] {
         let r = run(&artifact, &task, &clip, Mode::Gated { scale })?;
         let f1 = agreement(&task, &dense, 0..clip.frames.len(), &r)?;
         let mean = typical(&r.ms[1..]);

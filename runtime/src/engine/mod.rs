@@ -329,6 +329,10 @@ impl<'a> Engine<'a> {
                 self.raise = (self.raise / RAISE.0).max(1.0);
             }
         }
+        self.stats.waits = self.may_wait(scale, changed);
+        if self.stats.waits {
+            marked.fill(0);
+        }
         (self.stats.pixels, self.stats.shift) = (changed as u32, self.shift);
         strong.fill(0);
         self.loosest = self.loosest.max(scale);

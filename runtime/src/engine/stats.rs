@@ -13,6 +13,8 @@ pub struct Stats {
     pub cost: u64,
     /// Input pixels marked as changed (0 in a dense frame).
     pub pixels: u32,
+    /// These were few and the frame before is so recent that they wait: none was taken in, and all are found again.
+    pub waits: bool,
     /// Common shift taken out of the frame's pixels before they were compared, in 1/16 codes.
     pub shift: i32,
     /// The frame was computed whole, or so much of its first part that the rest was.

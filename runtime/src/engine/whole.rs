@@ -1,4 +1,4 @@
-//! When a frame is computed whole.
+//! When a frame is computed whole, and when not at all.
 //!
 //! - A *cut*: nearly all pixels changed, and by much. A lamp or the camera's exposure changes all pixels by little, which the
 //!   first gates mostly stop.
@@ -9,6 +9,8 @@
 //! - A *pause*, where asked for: while frame after frame recomputes more than it takes for gating to pay, as under a moving camera,
 //!   frames run densely without being compared at all. Now and then one is gated to see whether that still holds, after twice as
 //!   many frames each time.
+//! - A *wait*: frames follow each other faster than what they show changes. For a stated number of frames after a computed one, changes of few
+//!   pixels are left for a later frame, which compares with the same held one and finds them again. After stillness a change is computed at once.
 
 use super::Engine;
 use crate::engine::Frame;
@@ -44,6 +46,8 @@ pub(super) struct Ledger {
     spent: u64,
     /// Quiet frames in a row.
     quiet: u32,
+    /// Frames since one that was computed.
+    idle: u32,
     /// Gated frames in a row that did not pay.
     dear: u32,
     /// Frames left of a pause, and its length.
@@ -87,6 +91,13 @@ impl Engine<'_> {
         after > 0 && due && self.budget.is_none()
     }
 
+    /// Whether so many changed pixels may be left for a later frame.
+    pub(super) fn may_wait(&self, scale: f32, changed: usize) -> bool {
+        let (gate, grid) = (&self.model.header.input_gate, self.input_grid());
+        let few = (f32::from(gate.few) * scale) as u8;
+        changed > 0 && self.ledger.idle < u32::from(gate.wait) && 256 * (changed as u64) < u64::from(few) * (grid.h * grid.w) as u64
+    }
+
     /// Books a segment's work.
     #[inline(never)]
     pub(super) fn book(&mut self, segment: &Segment, done: u64) {
@@ -102,12 +113,17 @@ impl Engine<'_> {
 
     /// Closes the books of a frame; `whole`: it was not gated to begin with.
     pub(super) fn settle(&mut self, whole: bool) {
-        // Predicted time says itself what pays.
-        let even = if self.times.is_some() { 1.0 } else { BREAK_EVEN };
+        // Predicted time says itself what pays. A frame stands for those that waited for it.
+        let even = if self.times.is_some() { 1.0 } else { BREAK_EVEN } * (1 + self.ledger.idle) as f32;
         let dear = self.stats.cost as f32 > even * self.price_of_dense() as f32;
+        let computed = whole || self.stats.pixels > 0 && !self.stats.waits;
         let ledger = &mut self.ledger;
         ledger.left = ledger.left.saturating_sub(1);
         (ledger.possible, ledger.behind, ledger.behind_done) = (0, 0, 0);
+        ledger.idle = if computed { 0 } else { ledger.idle.saturating_add(1) };
+        if self.stats.waits {
+            return;
+        }
         if !whole && dear {
             ledger.dear = ledger.dear.saturating_add(1);
             if ledger.dear >= DEAR {

@@ -83,7 +83,7 @@ pub fn header(bytes: &[u8]) -> Result<&Header, FormatError> {
         Fault::TooLarge
     } else if h.tensors_end > h.arena_len {
         Fault::Outside
-    } else if h.input_gate.shift > u8::MAX as u16 || !h.cost.dense_above.is_finite() {
+    } else if !h.cost.dense_above.is_finite() {
         Fault::Number
     } else {
         return Ok(h);

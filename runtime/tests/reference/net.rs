@@ -14,6 +14,8 @@ pub struct Net<'a> {
     tensors: &'a [Tensor],
     /// Codes or reals of every tensor, as the last frame left them.
     values: Vec<Vec<f32>>,
+    /// Frames since one that was computed.
+    idle: usize,
 }
 
 /// How a frame is executed: gates at `scale`, but steps from `dense_from` on take all rows; the input too if that is 0.
@@ -42,7 +44,7 @@ fn without(shift: i32, pixel: u8) -> i32 {
 
 impl<'a> Net<'a> {
     pub fn new(f: &'a File<'a>, tensors: &'a [Tensor]) -> Self {
-        Net { f, tensors, values: tensors.iter().map(|t| vec![0.0; t.len()]).collect() }
+        Net { f, tensors, values: tensors.iter().map(|t| vec![0.0; t.len()]).collect(), idle: 0 }
     }
 
     fn input(&self) -> usize {
@@ -66,6 +68,11 @@ impl<'a> Net<'a> {
             0 => (0, vec![true; pixels.len()]),
             _ => self.changed(pixels, how.scale),
         };
+        if how.dense_from > 0 && self.waits(&taken, how.scale) {
+            self.idle += 1;
+            return;
+        }
+        self.idle = if taken.contains(&true) { 0 } else { self.idle + 1 };
         let (input, c) = (self.input(), self.extent()[2]);
         for (i, v) in self.values[input].iter_mut().enumerate() {
             *v = if taken[i / c] { without(shift, pixels[i]) as f32 } else { *v };
@@ -101,10 +108,17 @@ impl<'a> Net<'a> {
         }
     }
 
+    /// Whether the changed pixels are left for a later frame.
+    fn waits(&self, changed: &[bool], scale: f32) -> bool {
+        let (wait, few) = (self.f.0[101] as usize, clamp(self.f.0[103] as f32 * scale, 0.0, 255.0) as usize);
+        let changed_count = changed.iter().filter(|c| **c).count();
+        changed_count > 0 && self.idle < wait && 256 * changed_count < few * changed.len()
+    }
+
     /// The common shift of the pixels, in 1/16 codes.
     fn shift(&self, pixels: &[u8], scale: f32) -> i32 {
         let ([h, w, c], held) = (self.extent(), &self.values[self.input()]);
-        let most = (self.f.u16(102) as f32 * scale) as i32;
+        let most = (self.f.0[102] as f32 * scale) as i32;
         if most == 0 {
             return 0;
         }

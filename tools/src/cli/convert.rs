@@ -91,6 +91,9 @@ pub struct Args {
     /// Memory of the device for the artifact; fails where it does not fit
     #[arg(long, value_name = "BYTES", value_parser = args::bytes)]
     flash: Option<usize>,
+    /// Frames that changes of few pixels may be left for after a computed one, at most; 0: every change is computed at once
+    #[arg(long, value_name = "N", default_value_t = gates::MAX_WAIT)]
+    max_wait: u8,
     /// Settings tried in exchanging held tensors, and as many in refining single gates; each is a run over the clips
     #[arg(long, value_name = "N", default_value_t = gates::REFINE)]
     refine: usize,
@@ -216,10 +219,17 @@ pub fn main(a: &Args, talk: &Talk) -> Result<()> {
         "arguments": std::env::args().skip(1).collect::<Vec<_>>(),
         "model": a.model, "calib": a.calib, "task": a.task, "max_drop": a.max_drop, "gates": gated,
         "norm": options.norm, "input_shape": a.input_shape, "profile": options.profile as u16, "keep_float": a.keep_float,
-        "range": format!("{:?}", a.range), "calib_frames": a.calib_frames, "arena_ratio": a.arena_ratio, "ram": a.ram, "flash": a.flash, "refine": a.refine,
+        "range": format!("{:?}", a.range), "calib_frames": a.calib_frames, "arena_ratio": a.arena_ratio, "ram": a.ram, "flash": a.flash, "max_wait": a.max_wait,
+        "refine": a.refine,
         "search_frames": SEARCH_FRAMES,
     });
-    let search = gated.then_some(Budget { max_drop: a.max_drop as f64, arena_ratio: a.arena_ratio, ram: a.ram, refine: a.refine });
+    let search = gated.then_some(Budget {
+        max_drop: a.max_drop as f64,
+        arena_ratio: a.arena_ratio,
+        ram: a.ram,
+        max_wait: a.max_wait,
+        refine: a.refine,
+    });
     let job = Job { options, task, search, recipe };
     let (artifact, points) = convert(&job, talk)?;
     fit.check(&artifact)?;

@@ -84,7 +84,11 @@ struct InputGate {
     /// Dense frames' worth of gated work after which a scene at rest is computed whole; 0: never.
     refresh: f32,
     /// Codes.
-    shift: u16,
+    shift: u8,
+    /// Frames that changes of few pixels are left for.
+    wait: u8,
+    /// Share of the pixels.
+    few: f32,
 }
 
 #[derive(Serialize)]
@@ -226,6 +230,8 @@ fn report(file: &str, artifact: &Artifact) -> Report {
             block: header.input_gate.block as f32 / 16.0,
             refresh: header.input_gate.refresh as f32 / 16.0,
             shift: header.input_gate.shift,
+            wait: header.input_gate.wait,
+            few: header.input_gate.few as f32 / 256.0,
         },
         dense_above: header.cost.dense_above,
         gates: gates.collect(),
@@ -308,6 +314,9 @@ impl Report {
         }
         if g.shift > 0 {
             t += &format!(", all by up to {} codes taken out before", g.shift);
+        }
+        if g.wait > 0 {
+            t += &format!("; below {:.0} % of all they wait {} frames at most", 100.0 * g.few, g.wait);
         }
         t += &match g.refresh {
             0.0 => "\n".into(),

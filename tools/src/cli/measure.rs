@@ -58,6 +58,7 @@ pub struct Meter {
     macs: u64,
     pixels: u64,
     whole: usize,
+    waiting: usize,
     /// Rows recomputed after the first frame, per step.
     rows: Vec<u64>,
 }
@@ -77,6 +78,8 @@ pub struct RunStats {
     pub pixel_fraction: f64,
     /// Frames after the first that were computed whole (scene cuts).
     pub whole_frames: usize,
+    /// Frames whose changes waited for a later one.
+    pub waiting_frames: usize,
     /// Longest predicted time of a gated frame, and the frames that took longer.
     pub budget_ms: Option<f32>,
     pub over_budget: Option<usize>,
@@ -116,6 +119,7 @@ impl Meter {
         self.macs += stats.macs;
         self.pixels += stats.pixels as u64;
         self.whole += stats.dense as usize;
+        self.waiting += stats.waits as usize;
         for s in engine.step_stats() {
             if self.rows.len() <= s.step {
                 self.rows.resize(s.step + 1, 0);
@@ -166,6 +170,7 @@ impl Meter {
             mac_fraction,
             pixel_fraction: if scale.is_none() { 1.0 } else { pixels },
             whole_frames: self.whole,
+            waiting_frames: self.waiting,
             budget_ms,
             over_budget: budget_ms.map(|ms| self.gated.above(ms.into())),
             ms_load: None,
@@ -216,6 +221,9 @@ impl RunStats {
                 );
                 if self.whole_frames > 0 {
                     t += &format!(", {} frames whole", self.whole_frames);
+                }
+                if self.waiting_frames > 0 {
+                    t += &format!(", {} waited", self.waiting_frames);
                 }
                 t.push('\n');
             }

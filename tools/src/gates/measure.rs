@@ -1,6 +1,7 @@
 //! What a setting of the gates costs and what it saves, on whole clips.
 
 use anyhow::{Context, Result};
+use quiescent::format::InputGate;
 use quiescent::{Mode, kernels};
 
 use super::parallel;
@@ -47,6 +48,13 @@ pub struct Measure {
     pub error: f64,
     /// Share of the work of each step.
     pub steps: Vec<f64>,
+}
+
+impl Measure {
+    /// Work and error together, `exchange` the price of error in work.
+    pub(super) fn price(&self, exchange: f64) -> f64 {
+        self.work.max(1e-6).ln() + exchange * self.error.max(1e-6).ln()
+    }
 }
 
 impl<'t> Trial<'t> {
@@ -161,8 +169,11 @@ impl<'t> Trial<'t> {
         Ok(artifacts.iter().map(|a| self.mean(a, measures.by_ref().take(n).collect())).collect())
     }
 
-    /// The mean over about `frames` frames of each clip, one clip after the other.
+    /// The mean over about `frames` frames of each clip, one clip after the other. Frames so far apart do not wait.
     pub fn glance(&self, artifact: &Artifact, scale: f32, frames: usize) -> Result<Measure> {
+        let artifact = &mut artifact.clone();
+        let input = artifact.header().input_gate;
+        artifact.set_gates(InputGate { wait: 0, ..input }, |_| ());
         let stride = |clip: usize| (self.clips[clip].frames.len() / frames).max(1);
         let clips: Result<Vec<_>> = (0..self.clips.len()).map(|clip| self.every(artifact, clip, scale, stride(clip))).collect();
         Ok(self.mean(artifact, clips?))

@@ -2,7 +2,8 @@
 //!
 //! ```text
 //! 1. everything held, every computed map gated, thresholds spread by sensitivity and scaled by one tau: the input test, how much of a
-//!    common shift is taken out, and the largest tau that together leave the least work while the agreement with the dense network stays in the budget
+//!    common shift is taken out, how long few changes wait, and the largest tau that together leave the least work while the agreement with the dense
+//!    network stays in the budget
 //! 2. which tensors to hold (`hold`): those go first whose loss costs least work per byte, measured by running without each; tau again, since
 //!    fewer gates err less; then some come back for others where that leaves less work, and tau once more
 //! 3. thresholds gate by gate (`refine`): raised where that saves more work than it costs in error, lowered where the reverse holds;
@@ -39,16 +40,20 @@ pub struct Budget {
     pub arena_ratio: f32,
     /// Largest arena in bytes.
     pub ram: Option<usize>,
+    /// Most frames that a change may wait for.
+    pub max_wait: u8,
     /// Settings tried in exchanges of held tensors, and as many in the refinement of single gates.
     pub refine: usize,
 }
 
 /// Settings tried in refinement unless told otherwise.
 pub const REFINE: usize = 400;
+/// Frames that a change may wait for unless told otherwise.
+pub const MAX_WAIT: u8 = 4;
 
 impl Default for Budget {
     fn default() -> Self {
-        Self { max_drop: 0.01, arena_ratio: 2.0, ram: None, refine: REFINE }
+        Self { max_drop: 0.01, arena_ratio: 2.0, ram: None, max_wait: MAX_WAIT, refine: REFINE }
     }
 }
 
@@ -64,9 +69,13 @@ impl Budget {
 /// What the search found, for the report.
 #[derive(Clone, Debug, Default, Serialize)]
 pub struct Found {
-    /// Thresholds of pixels and blocks, limit of a common shift.
-    pub input: [u16; 3],
-    pub refresh: u16,
+    /// Thresholds of pixels and blocks.
+    pub input: [u16; 2],
+    /// Limit of a common shift.
+    pub shift: u8,
+    /// Frames that changes wait for, and below how many 256ths of the pixels.
+    pub wait: [u8; 2],
+    pub refresh: u8,
     pub tau: f32,
     /// Work and agreement with everything held, under the arena limit, and after refinement.
     pub work_all_held: f64,
@@ -91,10 +100,12 @@ const TAUS: [f32; 10] = [2.0, 3.0, 4.0, 6.0, 8.0, 11.0, 16.0, 22.0, 32.0, 45.0];
 /// Input tests tried: codes, and sixteenths of a code for the mean of a block.
 const INPUTS: [(u16, u16); 8] = [(4, 12), (4, 24), (8, 16), (8, 32), (8, 64), (12, 24), (12, 48), (16, 64)];
 /// Limits of a common shift of all pixels tried, in codes.
-const SHIFTS: [u16; 4] = [0, 8, 24, 64];
+const SHIFTS: [u8; 4] = [0, 8, 24, 64];
+/// Frames to wait for, and below how many 256ths of the pixels, tried.
+const WAITS: [(u8, u8); 9] = [(0, 0), (1, 16), (1, 64), (1, 255), (2, 64), (2, 255), (4, 16), (4, 64), (4, 255)];
 /// In sixteenths of a dense frame.
-const REFRESH: u16 = 16;
-const RARE_REFRESH: u16 = 32;
+const REFRESH: u8 = 16;
+const RARE_REFRESH: u8 = 32;
 
 struct Search<'a> {
     lower: &'a Lower<'a>,
@@ -135,9 +146,9 @@ pub fn search(m: &Material, budget: &Budget, progress: &dyn Fn(&str)) -> Result<
     if budget.over(&artifact) {
         let mut plan = s.let_go(pieces, setting)?;
         // Fewer gates make fewer errors: the rest may be coarser.
-        (_, setting) = s.start(plan.artifact.clone(), &[setting.input])?;
+        (_, setting) = s.start(plan.artifact.clone(), &with_and_without_wait(setting.input))?;
         s.exchange(pieces, &mut plan, setting)?;
-        (artifact, setting) = s.start(plan.artifact, &[setting.input])?;
+        (artifact, setting) = s.start(plan.artifact, &with_and_without_wait(setting.input))?;
     }
     s.rarer_refresh(&mut artifact, setting)?;
     s.found.work_limited = s.run(&artifact)?.work;
@@ -161,12 +172,13 @@ pub fn set_thresholds(artifact: &mut Artifact, input: InputGate, tau: f32, facto
     });
 }
 
-fn input_gate(pixel: u16, block: u16, refresh: u16) -> InputGate {
-    InputGate { pixel, block, refresh, ..Default::default() }
+/// Waiting may cost what no threshold makes up for.
+fn with_and_without_wait(input: InputGate) -> Vec<InputGate> {
+    if input.wait == 0 { vec![input] } else { vec![input, InputGate { wait: 0, ..input }] }
 }
 
 fn gate_text(input: &InputGate) -> String {
-    format!("{}/{}/{}", input.pixel, input.block, input.shift)
+    format!("{}/{}/{}/{}x{}", input.pixel, input.block, input.shift, input.wait, input.few)
 }
 
 /// Where all gates stand: one scale for all thresholds, and the input test.
@@ -194,14 +206,15 @@ impl Search<'_> {
 
     /// Step 1: the better of thresholds spread by sensitivity and of one for all.
     fn spread(&mut self, all: Artifact) -> Result<(Artifact, Setting)> {
-        let inputs = INPUTS.map(|(pixel, block)| input_gate(pixel, block, REFRESH));
-        let (artifact, spread) = self.start(all, &inputs)?;
-        let (mut artifact, spread) = self.start(artifact, &SHIFTS.map(|shift| InputGate { shift, ..spread.input }))?;
-        let inputs = inputs.map(|input| InputGate { shift: spread.input.shift, ..input });
+        let inputs = |like: InputGate| INPUTS.map(|(pixel, block)| InputGate { pixel, block, ..like });
+        let (artifact, spread) = self.start(all, &inputs(InputGate { refresh: REFRESH, ..Default::default() }))?;
+        let (artifact, spread) = self.start(artifact, &SHIFTS.map(|shift| InputGate { shift, ..spread.input }))?;
+        let waiting = with_and_without_wait(self.wait(&artifact, spread)?);
+        let (mut artifact, spread) = self.start(artifact, &waiting)?;
         let (factors, with) = (std::mem::take(&mut self.factors), self.run(&artifact)?);
         (self.progress)("the same with one threshold for all");
         let even;
-        (artifact, even) = self.start(artifact, &inputs)?;
+        (artifact, even) = self.start(artifact, &waiting.into_iter().flat_map(inputs).collect::<Vec<_>>())?;
         let m = self.run(&artifact)?;
         if self.fits(&m) && (m.work < with.work || !self.fits(&with)) {
             return Ok((artifact, even));
@@ -210,6 +223,33 @@ impl Search<'_> {
         self.set(&mut artifact, spread);
         (self.found.tau, self.found.work_all_held) = (spread.tau, with.work);
         Ok((artifact, spread))
+    }
+
+    /// How long few changes wait: what costs least in work and error together, at the rate at which tau changes one for the other.
+    fn wait(&mut self, artifact: &Artifact, from: Setting) -> Result<InputGate> {
+        let mut settings: Vec<Setting> = WAITS
+            .into_iter()
+            .filter(|(wait, _)| *wait <= self.budget.max_wait)
+            .map(|(wait, few)| Setting { input: InputGate { wait, few, ..from.input }, ..from })
+            .collect();
+        settings.push(Setting { tau: 0.7 * from.tau, ..from });
+        let artifacts: Vec<Artifact> = settings
+            .iter()
+            .map(|s| {
+                let mut a = artifact.clone();
+                self.set(&mut a, *s);
+                a
+            })
+            .collect();
+        self.found.runs += artifacts.len();
+        let mut measures = self.trial.each(&artifacts, MARGIN)?;
+        let finer = measures.pop().unwrap_or_default();
+        let exchange = measures.first().map_or(refine::EXCHANGE, |m| refine::exchange(m, &finer));
+        // Smaller thresholds make up for some loss, but not for much of what comes of waiting.
+        let floor = 2.0 * self.floor - self.trial.dense;
+        let fair = measures.iter().zip(settings).filter(|(m, s)| s.input.wait == 0 || m.agreement >= floor);
+        let best = fair.min_by(|a, b| a.0.price(exchange).total_cmp(&b.0.price(exchange)));
+        Ok(best.map_or(from.input, |(_, s)| s.input))
     }
 
     /// One scale for all gates. The agreement falls with tau, if not strictly: from the largest down, the first that fits; larger
@@ -248,8 +288,8 @@ impl Search<'_> {
         }
         let (work, setting) = best.or(closest).map_or((1.0, Setting::default()), |(m, s)| (m.work, s));
         self.set(&mut artifact, setting);
-        self.found.input = [setting.input.pixel, setting.input.block, setting.input.shift];
-        self.found.refresh = setting.input.refresh;
+        let InputGate { pixel, block, refresh, wait, shift, few } = setting.input;
+        (self.found.input, self.found.shift, self.found.wait, self.found.refresh) = ([pixel, block], shift, [wait, few], refresh);
         self.found.tau = setting.tau;
         if self.found.held_let_go == 0 {
             self.found.work_all_held = work;

@@ -1,8 +1,8 @@
 //! Thresholds of single gates: first their shape, then their size.
 //!
 //! ```text
-//! until as many settings were tried as the budget allows, or no change helps:
-//!     for each gate and each threshold of the input test: four times or a quarter (later twice or half) of it, where that lowers
+//! three times, until as many settings were tried as the budget allows:
+//!     for each gate and each number of the input test: four times or a quarter (later twice or half) of it, where that lowers
 //!         ln work + exchange * ln error
 //!     for all gates together: the factor that leaves least work while the agreement stays in the budget
 //! ```
@@ -18,13 +18,20 @@ use crate::artifact::Artifact;
 
 /// Gain in `ln work + exchange * ln error` below which a change is chance.
 const LEAST_GAIN: f64 = 2e-3;
-/// Factors of squared thresholds, one sweep over all gates each; the last one repeats.
+/// Factors of squared thresholds, one sweep over all gates each.
 const FACTORS: [f64; 3] = [4.0, 2.0, 1.5];
 /// Step of the common factor, and the most steps to either side.
 const STEP: f64 = std::f64::consts::SQRT_2;
 const STEPS: i32 = 12;
 /// Where work and error do not tell a price.
-const EXCHANGE: f64 = 0.7;
+pub(super) const EXCHANGE: f64 = 0.7;
+
+/// The price of error in work between two settings of all gates together.
+pub(super) fn exchange(a: &Measure, b: &Measure) -> f64 {
+    let apart = |a: f64, b: f64| b.max(1e-6).ln() - a.max(1e-6).ln();
+    let price = -apart(a.work, b.work) / apart(a.error, b.error);
+    if price.is_finite() { price.clamp(0.3, 1.5) } else { EXCHANGE }
+}
 
 /// One of the numbers that decide on what is passed on.
 #[derive(Clone, Copy)]
@@ -32,6 +39,7 @@ enum Knob {
     Pixel,
     Block,
     Shift,
+    Few,
     Gate(usize),
 }
 
@@ -53,7 +61,8 @@ impl Thresholds {
         match knob {
             Knob::Pixel => all.input.pixel = linear(self.input.pixel, 64.0),
             Knob::Block => all.input.block = linear(self.input.block, 1024.0),
-            Knob::Shift => all.input.shift = linear(self.input.shift, 255.0),
+            Knob::Shift => all.input.shift = linear(self.input.shift.into(), 255.0) as u8,
+            Knob::Few => all.input.few = linear(self.input.few.into(), 255.0) as u8,
             Knob::Gate(g) => all.gates[g] = scaled(self.gates[g], factor),
         }
         all
@@ -84,20 +93,13 @@ struct State {
     measure: Measure,
 }
 
-impl State {
-    fn price(&self, exchange: f64) -> f64 {
-        self.measure.work.max(1e-6).ln() + exchange * self.measure.error.max(1e-6).ln()
-    }
-}
-
 impl Search<'_> {
     /// Better thresholds for the gates of `artifact`; those it has if none are found.
     pub(super) fn refine(&mut self, artifact: &mut Artifact) -> Result<()> {
         let end = self.found.runs + self.budget.refine;
         let start = self.states(artifact, vec![Thresholds::of(artifact)])?.remove(0);
         let (mut best, mut exchange) = self.size(artifact, &start, end)?;
-        let mut factors = FACTORS.into_iter().peekable();
-        while let Some(factor) = factors.next() {
+        for factor in FACTORS {
             let (shaped, changed) = self.shape(artifact, &best, factor, exchange, end)?;
             let (sized, price) = self.size(artifact, &shaped, end)?;
             let better = self.fits(&sized.measure) && sized.measure.work < best.measure.work;
@@ -128,9 +130,10 @@ impl Search<'_> {
             }
             let tried = [factor, 1.0 / factor].map(|f| now.thresholds.with(knob, f));
             let tried = tried.into_iter().filter(|t| *t != now.thresholds).collect();
-            let least = now.price(exchange) - LEAST_GAIN;
-            let best = self.states(artifact, tried)?.into_iter().min_by(|a, b| a.price(exchange).total_cmp(&b.price(exchange)));
-            if let Some(best) = best.filter(|s| s.price(exchange) < least) {
+            let least = now.measure.price(exchange) - LEAST_GAIN;
+            let best =
+                self.states(artifact, tried)?.into_iter().min_by(|a, b| a.measure.price(exchange).total_cmp(&b.measure.price(exchange)));
+            if let Some(best) = best.filter(|s| s.measure.price(exchange) < least) {
                 now = best;
                 changed += 1;
             }
@@ -159,10 +162,7 @@ impl Search<'_> {
                 break;
             }
         }
-        let apart = |a: f64, b: f64| b.max(1e-6).ln() - a.max(1e-6).ln();
-        let (work, error) = (apart(from.measure.work, last.measure.work), apart(from.measure.error, last.measure.error));
-        let price = -work / error;
-        Ok((best, if price.is_finite() { price.clamp(0.3, 1.5) } else { EXCHANGE }))
+        Ok((best, exchange(&from.measure, &last.measure)))
     }
 
     /// The input test, then gates before the most work first.
@@ -170,7 +170,7 @@ impl Search<'_> {
         let gates = artifact.model().gates.len();
         let mut order: Vec<(usize, f64)> = (0..gates).map(|g| (g, behind(artifact, g, m))).collect();
         order.sort_by(|a, b| b.1.total_cmp(&a.1));
-        [Knob::Pixel, Knob::Block, Knob::Shift].into_iter().chain(order.into_iter().map(|(g, _)| Knob::Gate(g))).collect()
+        [Knob::Pixel, Knob::Block, Knob::Shift, Knob::Few].into_iter().chain(order.into_iter().map(|(g, _)| Knob::Gate(g))).collect()
     }
 
     /// Measures settings, all at once.

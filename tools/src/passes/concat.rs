@@ -75,7 +75,7 @@ pub(super) fn joined(g: &mut Graph) -> usize {
     while n < g.nodes.len() {
         let inputs = &g.nodes[n].inputs;
         let constant = |t: &TensorId| g.tensors[*t].constant.is_some();
-        let found = (inputs.iter().position(|t| constant(t)), inputs.iter().copied().find(|t| !constant(t)));
+        let found = (inputs.iter().position(&constant), inputs.iter().copied().find(|t| !constant(t)));
         match (&g.nodes[n].op, found) {
             (Op::Concat(_), (Some(k), Some(x))) => {
                 let t = inputs[k];

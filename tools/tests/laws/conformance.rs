@@ -2,7 +2,7 @@
 
 use std::path::Path;
 
-use quiescent::format::{Conv, Packing, Profile};
+use quiescent::format::{Conv, InputGate, Packing, Profile};
 use quiescent_tools::artifact::Artifact;
 use quiescent_tools::ir::{Binary, Op, Shape, Unary};
 use quiescent_tools::lower::{Hold, Options};
@@ -90,7 +90,14 @@ fn artifacts() -> Vec<(String, Artifact)> {
     let mut cases = graphs::all();
     cases.extend([moved(), wide(), graphs::random(3), graphs::random(8)]);
     let holds = [Hold::All, Hold::Ratio(1.3), Hold::Ratio(2.0)];
-    let planned = |(i, case): (usize, &Case)| (case.name.replace(' ', "_"), artifact(case, holds[i % 3].clone(), None));
+    let planned = |(i, case): (usize, &Case)| {
+        let mut a = artifact(case, holds[i % 3].clone(), None);
+        if i % 2 == 1 {
+            let gate = a.header().input_gate;
+            a.set_gates(InputGate { wait: 1, few: 32, ..gate }, |_| ());
+        }
+        (case.name.replace(' ', "_"), a)
+    };
     let mut all: Vec<_> = cases.iter().enumerate().map(planned).collect();
     all.push(("few".into(), few()));
     all.push(("tall".into(), artifact(&graphs::tall(), Hold::None, Some(0))));

@@ -318,7 +318,7 @@ pub fn lowered(g: &Graph, plan: &calibrate::Plan, options: &lower::Options) -> A
 pub fn set_thresholds(a: &mut Artifact, pixel: u16, block: u16, tau: u32, dead: u32) {
     let mut k = 0;
     // Exact where the others are.
-    let shift = 3 * pixel.min(4);
+    let shift = 3 * pixel.min(4) as u8;
     a.set_gates(InputGate { pixel, block, shift, ..Default::default() }, |gates| {
         for g in gates {
             // Not all alike.

@@ -15,9 +15,13 @@ pub struct InputGate {
     pub block: u16,
     /// Gated work, in sixteenths of a dense frame's, after which a scene at rest is computed whole once (one that does not
     /// come to rest after four times as much); 0: never.
-    pub refresh: u16,
-    /// Largest common shift of all pixels that is taken out of a frame before it is compared, in codes, at most 255; 0: none is.
-    pub shift: u16,
+    pub refresh: u8,
+    /// Frames after a computed one in which changes of [`few`](Self::few) pixels are left for a later frame; 0: none is.
+    pub wait: u8,
+    /// Largest common shift of all pixels that is taken out of a frame before it is compared, in codes; 0: none is.
+    pub shift: u8,
+    /// Changed pixels that may wait are fewer than this many 256ths of all.
+    pub few: u8,
 }
 
 /// When to run densely.
