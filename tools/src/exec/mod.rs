@@ -22,7 +22,7 @@ mod unary;
 
 pub use unary::{unary, unary_map};
 
-use crate::ir::{Graph, Node, Op, Output, Shape, TensorId};
+use crate::ir::{Codes, Graph, Node, Op, Output, Shape, TensorId};
 use anyhow::{Result, ensure};
 
 /// The value of every tensor for one set of inputs; constants stay `None`.
@@ -132,6 +132,7 @@ impl<'g> Executor<'g> {
             ensure!(x.len() == s.len(), "input '{}' has {} values, {s:?} wants {}", i.name, x.len(), s.len());
             let mut v = self.buffer(x.len());
             v.copy_from_slice(x);
+            self.saturate(i.tensor, &mut v);
             visit(i.tensor, &mut v);
             self.values[i.tensor] = Some(v);
         }
@@ -140,6 +141,7 @@ impl<'g> Executor<'g> {
             let mut cols = std::mem::take(&mut self.cols);
             self.node(k, n, &mut out, &mut cols)?;
             self.cols = cols;
+            self.saturate(n.output, &mut out);
             visit(n.output, &mut out);
             self.values[n.output] = Some(out);
             for d in 0..self.dead[k].len() {
@@ -157,6 +159,14 @@ impl<'g> Executor<'g> {
     /// All outputs of the last frame, in ONNX order.
     pub fn outputs(&self) -> Vec<Vec<f32>> {
         self.graph.outputs.iter().filter_map(|o| Some(output(o, self.value(o.tensor)?))).collect()
+    }
+
+    /// Codes of the source model end somewhere: quantisers leave a clamp out where they do.
+    fn saturate(&self, t: TensorId, values: &mut [f32]) {
+        if let Some(Codes { scale, zero }) = self.graph.tensors[t].codes {
+            let (lo, hi) = (-scale * f32::from(zero), scale * (255.0 - f32::from(zero)));
+            values.iter_mut().for_each(|v| *v = v.clamp(lo, hi));
+        }
     }
 
     fn retire(&mut self, t: TensorId) {

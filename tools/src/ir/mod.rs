@@ -34,7 +34,7 @@ pub struct Tensor {
     /// Name of the ONNX value this map carries (or derives from).
     pub name: String,
     pub shape: Shape,
-    /// Set when the source model fixes this tensor's quantisation.
+    /// Set when the source model fixes this tensor's quantisation: its reals end where the codes do.
     pub codes: Option<Codes>,
     /// Set for a constant: `h * w * c` values, row-major, channels contiguous.
     pub constant: Option<Vec<f32>>,

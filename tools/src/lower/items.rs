@@ -168,6 +168,11 @@ fn item(l: &Lowering, n: usize, node: &Node) -> Result<Item> {
 fn fuse(l: &Lowering, item: &mut Item, follower: &Node, readers: &HashMap<usize, Vec<usize>>) -> Result<bool> {
     let between = item.output;
     let codes = |t: usize| l.plan.quant(t);
+    // Codes of the source model that end at 0 are a Relu its quantiser left out: only a table, which takes codes, keeps it.
+    let relu = l.graph.tensors[between].codes.is_some_and(|c| c.zero == 0 || c.zero == 255);
+    if relu && matches!(follower.op, Op::Binary(_) | Op::Unary(Unary::Clamp { .. })) {
+        return Ok(false);
+    }
     match (&mut item.kind, &follower.op) {
         (Kind::Conv { depthwise: false, clamp: None, table: None, .. }, Op::Binary(Binary::Add)) if item.inputs.len() == 1 => {
             let Some(other) = follower.inputs.iter().copied().find(|t| *t != between) else { return Ok(false) };

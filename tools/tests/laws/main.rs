@@ -8,9 +8,11 @@
 //! | L4 worst case | a frame never costs more than dense; a cut runs dense | `work.rs` |
 //! | L5 bounds | only marked rows change, by more than the dead zone; scaled thresholds scale the bound | `drift.rs` |
 //!
-//! `light.rs`: a shift of all pixels costs nothing and hides no more than its limit. `waits.rs`: few changes wait for a stated number of frames. `reference.rs` compares dense execution with a second
-//! implementation. `net.rs` builds graphs, `graphs.rs` holds them, `scene.rs` draws frames.
+//! `coded.rs`: codes that come with the model. `light.rs`: a shift of all pixels costs nothing and hides no more than its limit. `waits.rs`: few changes wait for a
+//! stated number of frames. `reference.rs` compares dense execution with a second implementation. `net.rs` builds graphs, `graphs.rs` holds them, `scene.rs` draws
+//! frames.
 
+mod coded;
 mod conformance;
 mod drift;
 mod exact;
