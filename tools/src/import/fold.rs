@@ -9,24 +9,7 @@ use super::ops::shape::{parts, permutation, ranges, reshape_extents};
 use super::{Fail, Importer, constant, invalid, unsupported};
 
 /// Operators that exist for constants only.
-pub(super) const FOLDED: &[&str] = &[
-    "Constant",
-    "ConstantOfShape",
-    "Range",
-    "Equal",
-    "Less",
-    "Greater",
-    "LessOrEqual",
-    "GreaterOrEqual",
-    "Not",
-    "And",
-    "Or",
-    "Mod",
-    "ReduceProd",
-    "ReduceMin",
-    "Round",
-    "Sign",
-];
+pub(super) const FOLDED: &[&str] = &["Constant", "ConstantOfShape", "Range", "Mod", "ReduceProd", "Round"];
 
 type Inputs<'a> = [Option<&'a Const>];
 
@@ -110,7 +93,9 @@ pub(super) fn evaluate(im: &mut Importer, node: &Node, inputs: &Inputs) -> Resul
             }
             out
         }
-        "ReduceProd" | "ReduceSum" | "ReduceMean" | "ReduceMax" | "ReduceMin" => reduce(im, node, x()?)?,
+        "ReduceProd" | "ReduceSum" | "ReduceMean" | "ReduceMax" | "ReduceMin" | "ReduceL1" | "ReduceL2" | "ReduceSumSquare" => {
+            reduce(im, node, x()?)?
+        }
         _ => match unary(node, x)? {
             Some(c) => c,
             None => return Ok(None),
@@ -381,6 +366,9 @@ fn reduce(im: &mut Importer, node: &Node, x: &Const) -> Result<Const, Fail> {
             "ReduceSum" => list.sum(),
             "ReduceMean" => list.sum::<f64>() / digits.len() as f64,
             "ReduceMax" => list.fold(f64::NEG_INFINITY, f64::max),
+            "ReduceL1" => list.map(f64::abs).sum(),
+            "ReduceL2" => list.map(|v| v * v).sum::<f64>().sqrt(),
+            "ReduceSumSquare" => list.map(|v| v * v).sum(),
             _ => list.fold(f64::INFINITY, f64::min),
         }
     };

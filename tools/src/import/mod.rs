@@ -156,6 +156,16 @@ impl From<Const> for Value {
 }
 
 impl Value {
+    /// The value as a map of reals.
+    fn map(&self) -> Result<&View, Fail> {
+        match self {
+            Value::Map(v) if v.int.is_none() => Ok(v),
+            Value::Map(_) => Err(unsupported("arithmetic on integer codes; put a DequantizeLinear or Cast before it")),
+            Value::Const(_) => Err(unsupported("a constant where a map belongs; fold it (onnxsim)")),
+            Value::Lost => Err(unsupported("its input could not be converted")),
+        }
+    }
+
     fn shape(&self) -> Result<Vec<usize>, Fail> {
         match self {
             Value::Map(v) => Ok(v.shape()),

@@ -8,6 +8,7 @@ use super::{Error, Options, from_bytes};
 use crate::exec::Executor;
 use crate::ir::{Codes, ElementType, Graph, Op};
 
+mod composed;
 mod index;
 
 #[derive(Default)]

@@ -1,5 +1,6 @@
 //! Element-wise operators with numpy broadcasting, and Softmax.
 
+use crate::exec;
 use crate::import::constant::{Const, broadcast_shape, broadcast_strides, offsets, volume};
 use crate::import::node::Node;
 use crate::import::view::{Atom, C, Groups, H, View, W};
@@ -14,6 +15,18 @@ pub(super) fn apply(im: &mut Importer, node: &Node, f: Unary, x: &View) -> Resul
     let map = im.shape_of(view.tensor);
     let tensor = im.emit_node(node, Op::Unary(f), vec![view.tensor], map);
     Ok(View { tensor, ..view })
+}
+
+/// The same of any value.
+pub(super) fn applied(im: &mut Importer, node: &Node, f: Unary, x: &Value) -> Result<Value, Fail> {
+    match x {
+        Value::Const(c) => im.charged(Const::reals(c.shape.clone(), c.to_reals().iter().map(|&v| exec::unary(f, v)).collect())),
+        _ => Ok(Value::Map(apply(im, node, f, x.map()?)?)),
+    }
+}
+
+pub(super) fn number(v: f32) -> Value {
+    Const::reals(vec![], vec![v]).into()
 }
 
 /// `x` as a view that covers its map.

@@ -1,19 +1,16 @@
-//! Elements picked and put by constant indices: Gather, GatherND, ScatterND, and Where with a constant condition.
+//! Elements picked and put by constant indices: Gather, GatherND, ScatterND.
 //!
 //! A table of index tuples is taken apart into one list for each axis it names: PyTorch's `x[:, :, rows, columns]`, the
 //! windows of an adaptive pooling and assignments to slices are all such products. Then axis after axis is picked from.
 
-use crate::import::constant::{Const, broadcast_shape, offsets, strides};
-use crate::import::fold::spread;
+use crate::import::constant::{Const, offsets, strides};
 use crate::import::node::Node;
 use crate::import::view::{C, H, View, W};
 use crate::import::{Fail, Importer, Value, invalid, unsupported};
-use crate::ir::Binary;
 
 use super::Made;
-use super::elementwise::combine;
 use super::join::beside;
-use super::shape::{cut, repeat, reshape_view};
+use super::shape::{cut, reshape_view};
 
 /// Places along an axis of `n`, counted from the end when negative.
 fn places(list: &[i64], n: usize) -> Result<Vec<usize>, Fail> {
@@ -191,53 +188,6 @@ fn part(im: &mut Importer, x: &Value, axis: usize, start: usize, count: usize) -
             let index: Vec<usize> = offsets(&shape, &steps).into_iter().map(|i| i + start * steps[axis]).collect();
             im.charged(c.pick(shape, &index))
         }
-        Value::Lost => Err(unsupported("its input could not be converted")),
-    }
-}
-
-/// Where with a constant condition: one of the two, or each where the condition lets it through.
-pub(super) fn choose(im: &mut Importer, node: &Node) -> Made {
-    let condition = node.constant(0, "the condition")?;
-    let (a, b) = (node.value(1)?, node.value(2)?);
-    let shape = broadcast_shape(&a.shape()?, &b.shape()?).and_then(|s| broadcast_shape(&s, &condition.shape));
-    let shape = shape.ok_or_else(|| invalid("its inputs do not broadcast"))?;
-    let mask = condition.to_ints()?;
-    for (value, here) in [(a, true), (b, false)] {
-        if mask.iter().all(|&c| (c != 0) == here) {
-            return Ok(vec![broadcast(im, value, &shape)?]);
-        }
-    }
-    let mut sum: Option<Value> = None;
-    for (value, here) in [(a, true), (b, false)] {
-        let passes = |c: &i64| f32::from((*c != 0) == here);
-        let let_through = Const::reals(condition.shape.clone(), mask.iter().map(passes).collect());
-        let masked = match value {
-            // Infinities where the condition hides them.
-            Value::Const(c) if c.to_reals().iter().any(|v| !v.is_finite()) => {
-                return Err(unsupported("a choice of infinities; use a finite number"));
-            }
-            Value::Const(c) if c.to_reals().iter().all(|&v| v == 0.0) => continue,
-            Value::Const(c) => {
-                let (m, v) = (spread(im, &let_through, &shape)?, spread(im, c, &shape)?);
-                let product = m.to_reals().iter().zip(v.to_reals()).map(|(m, v)| m * v).collect();
-                im.charged(Const::reals(shape.clone(), product))?
-            }
-            _ => combine(im, node, Binary::Mul, value, &let_through.into())?,
-        };
-        sum = Some(match sum {
-            None => masked,
-            Some(other) => combine(im, node, Binary::Add, &other, &masked)?,
-        });
-    }
-    let chosen = sum.ok_or_else(|| invalid("a choice between constants"))?;
-    Ok(vec![broadcast(im, &chosen, &shape)?])
-}
-
-fn broadcast(im: &mut Importer, x: &Value, shape: &[usize]) -> Result<Value, Fail> {
-    match x {
-        Value::Map(v) if v.shape() == shape => Ok(x.clone()),
-        Value::Map(v) => repeat(im, v.padded(shape.len()), |a, n| if n == 1 { shape[a] } else { 1 }),
-        Value::Const(c) => Ok(spread(im, c, shape)?.into()),
         Value::Lost => Err(unsupported("its input could not be converted")),
     }
 }

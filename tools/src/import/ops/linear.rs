@@ -17,15 +17,16 @@ use super::elementwise::combine;
 use crate::ir::Binary;
 
 /// Weights of a product: `values[o * k + i]`.
-struct Matrix {
-    values: Vec<f32>,
-    inputs: usize,
-    outputs: usize,
-    scales: Option<Vec<f32>>,
+pub(super) struct Matrix {
+    pub values: Vec<f32>,
+    pub inputs: usize,
+    pub outputs: usize,
+    /// Of the source model, one for each output.
+    pub scales: Option<Vec<f32>>,
 }
 
 /// The product over `axis` of `x`; the axis then has the outputs.
-fn product(im: &mut Importer, node: &Node, x: &View, axis: usize, m: &Matrix, bias: Vec<f32>) -> Result<View, Fail> {
+pub(super) fn product(im: &mut Importer, node: &Node, x: &View, axis: usize, m: &Matrix, bias: Vec<f32>) -> Result<View, Fail> {
     let mut shape = x.shape();
     if shape[axis] != m.inputs {
         return Err(invalid(format!("a product over {} values with weights for {}", shape[axis], m.inputs)));
@@ -124,8 +125,8 @@ pub(super) fn matmul(im: &mut Importer, node: &Node) -> Made {
             out = out.padded(a.shape.len().max(rank));
             Ok(vec![Value::Map(out)])
         }
-        (Value::Lost, _) | (_, Value::Lost) => Err(unsupported("its input could not be converted")),
-        _ => Err(unsupported("a product of two maps (attention); one factor must be constant")),
+        (Value::Map(_), Value::Map(_)) => super::composed::vector_product(im, node),
+        _ => Err(unsupported("its input could not be converted")),
     }
 }
 

@@ -1,10 +1,13 @@
 //! ONNX operators, one function each, grouped by what they do to a map.
 
+mod composed;
 mod conv;
 mod elementwise;
 mod index;
 mod join;
 mod linear;
+mod logic;
+mod norm;
 mod pool;
 pub(super) mod quant;
 mod resize;
@@ -61,7 +64,14 @@ fn converter(op: &str) -> Option<Converter> {
         "Softmax" | "LogSoftmax" => elementwise::softmax,
         "MaxPool" | "AveragePool" => pool::window,
         "GlobalAveragePool" | "GlobalMaxPool" => pool::global,
-        "ReduceMean" | "ReduceSum" | "ReduceMax" => pool::reduce,
+        "ReduceMean" | "ReduceSum" | "ReduceMax" | "ReduceMin" | "ReduceL1" | "ReduceL2" | "ReduceSumSquare" | "ReduceLogSum"
+        | "ReduceLogSumExp" => pool::reduce,
+        "LayerNormalization" => norm::layer,
+        "InstanceNormalization" => norm::instance,
+        "GroupNormalization" => norm::group,
+        "LpNormalization" => norm::lp,
+        "LRN" => norm::lrn,
+        "Selu" | "Celu" | "Softsign" | "ThresholdedRelu" | "Shrink" | "Sign" => composed::activation,
         "Concat" => join::concat,
         "Pad" => join::pad,
         "Resize" | "Upsample" => resize::resize,
@@ -84,7 +94,9 @@ fn converter(op: &str) -> Option<Converter> {
         "ScatterND" => index::scatter_nd,
         "Shape" => shape::shape,
         "Size" => shape::size,
-        "Where" => index::choose,
+        "Where" => logic::choice,
+        "Greater" | "GreaterOrEqual" | "Less" | "LessOrEqual" | "Equal" => logic::compare,
+        "Not" | "And" | "Or" | "Xor" => logic::logic,
         _ => return None,
     })
 }
@@ -97,14 +109,8 @@ fn way_out(op: &str) -> String {
         }
         "If" => "a branch whose condition is not constant; simplify the model first (onnxsim)".into(),
         "Einsum" => "export the product as MatMul or Conv".into(),
-        "LayerNormalization" | "InstanceNormalization" | "GroupNormalization" | "LpNormalization" => {
-            "normalisation by run-time statistics is not supported; use batch normalisation".into()
-        }
         "QLinearConv" | "QLinearMatMul" | "ConvInteger" | "MatMulInteger" | "DynamicQuantizeLinear" => {
             "export the quantised model in QDQ form (QuantizeLinear/DequantizeLinear)".into()
-        }
-        "Selu" | "Celu" | "Softsign" | "ThresholdedRelu" | "Shrink" => {
-            "export it by operators that are converted, such as Elu, Exp, Abs, Min, Max, Add, Mul and Div".into()
         }
         _ => "not converted; express it by operators that are, or cut the network before it".into(),
     }

@@ -4,11 +4,12 @@ use crate::import::constant::Const;
 use crate::import::node::Node;
 use crate::import::view::{C, Groups, H, View, W};
 use crate::import::{Fail, Importer, Value, invalid, unsupported};
-use crate::ir::{Binary, Op, Pad, TensorId, Window};
+use crate::ir::{Binary, Op, Pad, TensorId, Unary, Window};
 
 use super::Made;
 use super::conv::{geometry, image_groups};
-use super::elementwise::combine;
+use super::elementwise::{apply, combine};
+use super::shape::reshape_view;
 
 pub(super) fn window(im: &mut Importer, node: &Node) -> Made {
     let max = node.op() == "MaxPool";
@@ -30,11 +31,20 @@ pub(super) fn window(im: &mut Importer, node: &Node) -> Made {
     let overhangs = beyond(h, kh, g.stride.0, g.dilation.0, g.out.0, g.pad.t + g.pad.b)
         || beyond(w, kw, g.stride.1, g.dilation.1, g.out.1, g.pad.l + g.pad.r);
     let count_pad = node.int("count_include_pad", 0) != 0 && g.pad != Pad::default();
+    let mut tensor = im.realise(x, &groups)?;
+    let (mut pad, mut count_pad) = (g.pad, count_pad);
     if !max && count_pad && overhangs {
-        return Err(unsupported("ceil_mode together with count_include_pad; windows reach past the padding"));
+        // What lies behind the padding does not count: the padding becomes part of the map.
+        let list = |n: usize, before: usize, after: usize| -> Vec<i32> {
+            let fill = |count: usize| std::iter::repeat_n(-1, count);
+            fill(before).chain(0..n as i32).chain(fill(after)).collect()
+        };
+        let (ys, xs) = (list(h, pad.t, pad.b), list(w, pad.l, pad.r));
+        let grown = im.checked_shape([ys.len(), xs.len(), shape[1]])?;
+        tensor = im.emit_node(node, Op::Index { ys, xs, fill: 0.0 }, vec![tensor], grown);
+        (pad, count_pad) = (Pad::default(), false);
     }
-    let tensor = im.realise(x, &groups)?;
-    let window = Window { kh, kw, stride: g.stride, dilation: g.dilation, pad: g.pad };
+    let window = Window { kh, kw, stride: g.stride, dilation: g.dilation, pad };
     let op = if max { Op::MaxPool(window) } else { Op::AvgPool { window, count_pad } };
     let map = im.checked_shape([g.out.0, g.out.1, shape[1]])?;
     let codes = im.graph.tensors[tensor].codes;
@@ -58,7 +68,7 @@ pub(super) fn global(im: &mut Importer, node: &Node) -> Made {
 }
 
 #[derive(Clone, Copy, PartialEq)]
-enum Kind {
+pub(super) enum Kind {
     Mean,
     Sum,
     Max,
@@ -72,24 +82,75 @@ pub(super) fn reduce(im: &mut Importer, node: &Node) -> Made {
         _ if node.int("noop_with_empty_axes", 0) != 0 => return Ok(vec![node.value(0)?.clone()]),
         _ => (0..rank).collect(),
     };
-    let kind = match node.op() {
-        "ReduceMean" => Kind::Mean,
-        "ReduceSum" => Kind::Sum,
-        _ => Kind::Max,
+    Ok(vec![Value::Map(norm(im, node, node.op(), x, &axes, node.int("keepdims", 1) != 0)?)])
+}
+
+/// The reduction called `op`: a mean, sum or maximum with functions of elements around it.
+pub(super) fn norm(im: &mut Importer, node: &Node, op: &str, x: &View, axes: &[usize], keep: bool) -> Result<View, Fail> {
+    let square = Unary::Pow { exponent: 2.0 };
+    let (before, kind, after) = match op {
+        "ReduceMean" => (None, Kind::Mean, None),
+        "ReduceSum" => (None, Kind::Sum, None),
+        "ReduceMax" => (None, Kind::Max, None),
+        "ReduceMin" => (Some(Unary::Neg), Kind::Max, Some(Unary::Neg)),
+        "ReduceL1" => (Some(Unary::Abs), Kind::Sum, None),
+        "ReduceL2" => (Some(square), Kind::Sum, Some(Unary::Sqrt)),
+        "ReduceSumSquare" => (Some(square), Kind::Sum, None),
+        "ReduceLogSum" => (None, Kind::Sum, Some(Unary::Log)),
+        // Below the maximum nothing overflows.
+        "ReduceLogSumExp" => {
+            let most = Value::Map(reduced(im, node, x, axes, Kind::Max, true)?);
+            let below = combine(im, node, Binary::Sub, &Value::Map(x.clone()), &most)?;
+            let powers = apply(im, node, Unary::Exp, below.map()?)?;
+            let sum = reduced(im, node, &powers, axes, Kind::Sum, true)?;
+            let logs = Value::Map(apply(im, node, Unary::Log, &sum)?);
+            let out = combine(im, node, Binary::Add, &logs, &most)?;
+            return Ok(without(out.map()?.clone(), axes, keep));
+        }
+        other => return Err(unsupported(format!("{other} is no reduction known here"))),
     };
-    Ok(vec![Value::Map(reduced(im, node, x, &axes, kind, node.int("keepdims", 1) != 0)?)])
+    let x = match before {
+        Some(f) => apply(im, node, f, x)?,
+        None => x.clone(),
+    };
+    let mut out = reduced(im, node, &x, axes, kind, keep)?;
+    if let Some(f) = after {
+        out = apply(im, node, f, &out)?;
+    }
+    Ok(out)
+}
+
+/// Without the axes that are gone, unless they are kept with extent 1.
+fn without(mut x: View, axes: &[usize], keep: bool) -> View {
+    if !keep {
+        let mut i = 0;
+        x.axes.retain(|_| {
+            i += 1;
+            !axes.contains(&(i - 1))
+        });
+    }
+    x
 }
 
 /// `x` reduced over `axes`: the channels of each pixel, all pixels, or lines of one direction.
-fn reduced(im: &mut Importer, node: &Node, x: &View, axes: &[usize], kind: Kind, keep: bool) -> Result<View, Fail> {
+pub(super) fn reduced(im: &mut Importer, node: &Node, x: &View, axes: &[usize], kind: Kind, keep: bool) -> Result<View, Fail> {
     let shape = x.shape();
     let source = im.shape_of(x.tensor);
     let gone: Vec<usize> = axes.iter().copied().filter(|&a| shape[a] > 1).collect();
+    if gone.iter().any(|&a| x.axes[a].len() > 1) {
+        return atom_by_atom(im, node, x, axes, kind, keep);
+    }
     let kept: Vec<usize> = (0..shape.len()).filter(|a| shape[*a] > 1 && !gone.contains(a)).collect();
     let number: usize = gone.iter().map(|&a| shape[a]).product();
     let natural = x.natural(source);
     let only = |k: usize| !natural.0[k].is_empty() && natural.0[k].iter().all(|g| gone.contains(g));
     let untouched = |k: usize| natural.0[k].iter().all(|g| !gone.contains(g));
+    // Of groups of channels and of pixels at once: pixels first, so that channels are regrouped on a small map.
+    let (pixels, channels): (Vec<usize>, Vec<usize>) = gone.iter().partition(|&&a| x.axes[a][0].axis != C);
+    if !pixels.is_empty() && !channels.is_empty() && !kept.is_empty() {
+        let first = reduced(im, node, x, &pixels, kind, true)?;
+        return Ok(without(reduced(im, node, &first, &channels, kind, true)?, axes, keep));
+    }
     let made: Vec<usize> = (0..shape.len()).map(|a| if gone.contains(&a) { 1 } else { shape[a] }).collect();
     let (groups, tensor, averaged) = if gone.is_empty() {
         (natural.clone(), im.realise(x, &natural)?, false)
@@ -116,14 +177,23 @@ fn reduced(im: &mut Importer, node: &Node, x: &View, axes: &[usize], kind: Kind,
             _ => return Err(invalid("a sum without a value")),
         };
     }
-    if !keep {
-        let mut i = 0;
-        out.axes.retain(|_| {
-            i += 1;
-            !axes.contains(&(i - 1))
-        });
+    Ok(without(out, axes, keep))
+}
+
+/// The same with an axis for each atom, for axes that join pixels and channels.
+fn atom_by_atom(im: &mut Importer, node: &Node, x: &View, axes: &[usize], kind: Kind, keep: bool) -> Result<View, Fail> {
+    let (mut parts, mut gone) = (View { axes: Vec::new(), ..x.clone() }, Vec::new());
+    for (a, atoms) in x.axes.iter().enumerate() {
+        for &atom in atoms {
+            if axes.contains(&a) {
+                gone.push(parts.axes.len());
+            }
+            parts.axes.push(vec![atom]);
+        }
     }
-    Ok(out)
+    let made: Vec<usize> = x.shape().iter().enumerate().map(|(a, &n)| if axes.contains(&a) { 1 } else { n }).collect();
+    let out = reduced(im, node, &parts, &gone, kind, true)?;
+    Ok(without(reshape_view(im, &out, &made)?, axes, keep))
 }
 
 /// Mean, sum or maximum of the channels of each pixel.

@@ -102,6 +102,11 @@ pub(super) fn cast(im: &mut Importer, node: &Node) -> Made {
             let codes = Codes { scale: 1.0, zero: if int.signed { 128 } else { 0 } };
             real(im, node, x, int, codes)
         }
+        // Ones where it is not 0.
+        (DataType::Bool, None) => {
+            let size = super::elementwise::applied(im, node, Unary::Abs, node.value(0)?)?;
+            Ok(vec![super::logic::positive(im, node, &size)?])
+        }
         (DataType::Int8, Some(Int { signed: true, .. })) | (DataType::Uint8, Some(Int { signed: false, .. })) => {
             Ok(vec![node.value(0)?.clone()])
         }

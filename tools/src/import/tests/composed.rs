@@ -1,0 +1,146 @@
+//! Operators that are made of others: norms, comparisons, activations, products of two maps.
+
+use super::*;
+
+/// Values at the places `list`, in order.
+fn at(x: &[f32], list: impl Iterator<Item = usize>) -> Vec<f32> {
+    list.map(|i| x[i]).collect()
+}
+
+/// `x` less its mean, divided by its deviation.
+fn standard(x: &[f32]) -> Vec<f32> {
+    let mean = x.iter().sum::<f32>() / x.len() as f32;
+    let variance = x.iter().map(|v| (v - mean).powi(2)).sum::<f32>() / x.len() as f32;
+    x.iter().map(|v| (v - mean) / (variance + 1e-5).sqrt()).collect()
+}
+
+#[test]
+fn normalisation_by_layer_instance_and_group() {
+    let x = ramp(4 * 2 * 3);
+    let model = |opset: i64, op: &str, n: i64, attributes: Vec<AttributeProto>| {
+        let values = |s: f32| (0..n).map(|i| s + i as f32).collect::<Vec<_>>();
+        let mut m = Model::new(&[1, 4, 2, 3]).reals("s", &[n], &values(0.5)).reals("b", &[n], &values(-1.0));
+        m.opset = opset;
+        m.node(op, &["x", "s", "b"], "y", attributes).run(&x)
+    };
+    let layers: Vec<f32> =
+        x.chunks(3).flat_map(|row| standard(row).into_iter().enumerate().map(|(i, v)| v * (0.5 + i as f32) - 1.0 + i as f32)).collect();
+    close(&model(17, "LayerNormalization", 3, vec![]), &layers);
+    let channel = |c: usize, v: f32| v * (0.5 + c as f32) - 1.0 + c as f32;
+    let instances: Vec<f32> = x.chunks(6).enumerate().flat_map(|(c, map)| standard(map).into_iter().map(move |v| channel(c, v))).collect();
+    close(&model(13, "InstanceNormalization", 4, vec![]), &instances);
+    let groups: Vec<f32> = x.chunks(12).flat_map(standard).collect();
+    let each: Vec<f32> = groups.iter().enumerate().map(|(i, &v)| channel(i / 6, v)).collect();
+    close(&model(21, "GroupNormalization", 4, vec![int("num_groups", 2)]), &each);
+    let both: Vec<f32> = groups.iter().enumerate().map(|(i, &v)| channel(i / 12, v)).collect();
+    close(&model(18, "GroupNormalization", 2, vec![int("num_groups", 2)]), &both);
+    // As PyTorch writes groups for older opsets: an instance of channels and pixels in one axis.
+    let old =
+        Model::new(&[1, 4, 2, 3]).reals("s", &[2], &[1.0; 2]).reals("b", &[2], &[0.0; 2]).ints("g", &[0, 2, -1]).ints("w", &[1, 4, 2, 3]);
+    let old = old.node("Reshape", &["x", "g"], "r", vec![]).node("InstanceNormalization", &["r", "s", "b"], "n", vec![]);
+    close(&old.node("Reshape", &["n", "w"], "y", vec![]).run(&x), &groups);
+}
+
+#[test]
+fn lengths_and_local_responses() {
+    let x = ramp(5 * 2);
+    let pixels: Vec<Vec<f32>> = (0..2).map(|p| at(&x, (0..5).map(|c| c * 2 + p))).collect();
+    let length = |v: &[f32]| v.iter().map(|x| x * x).sum::<f32>().sqrt();
+    let unit = Model::new(&[1, 5, 1, 2]).node("LpNormalization", &["x"], "y", vec![int("axis", 1)]).run(&x);
+    close(&unit, &(0..10).map(|i| x[i] / length(&pixels[i % 2])).collect::<Vec<_>>());
+    let attributes = vec![int("size", 4), real("alpha", 0.5), real("beta", 0.75), real("bias", 2.0)];
+    let responses = Model::new(&[1, 5, 1, 2]).node("LRN", &["x"], "y", attributes).run(&x);
+    let near = |i: usize| (i / 2).saturating_sub(1)..(i / 2 + 3).min(5);
+    let sum = |i: usize| near(i).map(|c| pixels[i % 2][c].powi(2)).sum::<f32>();
+    close(&responses, &(0..10).map(|i| x[i] / (2.0 + 0.125 * sum(i)).powf(0.75)).collect::<Vec<_>>());
+}
+
+#[test]
+fn reductions_of_every_kind() {
+    let x = ramp(3 * 2 * 4);
+    let made =
+        |op: &str, axes: &[i64]| Model::new(&[1, 3, 2, 4]).node(op, &["x"], "y", vec![ints("axes", axes), int("keepdims", 0)]).run(&x);
+    let pixel = |f: fn(&[f32]) -> f32| (0..8).map(|p| f(&at(&x, (0..3).map(|c| c * 8 + p)))).collect::<Vec<_>>();
+    close(&made("ReduceMin", &[1]), &pixel(|v| v.iter().copied().fold(f32::INFINITY, f32::min)));
+    close(&made("ReduceL1", &[1]), &pixel(|v| v.iter().map(|x| x.abs()).sum()));
+    close(&made("ReduceL2", &[1]), &pixel(|v| v.iter().map(|x| x * x).sum::<f32>().sqrt()));
+    close(&made("ReduceLogSumExp", &[1]), &pixel(|v| v.iter().map(|x| x.exp()).sum::<f32>().ln()));
+    let squares: Vec<f32> = x.chunks(8).map(|map| map.iter().map(|v| v * v).sum()).collect();
+    close(&made("ReduceSumSquare", &[2, 3]), &squares);
+    // Channels and columns go, lines stay.
+    let lines: Vec<f32> = (0..2).map(|y| (0..12).map(|i| x[i / 4 * 8 + y * 4 + i % 4]).sum::<f32>() / 12.0).collect();
+    close(&made("ReduceMean", &[1, 3]), &lines);
+}
+
+#[test]
+fn activations_made_of_others() {
+    let x = [-2.0f32, -0.75, 0.0, 0.3, 0.9, 1.5];
+    let made = |op: &str, attributes: Vec<AttributeProto>| Model::new(&[1, 6]).node(op, &["x"], "y", attributes).run(&x);
+    close(&made("Selu", vec![]), &x.map(|v| 1.050_701 * if v > 0.0 { v } else { 1.673_263_2 * (v.exp() - 1.0) }));
+    close(&made("Celu", vec![real("alpha", 0.5)]), &x.map(|v| v.max(0.0) + (0.5 * ((v / 0.5).exp() - 1.0)).min(0.0)));
+    close(&made("Softsign", vec![]), &x.map(|v| v / (1.0 + v.abs())));
+    close(&made("ThresholdedRelu", vec![real("alpha", 0.5)]), &x.map(|v| if v > 0.5 { v } else { 0.0 }));
+    close(&made("Shrink", vec![real("lambd", 0.8)]), &x.map(|v| if v.abs() > 0.8 { v } else { 0.0 }));
+    let soft = vec![real("lambd", 0.8), real("bias", 0.8)];
+    close(&made("Shrink", soft), &x.map(|v| v.signum() * (v.abs() - 0.8).max(0.0)));
+    close(&made("Sign", vec![]), &x.map(|v| if v == 0.0 { 0.0 } else { v.signum() }));
+}
+
+#[test]
+fn comparisons_are_ones_and_zeros() {
+    let x = [-1.0f32, 0.25, 0.5, 2.0];
+    let made = |op: &str, inputs: &[&str]| Model::new(&[1, 4]).reals("c", &[], &[0.25]).node(op, inputs, "y", vec![]).run(&x);
+    let truth = |f: fn(f32) -> bool| x.map(|v| f32::from(f(v)));
+    close(&made("Greater", &["x", "c"]), &truth(|v| v > 0.25));
+    close(&made("Less", &["x", "c"]), &truth(|v| v < 0.25));
+    close(&made("GreaterOrEqual", &["c", "x"]), &truth(|v| 0.25 >= v));
+    close(&made("LessOrEqual", &["c", "x"]), &truth(|v| 0.25 <= v));
+    close(&made("Equal", &["x", "c"]), &truth(|v| v == 0.25));
+    let model = || Model::new(&[1, 4]).reals("c", &[], &[0.25]).reals("d", &[4], &[9.0, 8.0, 7.0, 6.0]);
+    let model =
+        || model().node("Greater", &["x", "c"], "g", vec![]).node("Less", &["x", "d"], "l", vec![]).node("Not", &["g"], "n", vec![]);
+    close(&model().node("Where", &["g", "x", "d"], "y", vec![]).run(&x), &[9.0, 8.0, 0.5, 2.0]);
+    close(&model().node("And", &["n", "l"], "b", vec![]).node("Where", &["b", "c", "x"], "y", vec![]).run(&x), &[0.25, 0.25, 0.5, 2.0]);
+}
+
+#[test]
+fn a_vector_times_a_map() {
+    // What GCNet pools by: [1, 1, C, HW] times [1, 1, HW, 1].
+    let x = ramp(3 * 4);
+    let context = Model::new(&[1, 3, 2, 2])
+        .ints("rows", &[1, 1, 3, 4])
+        .ints("column", &[1, 1, 4, 1])
+        .ints("first", &[0])
+        .ints("one", &[1])
+        .ints("axis", &[1])
+        .node("Slice", &["x", "first", "one", "axis"], "m", vec![])
+        .node("Reshape", &["m", "column"], "v", vec![])
+        .node("Reshape", &["x", "rows"], "r", vec![])
+        .node("MatMul", &["r", "v"], "y", vec![]);
+    close(&context.run(&x), &[0, 1, 2].map(|c| (0..4).map(|p| x[c * 4 + p] * x[p]).sum()));
+    let maps = Model::new(&[1, 3, 2, 2]).node("MatMul", &["x", "x"], "y", vec![]);
+    assert!(maps.error().to_string().contains("attention"), "{}", maps.error());
+}
+
+#[test]
+fn averages_that_reach_past_counted_padding() {
+    // 4 columns padded to 6, windows of 3 by 2: the last holds 2 columns.
+    let attributes = vec![
+        ints("kernel_shape", &[1, 3]),
+        ints("strides", &[1, 2]),
+        ints("pads", &[0, 1, 0, 1]),
+        int("ceil_mode", 1),
+        int("count_include_pad", 1),
+    ];
+    let model = Model::new(&[1, 1, 1, 4]).node("AveragePool", &["x"], "y", attributes);
+    close(&model.run(&[3.0, 6.0, 9.0, 12.0]), &[3.0, 9.0, 6.0]);
+}
+
+#[test]
+fn quantisation_ends_where_its_codes_do() {
+    // A Relu that the quantiser left out: codes begin at 0.
+    let model = Model::new(&[1, 4]).reals("s", &[], &[0.1]).bytes("z", &[], DataType::Int8, &[0x80]);
+    let model = model.node("Neg", &["x"], "n", vec![]).node("QuantizeLinear", &["n", "s", "z"], "q", vec![]);
+    let model = model.node("DequantizeLinear", &["q", "s", "z"], "y", vec![]);
+    close(&model.run(&[-30.0, -20.0, 0.0, 5.0]), &[25.5, 20.0, 0.0, 0.0]);
+}
