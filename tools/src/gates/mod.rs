@@ -245,8 +245,8 @@ impl Search<'_> {
         let mut measures = self.trial.each(&artifacts, MARGIN)?;
         let finer = measures.pop().unwrap_or_default();
         let exchange = measures.first().map_or(refine::EXCHANGE, |m| refine::exchange(m, &finer));
-        // Smaller thresholds make up for some loss, but not for much of what comes of waiting.
-        let floor = 2.0 * self.floor - self.trial.dense;
+        // Smaller thresholds make up for some loss, but not for much of what comes of waiting; nor are few boxes evidence for it.
+        let floor = self.trial.dense - 2.0 * self.budget.max_drop;
         let fair = measures.iter().zip(settings).filter(|(m, s)| s.input.wait == 0 || m.agreement >= floor);
         let best = fair.min_by(|a, b| a.0.price(exchange).total_cmp(&b.0.price(exchange)));
         Ok(best.map_or(from.input, |(_, s)| s.input))
