@@ -51,7 +51,8 @@ pub enum Frame<'f> {
 pub enum Mode {
     /// Every row of every step.
     Dense,
-    /// Only what changed; gate thresholds are multiplied by `scale` (0 is exact, 1 as calibrated).
+    /// Only what changed; gate thresholds are multiplied by `scale` (0 is exact, 1 as calibrated). Where the artifact lets changes wait
+    /// (`InputGate::wait`), outputs may be so many frames old; at 0 nothing waits.
     Gated {
         /// Factor of all thresholds, from 0.
         scale: f32,
@@ -143,6 +144,8 @@ pub struct Engine<'a> {
     /// What is taken out of the frame's pixels, in 1/16 codes: see `gate::shift`.
     shift: i32,
     ledger: whole::Ledger,
+    /// Frames since one that was computed.
+    idle: u32,
     /// Told after each piece of work.
     observer: Option<&'a dyn Fn(Work)>,
     /// Helps with large steps.
@@ -184,6 +187,7 @@ impl<'a> Engine<'a> {
             raise: 1.0,
             shift: 0,
             ledger: Default::default(),
+            idle: 0,
             observer: None,
             crew: None,
         };
@@ -197,6 +201,7 @@ impl<'a> Engine<'a> {
         self.stats = Stats::default();
         self.cost_per_pixel = 0.0;
         self.raise = 1.0;
+        self.idle = 0;
         self.ledger = Default::default();
         for i in 0..self.model.tensors.len() {
             self.mask(i).fill(0);
@@ -213,7 +218,7 @@ impl<'a> Engine<'a> {
     }
 
     /// Bounds the multiply-accumulates of every gated frame, or its predicted picoseconds where it has [`Times`]: the largest changes
-    /// are computed first, the rest stays marked for the next frame. Frames that cannot be gated (the first, `reset`, dense mode) are
+    /// are computed first, the rest stays marked for the next frame; no frame waits. Frames that cannot be gated (the first, `reset`, dense mode) are
     /// not bounded.
     pub fn set_budget(&mut self, most: Option<u64>) {
         self.budget = most;

@@ -13,7 +13,7 @@ pub struct Stats {
     pub cost: u64,
     /// Input pixels marked as changed (0 in a dense frame).
     pub pixels: u32,
-    /// These were few and the frame before is so recent that they wait: none was taken in, and all are found again.
+    /// These were few and the last computed frame is recent: none was taken in, those that last are found again.
     pub waits: bool,
     /// Common shift taken out of the frame's pixels before they were compared, in 1/16 codes.
     pub shift: i32,

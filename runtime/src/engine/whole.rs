@@ -9,8 +9,9 @@
 //! - A *pause*, where asked for: while frame after frame recomputes more than it takes for gating to pay, as under a moving camera,
 //!   frames run densely without being compared at all. Now and then one is gated to see whether that still holds, after twice as
 //!   many frames each time.
-//! - A *wait*: frames follow each other faster than what they show changes. For a stated number of frames after a computed one, changes of few
-//!   pixels are left for a later frame, which compares with the same held one and finds them again. After stillness a change is computed at once.
+//! - A *wait*: frames follow each other faster than what they show changes. For a stated number of frames after a computed one, changes of less than
+//!   a stated share of the pixels are left for a later frame, which compares with the same held one and finds those that last. After stillness a
+//!   change is computed at once. Under a budget nothing waits: what is left over does already.
 
 use super::Engine;
 use crate::engine::Frame;
@@ -46,8 +47,6 @@ pub(super) struct Ledger {
     spent: u64,
     /// Quiet frames in a row.
     quiet: u32,
-    /// Frames since one that was computed.
-    idle: u32,
     /// Gated frames in a row that did not pay.
     dear: u32,
     /// Frames left of a pause, and its length.
@@ -95,7 +94,8 @@ impl Engine<'_> {
     pub(super) fn may_wait(&self, scale: f32, changed: usize) -> bool {
         let (gate, grid) = (&self.model.header.input_gate, self.input_grid());
         let few = (f32::from(gate.few) * scale) as u8;
-        changed > 0 && self.ledger.idle < u32::from(gate.wait) && 256 * (changed as u64) < u64::from(few) * (grid.h * grid.w) as u64
+        let recent = self.idle < u32::from(gate.wait) && self.budget.is_none();
+        recent && changed > 0 && 256 * (changed as u64) < u64::from(few) * (grid.h * grid.w) as u64
     }
 
     /// Books a segment's work.
@@ -113,18 +113,19 @@ impl Engine<'_> {
 
     /// Closes the books of a frame; `whole`: it was not gated to begin with.
     pub(super) fn settle(&mut self, whole: bool) {
+        let waits = self.stats.waits;
         // Predicted time says itself what pays. A frame stands for those that waited for it.
-        let even = if self.times.is_some() { 1.0 } else { BREAK_EVEN } * (1 + self.ledger.idle) as f32;
+        let frames = 1 + self.idle.min(self.model.header.input_gate.wait.into());
+        let even = if self.times.is_some() { 1.0 } else { BREAK_EVEN } * frames as f32;
         let dear = self.stats.cost as f32 > even * self.price_of_dense() as f32;
-        let computed = whole || self.stats.pixels > 0 && !self.stats.waits;
+        let computed = whole || self.stats.pixels > 0 && !waits;
+        self.idle = if computed { 0 } else { self.idle.saturating_add(1) };
         let ledger = &mut self.ledger;
         ledger.left = ledger.left.saturating_sub(1);
         (ledger.possible, ledger.behind, ledger.behind_done) = (0, 0, 0);
-        ledger.idle = if computed { 0 } else { ledger.idle.saturating_add(1) };
-        if self.stats.waits {
-            return;
-        }
-        if !whole && dear {
+        if waits {
+            // Says nothing of what pays, nor of rest.
+        } else if !whole && dear {
             ledger.dear = ledger.dear.saturating_add(1);
             if ledger.dear >= DEAR {
                 ledger.pause = (2 * ledger.pause).clamp(PAUSE.0, PAUSE.1);
@@ -138,7 +139,13 @@ impl Engine<'_> {
             return;
         }
         let quiet = self.stats.macs < self.model.header.cost.macs.get() / QUIET;
-        ledger.quiet = if quiet { ledger.quiet.saturating_add(1) } else { 0 };
+        ledger.quiet = if waits {
+            ledger.quiet
+        } else if quiet {
+            ledger.quiet.saturating_add(1)
+        } else {
+            0
+        };
         ledger.spent = ledger.spent.saturating_add(self.stats.macs);
     }
 }

@@ -91,8 +91,9 @@ pub struct Args {
     /// Memory of the device for the artifact; fails where it does not fit
     #[arg(long, value_name = "BYTES", value_parser = args::bytes)]
     flash: Option<usize>,
-    /// Frames that changes of few pixels may be left for after a computed one, at most; 0: every change is computed at once
-    #[arg(long, value_name = "N", default_value_t = gates::MAX_WAIT)]
+    /// Frames after a computed one in which changes of less than a share of the pixels, which the search chooses, may be left for a later
+    /// frame, at most (1, 2 and 4 are tried); 0: every change is computed at once
+    #[arg(long, value_name = "N", default_value_t = gates::MAX_WAIT, value_parser = clap::value_parser!(u8).range(0..=4))]
     max_wait: u8,
     /// Settings tried in exchanging held tensors, and as many in refining single gates; each is a run over the clips
     #[arg(long, value_name = "N", default_value_t = gates::REFINE)]

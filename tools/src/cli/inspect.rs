@@ -316,7 +316,7 @@ impl Report {
             t += &format!(", all by up to {} codes taken out before", g.shift);
         }
         if g.wait > 0 {
-            t += &format!("; below {:.0} % of all they wait {} frames at most", 100.0 * g.few, g.wait);
+            t += &format!("; below {:.1} % of all they wait {} frames at most", 100.0 * g.few, g.wait);
         }
         t += &match g.refresh {
             0.0 => "\n".into(),

@@ -117,7 +117,7 @@ impl Meter {
         }
         self.gated.push(ms);
         self.macs += stats.macs;
-        self.pixels += stats.pixels as u64;
+        self.pixels += if stats.waits { 0 } else { stats.pixels.into() };
         self.whole += stats.dense as usize;
         self.waiting += stats.waits as usize;
         for s in engine.step_stats() {

@@ -40,7 +40,7 @@ pub struct Budget {
     pub arena_ratio: f32,
     /// Largest arena in bytes.
     pub ram: Option<usize>,
-    /// Most frames that a change may wait for.
+    /// Most frames that a change may wait for; 1, 2 and 4 are tried.
     pub max_wait: u8,
     /// Settings tried in exchanges of held tensors, and as many in the refinement of single gates.
     pub refine: usize,
@@ -154,6 +154,8 @@ pub fn search(m: &Material, budget: &Budget, progress: &dyn Fn(&str)) -> Result<
     s.found.work_limited = s.run(&artifact)?.work;
     s.refine(&mut artifact)?;
     let points = s.points(&artifact)?;
+    let InputGate { pixel, block, refresh, wait, shift, few } = artifact.header().input_gate;
+    (s.found.input, s.found.shift, s.found.wait, s.found.refresh) = ([pixel, block], shift, [wait, few], refresh);
     Ok((artifact, points, s.found))
 }
 
@@ -174,7 +176,7 @@ pub fn set_thresholds(artifact: &mut Artifact, input: InputGate, tau: f32, facto
 
 /// Waiting may cost what no threshold makes up for.
 fn with_and_without_wait(input: InputGate) -> Vec<InputGate> {
-    if input.wait == 0 { vec![input] } else { vec![input, InputGate { wait: 0, ..input }] }
+    if input.wait == 0 { vec![input] } else { vec![input, InputGate { wait: 0, few: 0, ..input }] }
 }
 
 fn gate_text(input: &InputGate) -> String {
@@ -288,8 +290,6 @@ impl Search<'_> {
         }
         let (work, setting) = best.or(closest).map_or((1.0, Setting::default()), |(m, s)| (m.work, s));
         self.set(&mut artifact, setting);
-        let InputGate { pixel, block, refresh, wait, shift, few } = setting.input;
-        (self.found.input, self.found.shift, self.found.wait, self.found.refresh) = ([pixel, block], shift, [wait, few], refresh);
         self.found.tau = setting.tau;
         if self.found.held_let_go == 0 {
             self.found.work_all_held = work;
@@ -308,10 +308,9 @@ impl Search<'_> {
         self.set(artifact, rarely);
         let m = self.run(artifact)?;
         if m.work < often.work && m.agreement >= often.agreement.max(self.floor) && m.error <= 1.05 * often.error {
-            self.found.refresh = RARE_REFRESH;
-        } else {
-            self.set(artifact, setting);
+            return Ok(());
         }
+        self.set(artifact, setting);
         Ok(())
     }
 

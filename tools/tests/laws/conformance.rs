@@ -2,13 +2,13 @@
 
 use std::path::Path;
 
-use quiescent::format::{Conv, InputGate, Packing, Profile};
+use quiescent::format::{Conv, Packing, Profile};
 use quiescent_tools::artifact::Artifact;
 use quiescent_tools::ir::{Binary, Op, Shape, Unary};
 use quiescent_tools::lower::{Hold, Options};
 
 use crate::graphs::{self, Case};
-use crate::net::{self, K, Net, RELU, same, set_thresholds};
+use crate::net::{self, K, Net, RELU, let_wait, same, set_thresholds};
 use crate::plan;
 
 /// Elements in another order, sums over channels, a map in f32.
@@ -93,8 +93,7 @@ fn artifacts() -> Vec<(String, Artifact)> {
     let planned = |(i, case): (usize, &Case)| {
         let mut a = artifact(case, holds[i % 3].clone(), None);
         if i % 2 == 1 {
-            let gate = a.header().input_gate;
-            a.set_gates(InputGate { wait: 1, few: 32, ..gate }, |_| ());
+            let_wait(&mut a, 1 + 2 * (i as u8 % 4 / 3), 32);
         }
         (case.name.replace(' ', "_"), a)
     };

@@ -314,6 +314,12 @@ pub fn lowered(g: &Graph, plan: &calibrate::Plan, options: &lower::Options) -> A
     Artifact::new(lowered.builder, Meta::default()).unwrap_or_else(|e| panic!("{e:#}\n{g}"))
 }
 
+/// Lets changes of fewer than `few` 256ths of the pixels wait for `wait` frames.
+pub fn let_wait(a: &mut Artifact, wait: u8, few: u8) {
+    let gate = a.header().input_gate;
+    a.set_gates(InputGate { wait, few, ..gate }, |_| ());
+}
+
 /// Sets every gate: thresholds of about `tau` codes per sixteen channels, with a dead zone.
 pub fn set_thresholds(a: &mut Artifact, pixel: u16, block: u16, tau: u32, dead: u32) {
     let mut k = 0;

@@ -10,7 +10,7 @@ use quiescent::threads::Pool;
 use quiescent::{Mode, kernels};
 use quiescent_tools::lower::Hold;
 
-use crate::net::{self, Random, set_thresholds};
+use crate::net::{self, Random, let_wait, set_thresholds};
 use crate::scene::Scene;
 use crate::{assert_same, graphs, holds, outputs, plan, step};
 
@@ -49,6 +49,7 @@ fn kernel_sets_do_not_matter() {
         for (hold_name, hold) in holds() {
             let mut a = net::artifact(&case.graph, &plan, hold);
             set_thresholds(&mut a, 3, 16, 3, 1);
+            let_wait(&mut a, 1, 16);
             for set in kernels::available() {
                 let (mut m, mut n) = (a.arena(), a.arena());
                 let mut first = a.engine(&mut m, kernels::available().next().unwrap()).unwrap();
@@ -80,6 +81,7 @@ fn threads_do_not_matter() {
         for (hold_name, hold) in holds().into_iter().chain([("none", Hold::None)]) {
             let mut a = net::artifact(&case.graph, &plan, hold);
             set_thresholds(&mut a, 3, 16, 3, 1);
+            let_wait(&mut a, 1, 16);
             banded += a.model().tensors.iter().filter(|t| t.lines > 0).count();
             let mut arenas = [a.arena(), a.arena(), a.arena()];
             let mut engines = arenas.each_mut().map(|m| a.engine(m, kernels::best()).unwrap());

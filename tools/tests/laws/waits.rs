@@ -6,7 +6,7 @@ use quiescent_tools::artifact::Artifact;
 use quiescent_tools::lower::Hold;
 
 use crate::graphs;
-use crate::net::{self, set_thresholds};
+use crate::net::{self, let_wait, set_thresholds};
 use crate::scene::Scene;
 use crate::{assert_same, holds, outputs, plan, step};
 
@@ -19,7 +19,8 @@ fn artifact(case: &graphs::Case, hold: Hold, few: u8) -> Artifact {
     let mut a = net::artifact(&case.graph, &plan(case), hold);
     set_thresholds(&mut a, PIXEL, 0, 4, 1);
     let gate = a.header().input_gate;
-    a.set_gates(InputGate { shift: 0, wait: WAIT, few, ..gate }, |_| ());
+    a.set_gates(InputGate { shift: 0, ..gate }, |_| ());
+    let_wait(&mut a, WAIT, few);
     a
 }
 
@@ -62,7 +63,45 @@ fn few_changes_wait_for_a_stated_number_of_frames() {
     }
 }
 
-/// Whatever happens, no pixel is off by more than its test for more frames than may wait; the others are as without waits.
+/// Fewer than the stated share of the pixels, times the scale, wait; as many do not.
+#[test]
+fn the_share_that_waits_is_exact() {
+    for case in graphs::all() {
+        let [h, w, c] = case.shape();
+        for (few, scale) in [(64, 1.0), (128, 0.5), (129, 0.5)] {
+            let a = artifact(&case, Hold::All, few);
+            let limit = (h * w).div_ceil(4);
+            for (pixels, waits) in [(limit - 1, true), (limit, false)] {
+                let mut arena = a.arena();
+                let mut engine = a.engine(&mut arena, kernels::best()).unwrap();
+                engine.set_mode(Mode::Gated { scale });
+                let still = Scene::new(5, case.shape()).frame().to_vec();
+                step(&mut engine, &still);
+                let (stats, _) = stands(&mut engine, &speck(&still, pixels, c));
+                assert_eq!((stats.waits, stats.pixels as usize), (waits, pixels), "{}, {few} by {scale}", case.name);
+            }
+        }
+    }
+}
+
+/// Under a budget nothing waits.
+#[test]
+fn nothing_waits_under_a_budget() {
+    for case in graphs::all() {
+        let a = artifact(&case, Hold::All, 255);
+        let mut arena = a.arena();
+        let mut engine = a.engine(&mut arena, kernels::best()).unwrap();
+        engine.set_budget(Some(a.header().cost.macs.get()));
+        let mut scene = Scene::new(7, case.shape());
+        for _ in 0..60 {
+            scene.next();
+            step(&mut engine, scene.frame());
+            assert!(!engine.stats().waits, "{}: {:?}", case.name, engine.stats());
+        }
+    }
+}
+
+/// Whatever happens, and whatever is set between frames, no pixel is off by more than its test for more frames than may wait.
 #[test]
 fn nothing_waits_longer() {
     for case in graphs::all() {
@@ -74,6 +113,7 @@ fn nothing_waits_longer() {
             let (mut off_for, mut longest, mut waited) = (0, 0, 0);
             for t in 0..300 {
                 scene.next();
+                engine.set_adaptive(false);
                 step(&mut engine, scene.frame());
                 let input = engine.model().header.input as usize;
                 let held = engine.held_rows(input).unwrap().flatten();

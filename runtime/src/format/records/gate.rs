@@ -20,7 +20,7 @@ pub struct InputGate {
     pub wait: u8,
     /// Largest common shift of all pixels that is taken out of a frame before it is compared, in codes; 0: none is.
     pub shift: u8,
-    /// Changed pixels that may wait are fewer than this many 256ths of all.
+    /// Changed pixels that may wait are fewer than this many 256ths of all, times the scale.
     pub few: u8,
 }
 
