@@ -234,7 +234,8 @@ impl Simulation {
         for (k, n) in g.nodes.iter().enumerate().filter(|(k, n)| correctable(plan, *k, &n.op)) {
             let error = &self.tensors[n.output].channel_mean_error;
             shift[k].resize(error.len(), 0.0);
-            shift[k].iter_mut().zip(error).for_each(|(s, e)| *s += *e as f32);
+            // Behind a division by a code of 0 there may be no number.
+            shift[k].iter_mut().zip(error).filter(|(_, e)| e.is_finite()).for_each(|(s, e)| *s += *e as f32);
         }
         shift
     }

@@ -517,3 +517,20 @@ fn the_report_names_outliers_and_dead_channels() {
     assert_eq!(p.outputs_sqnr_db.len(), 1);
     assert!(serde_json::to_string(&p.layers).unwrap().contains("sqnr_db"));
 }
+
+/// A small divisor next to large ones has code 0: what follows is no number, and no reason for a bias that is none.
+#[test]
+fn divisions_by_a_code_of_0_correct_no_bias() {
+    let mut b = Builder::new(shape(4, 4, 1));
+    let squares = b.node(Op::Unary(Unary::Pow { exponent: 2.0 }), &[0], shape(4, 4, 1));
+    let ratio = b.node(Op::Binary(Binary::Div), &[0, squares], shape(4, 4, 1));
+    let y = b.conv(ratio, 2, 3, 1);
+    b.output(y);
+    let mut frames = b.frames(4);
+    frames.iter_mut().for_each(|f| f.iter_mut().enumerate().for_each(|(i, v)| *v = if i < 4 { 1e-3 } else { 1.0 + v.abs() }));
+    let mut p = plan(&b.0, &frames, &Options::default());
+    let error = &simulate(&b.0, &p, &frames, false).unwrap().tensors[y].channel_mean_error;
+    assert!(error.iter().any(|e| !e.is_finite()), "{error:?}: the test could not fail");
+    p.bias_shift = corrected_biases(&b.0, &p, &frames).unwrap();
+    assert!(p.bias_shift.iter().flatten().all(|s| s.is_finite()), "{:?}", p.bias_shift);
+}
