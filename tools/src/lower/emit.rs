@@ -127,7 +127,7 @@ impl Emit<'_, '_> {
             Some(super::homes::Home::Same { .. }) => Default::default(),
             _ => self.l.borders[t],
         };
-        let narrow = |n: usize| u8::try_from(n).context("padding above 255 is not supported");
+        let narrow = |n: usize| u8::try_from(n).with_context(|| format!("map \"{}\": a border of {n}, 255 at most is supported", v.name));
         let border = [narrow(border.t)?, narrow(border.l)?, narrow(border.b)?, narrow(border.r)?];
         let mut record = f::Tensor {
             origin: u32::try_from(p.origin)?,
@@ -153,7 +153,8 @@ impl Emit<'_, '_> {
         }
         if let Store::U8(q) = &v.store {
             let n = if q.is_uniform() { 1 } else { v.shape.c };
-            record.quant_len = u16::try_from(n).context("more than 65535 channels")?;
+            record.quant_len =
+                u16::try_from(n).with_context(|| format!("map \"{}\": {n} channels of codes, 65535 at most are supported", v.name))?;
             record.scale = self.b.data.put(&each(n, |c| q.scale_of(c)));
             let zero: Vec<u8> = (0..n).map(|c| q.zero_of(c)).collect();
             record.zero = self.b.data.put_bytes(&zero, 4);
