@@ -48,8 +48,8 @@ pub struct Budget {
 
 /// Settings tried in refinement unless told otherwise.
 pub const REFINE: usize = 400;
-/// Frames that a change may wait for unless told otherwise.
-pub const MAX_WAIT: u8 = 4;
+/// Frames that a change may wait for unless told otherwise. More of them that cost nothing on calibration frames do on others, where things move faster.
+pub const MAX_WAIT: u8 = 1;
 
 impl Default for Budget {
     fn default() -> Self {
