@@ -53,7 +53,11 @@ impl Pictures {
         let layers: Vec<Layer> =
             self.layers.iter().zip(&maps).map(|(l, map)| Layer { name: &l.title, h: l.h, w: l.w, active: map }).collect();
         let dense = engine.model().header.cost.macs.get().max(1);
-        let share = format!("work {}", percent(engine.stats().macs as f64 / dense as f64).replace(' ', ""));
+        let stats = engine.stats();
+        let share = match stats.waits {
+            true => "waits".into(),
+            false => format!("work {}", percent(stats.macs as f64 / dense as f64).replace(' ', "")),
+        };
         overlay::heat_beside(frame, &First { picture: &shown, title: &format!("frame {index}"), share: &share }, &layers)
     }
 
