@@ -5,8 +5,9 @@
     python benches/operators/networks.py [--quiescent target/release/quiescent] [--only REGEX]
 
 Weights are random, statistics of batch normalisation those of the frames, frames smooth noise of 96 x 96. Judged on four frames that were not
-calibrated on: the tool's own float execution, which is what `eval` goes by, and dense int8; relative error (L2, worst output). A random
-deep network amplifies rounding, so int8 is for comparison only; the float column has to be rounding.
+calibrated on: the tool's own float execution, which is what `eval` goes by, dense int8, and onnxruntime's int8 (static QDQ, a scale per
+output channel, the same frames); relative error (L2, worst output). A random deep network amplifies rounding, so int8 is for comparison
+only; the float column has to be rounding.
 """
 import argparse
 import pathlib
@@ -18,6 +19,8 @@ import numpy as np
 import onnxruntime
 import torch
 import torchvision
+from onnxruntime.quantization import CalibrationDataReader, QuantType, quantize_static
+from onnxruntime.quantization.shape_inference import quant_pre_process
 
 from sweep import ROOT, dumps, relative_error, run
 
@@ -68,6 +71,29 @@ def network(name, frames):
     return made.eval()
 
 
+class Calibration(CalibrationDataReader):
+    def __init__(self, clip):
+        self.left = iter(clip)
+
+    def get_next(self):
+        frame = next(self.left, None)
+        return None if frame is None else {"x": frame}
+
+
+def session(model):
+    return onnxruntime.InferenceSession(str(model), providers=["CPUExecutionProvider"])
+
+
+def peer(folder, float_session, frames, calib, test):
+    """The error of onnxruntime's own int8."""
+    ready, quantised = folder / "ready.onnx", folder / "int8.onnx"
+    quant_pre_process(str(folder / "m.onnx"), str(ready))
+    quantize_static(str(ready), str(quantised), Calibration(calib), per_channel=True, activation_type=QuantType.QUInt8, weight_type=QuantType.QInt8)
+    int8 = session(quantised)
+    names = [o.name for o in int8.get_outputs()]
+    return relative_error(float_session, frames, test, [dict(zip(names, int8.run(None, {"x": frame}))) for frame in test])
+
+
 def judge(name, exporter, arguments):
     frames = Frames()
     folder = arguments.work / re.sub(r"\W+", "_", f"{name} {exporter}")
@@ -77,7 +103,8 @@ def judge(name, exporter, arguments):
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
         torch.onnx.export(made, (frames.clip(1, 2),), str(folder / "m.onnx"), input_names=["x"], verbose=False, **EXPORTERS[exporter])
-    np.save(folder / "calib.npy", frames.clip(8, 1)[:, None].numpy())
+    calib = frames.clip(8, 1)[:, None].numpy()
+    np.save(folder / "calib.npy", calib)
     test = frames.clip(4, 2)[:, None].numpy()
     np.save(folder / "test.npy", test)
     q, artifact = arguments.quiescent, folder / "m.qsc"
@@ -90,10 +117,11 @@ def judge(name, exporter, arguments):
         status, said = run(q, *step)
         if status != 0:
             return f"{'PANIC' if 'panicked' in said else 'refused'} | {said[:200]}"
-    session = onnxruntime.InferenceSession(str(folder / "m.onnx"), providers=["CPUExecutionProvider"])
-    float_error, int8_error = (relative_error(session, frames, test, dumps(folder / made)) for made in ("float", "int8"))
+    reference = session(folder / "m.onnx")
+    float_error, int8_error = (relative_error(reference, frames, test, dumps(folder / made)) for made in ("float", "int8"))
+    theirs = peer(folder, reference, frames, calib, test)
     shutil.rmtree(folder)
-    return f"{float_error:.1e} | {100 * int8_error:.1f} %"
+    return f"{float_error:.1e} | {100 * int8_error:.1f} % | {100 * theirs:.1f} %"
 
 
 def main():
@@ -104,7 +132,7 @@ def main():
     arguments = parser.parse_args()
     onnxruntime.set_default_logger_severity(4)
     torch.set_num_threads(1)
-    print("| network | exporter | float | int8 |\n|---|---|---|---|")
+    print("| network | exporter | float | int8 | onnxruntime int8 |\n|---|---|---|---|---|")
     for name in filter(re.compile(arguments.only).search, CLASSIFIERS + SEGMENTERS):
         for exporter in EXPORTERS:
             print(f"| {name} | {exporter} | {judge(name, exporter, arguments)} |", flush=True)
