@@ -65,6 +65,9 @@ fn reductions_of_every_kind() {
     close(&made("ReduceL1", &[1]), &pixel(|v| v.iter().map(|x| x.abs()).sum()));
     close(&made("ReduceL2", &[1]), &pixel(|v| v.iter().map(|x| x * x).sum::<f32>().sqrt()));
     close(&made("ReduceLogSumExp", &[1]), &pixel(|v| v.iter().map(|x| x.exp()).sum::<f32>().ln()));
+    let squared = Model::new(&[1, 3, 2, 4]).node("Mul", &["x", "x"], "s", vec![]);
+    let logs = squared.node("ReduceLogSum", &["s"], "y", vec![ints("axes", &[1]), int("keepdims", 0)]).run(&x);
+    close(&logs, &pixel(|v| v.iter().map(|x| x * x).sum::<f32>().ln()));
     let squares: Vec<f32> = x.chunks(8).map(|map| map.iter().map(|v| v * v).sum()).collect();
     close(&made("ReduceSumSquare", &[2, 3]), &squares);
     // Channels and columns go, lines stay.
@@ -99,6 +102,10 @@ fn comparisons_are_ones_and_zeros() {
     let model = || Model::new(&[1, 4]).reals("c", &[], &[0.25]).reals("d", &[4], &[9.0, 8.0, 7.0, 6.0]);
     let model =
         || model().node("Greater", &["x", "c"], "g", vec![]).node("Less", &["x", "d"], "l", vec![]).node("Not", &["g"], "n", vec![]);
+    let both = |op: &str| model().node("Less", &["x", "c"], "b", vec![]).node(op, &["g", "b"], "y", vec![]).run(&x);
+    close(&both("Or"), &[1.0, 0.0, 1.0, 1.0]);
+    close(&both("And"), &[0.0; 4]);
+    close(&model().node("Xor", &["g", "l"], "y", vec![]).run(&x), &[1.0, 1.0, 0.0, 0.0]);
     close(&model().node("Where", &["g", "x", "d"], "y", vec![]).run(&x), &[9.0, 8.0, 0.5, 2.0]);
     close(&model().node("And", &["n", "l"], "b", vec![]).node("Where", &["b", "c", "x"], "y", vec![]).run(&x), &[0.25, 0.25, 0.5, 2.0]);
 }
