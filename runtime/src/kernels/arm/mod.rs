@@ -4,6 +4,17 @@
 //! Their loops are naked functions: they need all fourteen registers, of which `asm!` may name twelve, and vector
 //! registers, which it may not name at all.
 
+/// The first line of a naked function: a processor that has the instructions it uses. The assembler learns of no feature of the
+/// target where a program is optimised as a whole (`lto`), and Helium only by `-Ctarget-cpu`.
+macro_rules! processor {
+    (dsp) => {
+        ".cpu cortex-m33"
+    };
+    (mve) => {
+        ".cpu cortex-m55"
+    };
+}
+
 #[cfg(feature = "dsp")]
 mod dsp;
 #[cfg(feature = "mve")]

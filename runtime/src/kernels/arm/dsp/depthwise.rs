@@ -176,6 +176,7 @@ macro_rules! single {
 #[unsafe(naked)]
 unsafe extern "C" fn put_in_order(weights: *const i8, segments: *const u32, table: *mut Entry, taps: usize) {
     naked_asm!(
+        processor!(dsp),
         "push {{r4-r11, lr}}
         1:
         ldm r0, {{r4-r7}}
@@ -218,6 +219,7 @@ macro_rules! rows_of_four {
 #[unsafe(naked)]
 unsafe extern "C" fn $name(job: &Job) {
     naked_asm!(
+        processor!(dsp),
         "push {{r0, r4-r11, lr}}
         ldr r3, [r0, #{m}]
         vldmia r3, {{s4-s7}}

@@ -140,6 +140,7 @@ pub(super) use {clamp, pack, scale};
 #[unsafe(naked)]
 unsafe extern "C" fn codes(sums: *const i32, m: *const f32, b: *const f32, out: *mut u8, fours: usize, bounds: &Bounds) {
     naked_asm!(
+        processor!(dsp),
         "push {{r4-r10, lr}}
         ldrd r8, r9, [sp, #32]
         ldrd r9, r10, [r9]
@@ -167,6 +168,7 @@ unsafe extern "C" fn codes_added(
     sums: *const i32, m: *const f32, b: *const f32, out: *mut u8, fours: usize, bounds: &Bounds, x: *const u8, r: *const f32,
 ) {
     naked_asm!(
+        processor!(dsp),
         "push {{r4-r10, lr}}
         ldrd r8, r9, [sp, #32]
         ldrd r9, r10, [r9]

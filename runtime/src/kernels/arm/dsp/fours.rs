@@ -291,6 +291,7 @@ macro_rules! next {
 #[unsafe(naked)]
 pub unsafe extern "C" fn run(job: &mut Job) {
     naked_asm!(
+        processor!(dsp),
         "push {{r4-r11, lr}}
         vpush {{s16-s17}}
         ldrd r1, r2, [r0, #{x}]
@@ -434,6 +435,7 @@ macro_rules! place {
 #[unsafe(naked)]
 pub unsafe extern "C" fn next(job: &mut Job) {
     naked_asm!(
+        processor!(dsp),
         "push {{r4-r10, lr}}
         add r12, r0, #{rows}
         ldm r12, {{r1-r6}}
@@ -460,6 +462,7 @@ pub unsafe extern "C" fn next(job: &mut Job) {
 #[unsafe(naked)]
 pub unsafe extern "C" fn widen(job: &Job, offsets: *const u32, count: usize, n: usize, to: *mut u32) -> *mut u32 {
     naked_asm!(
+        processor!(dsp),
         "push {{r0-r11, lr}}
         ldr lr, [sp, #52]
         1:

@@ -127,6 +127,7 @@ macro_rules! sixteen_inputs {
 #[unsafe(naked)]
 unsafe extern "C" fn run(job: &mut Job) {
     naked_asm!(
+        processor!(dsp),
         "push {{r0, r4-r11, lr}}
         ldrd r1, r2, [r0, #{w}]
         ldr r3, [r0, #{x}]
@@ -179,6 +180,7 @@ unsafe extern "C" fn run(job: &mut Job) {
 #[unsafe(naked)]
 unsafe extern "C" fn widen(from: *const u8, to: *mut u32, n: usize) -> u32 {
     naked_asm!(
+        processor!(dsp),
         "push {{r4-r8, lr}}
         add r2, r1, r2, lsl #1
         movs r3, #0

@@ -76,6 +76,7 @@ macro_rules! two_quads {
 #[unsafe(naked)]
 pub unsafe extern "C" fn fours(x: *const u32, quads: usize, w: *const i8, sums: *mut i32, fours: usize) {
     naked_asm!(
+        processor!(dsp),
         "push {{r4-r11, lr}}
         ldr r12, [sp, #36]
         push {{r0-r3, r12}}

@@ -27,6 +27,7 @@ fn exceed(new: &[u8], held: &[u8], [weak, strong]: [u8; 2]) -> [u64; 2] {
 #[unsafe(naked)]
 unsafe extern "C" fn masks(new: *const u8, held: *const u8, n: usize, bits: &mut [u64; 2], weak: u32, strong: u32) {
     naked_asm!(
+        processor!(mve),
         "push {{r4-r6, lr}}
         ldrd r4, r5, [sp, #16]
         1:
@@ -63,6 +64,7 @@ pub unsafe fn drift(t: &DriftTile, sums: &mut [i32]) {
 #[unsafe(naked)]
 unsafe extern "C" fn growth(new: *const u8, held: *const u8, new_step: usize, held_step: usize, lines: usize, width: usize) -> i32 {
     naked_asm!(
+        processor!(mve),
         "push {{r4, lr}}
         ldrd lr, r12, [sp, #8]
         movs r4, #0

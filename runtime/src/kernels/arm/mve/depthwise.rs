@@ -147,6 +147,7 @@ pub unsafe fn depthwise(t: &DepthwiseTile) {
 #[unsafe(naked)]
 unsafe extern "C" fn put_in_order(from: *const i8, to: *mut i8, quads: usize) {
     naked_asm!(
+        processor!(mve),
         "push {{r4, lr}}
         dls lr, r2
         1:
@@ -275,6 +276,7 @@ macro_rules! rows_of {
         #[unsafe(naked)]
         unsafe extern "C" fn $name(job: &Job) {
             naked_asm!(
+                processor!(mve),
                 "push {{r4-r11, lr}}
                 vpush {{d8-d15}}
                 ldrd r5, r6, [r0, #{rows_in}]
@@ -439,6 +441,7 @@ macro_rules! line_of_two {
 #[unsafe(naked)]
 unsafe extern "C" fn rows_of_16_nine_at_64(job: &Job) {
     naked_asm!(
+        processor!(mve),
         "push {{r4-r11, lr}}
         vpush {{d8-d15}}
         ldrd r5, r6, [r0, #{rows_in}]

@@ -79,6 +79,7 @@ pub unsafe fn through_table(t: &ConvTile) {
 #[unsafe(naked)]
 unsafe extern "C" fn look_up(x: *mut u8, table: &[u8; 256], n: usize) {
     naked_asm!(
+        processor!(mve),
         "push {{r4, lr}}
         wlstp.8 lr, r2, 2f
         1:
@@ -142,6 +143,7 @@ macro_rules! codes {
         #[unsafe(naked)]
         unsafe extern "C" fn $name(job: &Job, sums: *const i32, n: usize) {
             naked_asm!(
+                processor!(mve),
                 "push {{r4-r10, lr}}
                 vpush {{d8-d9}}
                 ldm r0!, {{r3-r6}}

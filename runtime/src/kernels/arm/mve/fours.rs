@@ -206,6 +206,7 @@ macro_rules! four_pixels {
 #[unsafe(naked)]
 pub unsafe extern "C" fn $name(job: &mut Job) {
     naked_asm!(
+        processor!(mve),
         "push {{r3-r11, lr}}
         vpush {{d8-d15}}
         mov r7, r0
@@ -390,6 +391,7 @@ pub struct First {
 #[unsafe(naked)]
 pub unsafe extern "C" fn at_once(job: &mut Job, first: &First, groups: usize) {
     naked_asm!(
+        processor!(mve),
         "push {{r3-r6, lr}}
         mov r4, r0
         mov r5, r1
@@ -429,6 +431,7 @@ pub unsafe extern "C" fn at_once(job: &mut Job, first: &First, groups: usize) {
 #[unsafe(naked)]
 pub unsafe extern "C" fn next(job: &mut Job) {
     naked_asm!(
+        processor!(mve),
         "push {{r4-r6, lr}}
         add r6, r0, #{rows}
         ldm r6, {{r1-r3, r4, r5, r12}}
@@ -461,6 +464,7 @@ pub unsafe extern "C" fn next(job: &mut Job) {
 #[unsafe(naked)]
 pub unsafe extern "C" fn gather(job: &mut Job, offsets: *const u32, count: usize, n: usize, to: *mut u8) {
     naked_asm!(
+        processor!(mve),
         "push {{r4-r11, lr}}
         ldr r5, [sp, #36]
         movs r12, #4

@@ -141,6 +141,7 @@ macro_rules! turn {
 #[unsafe(naked)]
 unsafe extern "C" fn run(job: &Job) {
     naked_asm!(
+        processor!(mve),
         "push {{r4-r11, lr}}
         vpush {{d8-d11}}
         sub sp, #20

@@ -30,6 +30,7 @@ macro_rules! one_pixel {
 #[unsafe(naked)]
 pub unsafe extern "C" fn $name(job: &Job) {
     naked_asm!(
+        processor!(mve),
         "push {{r0, r4-r11, lr}}
         vpush {{d8-d15}}
         mov r9, r0
@@ -92,6 +93,7 @@ one_pixel!(more_of_one_pixel, "ldrd r0, r2, [r11]\n ldrd r4, r6, [r11, #8]");
 #[unsafe(naked)]
 pub unsafe extern "C" fn total(from: *const u8, n: usize) -> u32 {
     naked_asm!(
+        processor!(mve),
         "push {{r4, lr}}
         mov r2, r0
         movs r0, #0
@@ -112,6 +114,7 @@ pub unsafe extern "C" fn total(from: *const u8, n: usize) -> u32 {
 #[unsafe(naked)]
 pub unsafe extern "C" fn copy(from: *const u8, to: *mut u8, n: usize, sum: u32) -> u32 {
     naked_asm!(
+        processor!(mve),
         "push {{r4, lr}}
         mov r12, r3
         wlstp.8 lr, r2, 2f

@@ -28,6 +28,7 @@ pub unsafe fn sum(t: &SumTile, sums: &mut [i32]) {
 #[unsafe(naked)]
 unsafe extern "C" fn sum_of_16(from: *const u8, step: usize, pixels: usize, sums: *mut i32) {
     naked_asm!(
+        processor!(mve),
         "push {{r7, lr}}
         vpush {{d8-d9}}
         dls lr, r2
@@ -62,6 +63,7 @@ unsafe extern "C" fn sum_of_16(from: *const u8, step: usize, pixels: usize, sums
 #[unsafe(naked)]
 unsafe extern "C" fn sum_of_rest(from: *const u8, step: usize, pixels: usize, sums: *mut i32, n: usize) {
     naked_asm!(
+        processor!(mve),
         "push {{r4-r6, lr}}
         ldr r5, [sp, #16]
         1:
