@@ -224,7 +224,7 @@ fn c(baked: &Baked, header: &Header, bare: &[u8]) -> String {
          /* A frame is [h][w][c], u8 codes (1) or float (0). */\n\
          #define {upper}_INPUT_H {h}u\n#define {upper}_INPUT_W {w}u\n#define {upper}_INPUT_C {c}u\n#define {upper}_INPUT_CODES {codes}\n\
          #define {upper}_FORMAT {}u\n#define {upper}_CHECKSUM {:#010x}u\n\n\
-         static const {upper}_ALIGN(64) uint8_t {name}_artifact[] = {{\n",
+         {upper}_ALIGN(64) static const uint8_t {name}_artifact[] = {{\n",
         env!("CARGO_PKG_VERSION"),
         format::VERSION,
         header.checksum,

@@ -523,6 +523,10 @@ fn bake_writes_sources_that_state_the_artifact() {
     let Ok(built) = built else { return println!("skipped: no C compiler") };
     assert!(built.status.success(), "{}", text(&built.stderr));
     assert_eq!(Command::new(&program).output().unwrap().stdout, bare[..]);
+    match Command::new("c++").args(["-x", "c++", "-std=c++11", "-Wall", "-Werror", "-fsyntax-only"]).arg(&main).output() {
+        Ok(out) => assert!(out.status.success(), "{}", text(&out.stderr)),
+        Err(_) => println!("skipped: no C++ compiler"),
+    }
     // Another length than the stated one does not compile.
     let header = String::from_utf8(file("patrol.h")).unwrap();
     std::fs::write(dir.path().join("patrol.h"), header.replacen("= {\n", "= {\n0,", 1)).unwrap();
