@@ -3,22 +3,25 @@
 
 use std::{env, fs, path::Path};
 
-/// Name, code, constants, memory (start and bytes each), picoseconds of a processor clock.
-type Board = (&'static str, [u32; 2], [u32; 2], [u32; 2], u32);
+/// Name, target, code, constants, memory (start and bytes each), picoseconds of a processor clock.
+type Board = (&'static str, &'static str, [u32; 2], [u32; 2], [u32; 2], u32);
 
+const V7: &str = "thumbv7em-none-eabihf";
+const V8: &str = "thumbv8m.main-none-eabihf";
 const BOARDS: [Board; 5] = [
-    ("an386", [0, 1 << 20], [1 << 20, 3 << 20], [0x2000_0000, 4 << 20], 40_000),
-    ("an500", [0, 1 << 20], [1 << 20, 3 << 20], [0x2000_0000, 4 << 20], 40_000),
-    ("an505", [0x1000_0000, 1 << 20], [0x1010_0000, 3 << 20], [0x3800_0000, 4 << 20], 50_000),
-    ("an547", [0, 512 << 10], [0x0100_0000, 2 << 20], [0x2000_0000, 512 << 10], 31_250),
-    ("virt", [0x8000_0000, 1 << 20], [0x8010_0000, 3 << 20], [0x8040_0000, 4 << 20], 1_000),
+    ("an386", V7, [0, 1 << 20], [1 << 20, 3 << 20], [0x2000_0000, 4 << 20], 40_000),
+    ("an500", V7, [0, 1 << 20], [1 << 20, 3 << 20], [0x2000_0000, 4 << 20], 40_000),
+    ("an505", V8, [0x1000_0000, 1 << 20], [0x1010_0000, 3 << 20], [0x3800_0000, 4 << 20], 50_000),
+    ("an547", V8, [0, 512 << 10], [0x0100_0000, 2 << 20], [0x2000_0000, 512 << 10], 31_250),
+    ("virt", "riscv32imac-unknown-none-elf", [0x8000_0000, 1 << 20], [0x8010_0000, 3 << 20], [0x8040_0000, 4 << 20], 1_000),
 ];
 
 fn main() {
-    let riscv = env::var("CARGO_CFG_TARGET_ARCH").unwrap() == "riscv32";
-    let board = env::var("QUIESCENT_BOARD").unwrap_or(if riscv { "virt" } else { "an386" }.into());
-    let Some((_, code, constants, ram, clock)) = BOARDS.iter().find(|b| b.0 == board && (b.0 == "virt") == riscv) else {
-        panic!("QUIESCENT_BOARD={board}: known are {}", BOARDS.map(|b| b.0).join(", "));
+    let target = env::var("TARGET").unwrap();
+    let board = env::var("QUIESCENT_BOARD").unwrap_or(if target.starts_with("riscv") { "virt" } else { "an386" }.into());
+    let Some((_, _, code, constants, ram, clock)) = BOARDS.iter().find(|b| b.0 == board && b.1 == target) else {
+        let known = BOARDS.map(|b| format!("{} for --target {}", b.0, b.1)).join(", ");
+        panic!("QUIESCENT_BOARD={board} (an386 unless told) with --target {target}: known are {known}");
     };
     let out = env::var("OUT_DIR").unwrap();
     let common = Path::new(&env::var("CARGO_MANIFEST_DIR").unwrap()).join("../common").canonicalize().unwrap();
@@ -31,7 +34,11 @@ fn main() {
     println!("cargo::rustc-env=CLOCK_PS={clock}");
     println!("cargo::rustc-env=BOARD={board}");
     if let Ok(baked) = env::var("QUIESCENT_BAKED") {
-        println!("cargo::rustc-env=BAKED={baked}.rs");
+        // From this crate's folder, where it is relative.
+        let Ok(module) = Path::new(&format!("{baked}.rs")).canonicalize() else {
+            panic!("QUIESCENT_BAKED={baked}: there is no {baked}.rs; `quiescent bake NAME.qsc -o DIR` makes DIR/NAME.rs");
+        };
+        println!("cargo::rustc-env=BAKED={}", module.display());
         println!("cargo::rustc-env=BAKED_NAME={}", Path::new(&baked).file_name().unwrap().display());
     }
     for name in ["QUIESCENT_BOARD", "QUIESCENT_BAKED"] {
