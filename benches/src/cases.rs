@@ -103,6 +103,7 @@ pub fn options(model: &str) -> convert::Options {
         fit: Default::default(),
         profile: Profile::Any,
         input_shape: None,
+        outputs: Vec::new(),
         norm: None,
         mode: None,
         frames: 32,

@@ -27,6 +27,7 @@ fn search(budget: &Budget) -> (Artifact, Vec<Point>, Found, Vec<Input>, Task) {
         fit: Default::default(),
         profile: Profile::Any,
         input_shape: None,
+        outputs: Vec::new(),
         norm: None,
         mode: None,
         frames: 8,

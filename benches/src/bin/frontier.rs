@@ -154,6 +154,7 @@ fn main() -> Result<()> {
         fit: Default::default(),
         profile: Profile::Any,
         input_shape: None,
+        outputs: Vec::new(),
         norm: None,
         mode: None,
         frames: 32,

@@ -24,7 +24,7 @@ fn main() -> Result<()> {
     let count = shape.first().copied().unwrap_or(0);
     ensure!(count > 0 && !values.is_empty(), "{file}: no frames");
     let frames: Vec<Vec<f32>> = values.chunks_exact(values.len() / count).map(<[f32]>::to_vec).collect();
-    let oracle = Oracle::load(model.as_ref(), None)?;
+    let oracle = Oracle::load(model.as_ref(), None, &[])?;
     for (k, y) in oracle.run(&frames[..1])?.iter().enumerate() {
         clip::npy::write(&std::path::Path::new(first).join(format!("{k}.npy")), &[y.len()], y)?;
     }

@@ -65,6 +65,9 @@ pub struct Args {
     /// ONNX shape of the input, where the model leaves it open: 1,3,320,320
     #[arg(long, value_name = "N,..", value_delimiter = ',', value_parser = args::at_least_one)]
     input_shape: Option<Vec<usize>>,
+    /// Names of values to take for the outputs, where the model goes on to post-processing: what comes after them is left out
+    #[arg(long, value_name = "NAME,..", value_delimiter = ',')]
+    outputs: Vec<String>,
     /// Processor the artifact is for
     #[arg(long, value_enum, default_value = "host")]
     target: Target,
@@ -210,6 +213,7 @@ pub fn main(a: &Args, talk: &Talk) -> Result<()> {
         fit,
         profile: profile(a.target),
         input_shape: a.input_shape.clone(),
+        outputs: a.outputs.clone(),
         norm: norm(a, &hints),
         mode: mode(a, &hints),
         frames: a.calib_frames,
@@ -219,7 +223,7 @@ pub fn main(a: &Args, talk: &Talk) -> Result<()> {
         "tool": env!("CARGO_PKG_VERSION"),
         "arguments": std::env::args().skip(1).collect::<Vec<_>>(),
         "model": a.model, "calib": a.calib, "task": a.task, "max_drop": a.max_drop, "gates": gated,
-        "norm": options.norm, "input_shape": a.input_shape, "profile": options.profile as u16, "keep_float": a.keep_float,
+        "norm": options.norm, "input_shape": a.input_shape, "outputs": a.outputs, "profile": options.profile as u16, "keep_float": a.keep_float,
         "range": format!("{:?}", a.range), "calib_frames": a.calib_frames, "arena_ratio": a.arena_ratio, "ram": a.ram, "flash": a.flash, "max_wait": a.max_wait,
         "refine": a.refine,
         "search_frames": SEARCH_FRAMES,

@@ -111,6 +111,7 @@ fn make(onnx: &Path, task: &Path, calib: String, talk: &Talk) -> Result<Artifact
         fit: Default::default(),
         profile: host(),
         input_shape: None,
+        outputs: Vec::new(),
         norm: None,
         mode: None,
         frames: 32,

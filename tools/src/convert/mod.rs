@@ -30,6 +30,8 @@ pub struct Options {
     pub fit: Fit,
     pub profile: Profile,
     pub input_shape: Option<Vec<usize>>,
+    /// Values to take for the outputs; the model's own ones where empty.
+    pub outputs: Vec<String>,
     /// Preprocessing given on the command line; the task file's hints fill the rest.
     pub norm: Option<Norm>,
     pub mode: Option<Mode>,
@@ -49,10 +51,14 @@ pub struct Prepared {
 
 /// Imports a model and fixes what its input is.
 pub fn prepare(o: &Options, task: Option<&Task>) -> Result<Prepared> {
-    let mut graph = import::load(&o.model, &import::Options { input_shape: o.input_shape.clone() })?;
+    let mut graph = import::load(&o.model, &import::Options { input_shape: o.input_shape.clone(), outputs: o.outputs.clone() })?;
     passes::run(&mut graph);
     let [input] = &graph.inputs[..] else {
-        bail!("{}: the model has {} inputs; exactly one is supported", o.model.display(), graph.inputs.len());
+        let names = graph.inputs.iter().map(|i| format!("\"{}\"", i.name)).collect::<Vec<_>>().join(", ");
+        bail!(
+            "its outputs need {} inputs ({names}), one is supported; make the others constants, or choose outputs that do not need them (--outputs)",
+            graph.inputs.len()
+        );
     };
     let input = input.clone();
     let shape = graph.tensors[input.tensor].shape;
@@ -77,7 +83,18 @@ pub fn prepare(o: &Options, task: Option<&Task>) -> Result<Prepared> {
         norm: if integer { None } else { norm },
         fit: FitSpec::new(mode),
     };
+    if let Some(task) = task {
+        reads(task, &float, &input)?;
+    }
     Ok(Prepared { graph, float, input, codes })
+}
+
+/// Whether the task finds what it needs in the outputs.
+fn reads(task: &Task, float: &Graph, input: &InputSpec) -> Result<()> {
+    let nothing: Vec<Vec<f32>> = float.outputs.iter().map(|o| vec![0.0; o.onnx_shape.iter().product()]).collect();
+    let outputs = float.outputs.iter().zip(&nothing);
+    let outputs: Vec<task::Output> = outputs.map(|(o, data)| task::Output { name: &o.name, shape: &o.onnx_shape, data }).collect();
+    task.decode(&outputs, (input.shape[1], input.shape[0])).context("--task").map(drop)
 }
 
 /// Frames spread evenly over the clips, at most `most`.

@@ -3,8 +3,9 @@
 //! The protobuf is converted operator by operator with shapes and constants worked out on the way:
 //!
 //! ```text
-//! nodes in topological order:
+//! nodes that outputs need, in topological order (`part`):
 //!     all inputs constant           -> evaluate (`fold`)
+//!     If, its condition constant    -> the branch's nodes
 //!     moves no numbers              -> another view of the same map (`view`, `ops::shape`)
 //!     else                          -> ask for the layout the operator wants (`layout`), emit graph nodes (`ops`)
 //! ```
@@ -20,6 +21,7 @@ mod fold;
 mod layout;
 mod node;
 mod ops;
+mod part;
 mod ports;
 mod view;
 
@@ -42,6 +44,8 @@ use view::View;
 pub struct Options {
     /// Shape of the (first) model input, for models that leave dimensions open: `--input-shape 1,3,224,224`.
     pub input_shape: Option<Vec<usize>>,
+    /// Values to take for the outputs, by name; the model's own ones where empty.
+    pub outputs: Vec<String>,
 }
 
 /// One operator that has no counterpart here.
@@ -114,7 +118,8 @@ pub fn from_bytes(bytes: &[u8], options: &Options) -> Result<Graph, Error> {
 
 fn import(bytes: &[u8], options: &Options, dir: Option<&Path>) -> Result<Graph, Error> {
     let model = ModelProto::decode(bytes).map_err(|e| Error::Decode(e.to_string()))?;
-    let proto = model.graph.as_ref().ok_or_else(|| Error::Decode("there is no graph in it".into()))?;
+    let proto = model.graph.ok_or_else(|| Error::Decode("there is no graph in it".into()))?;
+    let proto = part::needed(proto, &options.outputs);
     let opset = model.opset_import.iter().find(|o| o.domain.is_empty() || o.domain == "ai.onnx").map_or(1, |o| o.version);
     let external: u64 = match dir {
         Some(_) => proto.initializer.iter().filter(|t| t.data_location == Some(1)).map(|t| size_on_disk(&t.dims)).sum(),
@@ -130,7 +135,7 @@ fn import(bytes: &[u8], options: &Options, dir: Option<&Path>) -> Result<Graph, 
         unsupported: Vec::new(),
         current: String::new(),
     };
-    importer.run(proto, options)?;
+    importer.run(&proto, options)?;
     let graph = importer.graph;
     ir::verify(&graph).map_err(|what| Error::Invalid { at: "converted graph".into(), what })?;
     Ok(graph)
@@ -194,21 +199,14 @@ const AXIS_LIMIT: usize = 1 << 24;
 
 impl Importer<'_> {
     fn run(&mut self, proto: &GraphProto, options: &Options) -> Result<(), Error> {
-        for t in &proto.initializer {
-            let at = || format!("initializer `{}`", t.name);
-            let value = constant::decode(t, self.dir).and_then(|c| self.charged(c));
-            match value {
-                Ok(c) => _ = self.values.insert(t.name.clone(), c),
-                Err(Fail::Invalid(what)) => return Err(Error::Invalid { at: at(), what }),
-                Err(Fail::Unsupported(what)) => self.give_up("initializer", &t.name, what),
-            }
-        }
-        if let Some(t) = proto.sparse_initializer.first() {
+        self.initializers(proto)?;
+        for t in &proto.sparse_initializer {
             let name = t.values.as_ref().map_or("", |v| v.name.as_str());
             self.give_up("sparse initializer", name, "store the weights densely".into());
+            self.values.insert(name.into(), Value::Lost);
         }
         self.make_inputs(proto, options)?;
-        for node in sorted(&proto.node)? {
+        for node in part::sorted(&proto.node)? {
             self.convert(node)?;
         }
         for out in &proto.output {
@@ -224,6 +222,38 @@ impl Importer<'_> {
         Ok(())
     }
 
+    fn initializers(&mut self, proto: &GraphProto) -> Result<(), Error> {
+        for t in &proto.initializer {
+            let at = || format!("initializer `{}`", t.name);
+            let value = constant::decode(t, self.dir).and_then(|c| self.charged(c));
+            match value {
+                Ok(c) => _ = self.values.insert(t.name.clone(), c),
+                Err(Fail::Invalid(what)) => return Err(Error::Invalid { at: at(), what }),
+                Err(Fail::Unsupported(what)) => {
+                    self.give_up("initializer", &t.name, what);
+                    self.values.insert(t.name.clone(), Value::Lost);
+                }
+            }
+        }
+        Ok(())
+    }
+
+    /// The outputs of a branch, which sees the values around it and keeps its own names to itself.
+    fn inline(&mut self, branch: &GraphProto) -> Result<Vec<Value>, Error> {
+        self.initializers(branch)?;
+        for node in part::sorted(&branch.node)? {
+            self.convert(node)?;
+        }
+        let made = branch.output.iter().map(|o| {
+            let what = || Error::Invalid { at: format!("output `{}` of a branch", o.name), what: "no node makes it".into() };
+            self.values.get(&o.name).cloned().ok_or_else(what)
+        });
+        let made = made.collect();
+        let own = branch.node.iter().flat_map(|n| &n.output).chain(branch.initializer.iter().map(|t| &t.name));
+        own.for_each(|name| _ = self.values.remove(name));
+        made
+    }
+
     fn convert(&mut self, proto: &NodeProto) -> Result<(), Error> {
         let mut inputs = Vec::with_capacity(proto.input.len());
         for name in &proto.input {
@@ -231,23 +261,25 @@ impl Importer<'_> {
                 _ if name.is_empty() => None,
                 Some(v) => Some(v.clone()),
                 None => {
-                    let at = format!("node `{}` ({})", proto.name, proto.op_type);
-                    return Err(Error::Invalid { at, what: format!("input `{name}` is never made") });
+                    return Err(Error::Invalid { at: part::at(proto), what: format!("input `{name}` is never made") });
                 }
             });
         }
         let first = proto.output.iter().find(|o| !o.is_empty());
         self.current = first.cloned().unwrap_or_else(|| proto.name.clone());
-        let name = if proto.name.is_empty() { self.current.clone() } else { proto.name.clone() };
-        let node = Node { proto, name, inputs, opset: self.opset };
+        let node = Node { proto, name: part::name(proto).into(), inputs, opset: self.opset };
         let lost = node.inputs.iter().any(|v| matches!(v, Some(Value::Lost)));
-        let made = if lost && ops::known(&node) { Ok(Vec::new()) } else { ops::convert(self, &node) };
-        let made = self.settle_failure(&proto.op_type, &node.name, made)?.unwrap_or_default();
+        let made = match node.branch() {
+            Some(branch) => self.inline(branch)?,
+            None => {
+                let made = if lost && ops::known(&node) { Ok(Vec::new()) } else { ops::convert(self, &node) };
+                self.settle_failure(&proto.op_type, &node.name, made)?.unwrap_or_default()
+            }
+        };
         for (i, name) in proto.output.iter().enumerate().filter(|(_, n)| !n.is_empty()) {
             let value = made.get(i).cloned().unwrap_or(Value::Lost);
             if self.values.insert(name.clone(), value).is_some() {
-                let at = format!("node `{}` ({})", proto.name, proto.op_type);
-                return Err(Error::Invalid { at, what: format!("its output `{name}` exists already") });
+                return Err(part::exists(proto, name));
             }
         }
         Ok(())
@@ -328,41 +360,5 @@ impl Importer<'_> {
         let id = self.tensor(format!("{}/constant", self.current), shape);
         self.graph.tensors[id].constant = Some(values);
         id
-    }
-}
-
-/// The nodes so that each comes after the makers of its inputs; the file's order where that is one.
-fn sorted(nodes: &[NodeProto]) -> Result<Vec<&NodeProto>, Error> {
-    let mut maker: HashMap<&str, usize> = HashMap::new();
-    for (i, n) in nodes.iter().enumerate() {
-        for o in n.output.iter().filter(|o| !o.is_empty()) {
-            maker.insert(o, i);
-        }
-    }
-    let mut waits = vec![0usize; nodes.len()];
-    let mut readers: Vec<Vec<usize>> = vec![Vec::new(); nodes.len()];
-    for (i, n) in nodes.iter().enumerate() {
-        for &m in n.input.iter().filter_map(|name| maker.get(name.as_str())) {
-            waits[i] += 1;
-            readers[m].push(i);
-        }
-    }
-    let mut ready: std::collections::BTreeSet<usize> = (0..nodes.len()).filter(|&i| waits[i] == 0).collect();
-    let mut out = Vec::with_capacity(nodes.len());
-    while let Some(i) = ready.pop_first() {
-        out.push(&nodes[i]);
-        for &r in &readers[i] {
-            waits[r] -= 1;
-            if waits[r] == 0 {
-                ready.insert(r);
-            }
-        }
-    }
-    match waits.iter().position(|&w| w > 0) {
-        None => Ok(out),
-        Some(i) => Err(Error::Invalid {
-            at: format!("node `{}` ({})", nodes[i].name, nodes[i].op_type),
-            what: "it waits for its own output (a cycle)".into(),
-        }),
     }
 }

@@ -2,7 +2,7 @@
 
 use std::rc::Rc;
 
-use tract_onnx::pb::{AttributeProto, NodeProto, TensorProto};
+use tract_onnx::pb::{AttributeProto, GraphProto, NodeProto, TensorProto};
 
 use super::constant::Const;
 use super::view::View;
@@ -85,6 +85,13 @@ impl Node<'_> {
 
     pub fn tensor(&self, name: &str) -> Option<&TensorProto> {
         self.attribute(name).and_then(|a| a.t.as_ref())
+    }
+
+    /// What an If with a constant condition stands for.
+    pub fn branch(&self) -> Option<&GraphProto> {
+        let (true, Some(Value::Const(condition))) = (self.op() == "If", self.optional(0)) else { return None };
+        let taken = if *condition.to_ints().ok()?.first()? != 0 { "then_branch" } else { "else_branch" };
+        self.attribute(taken)?.g.as_ref()
     }
 
     /// `count` extents in pixels from an attribute; `least` is the smallest allowed.

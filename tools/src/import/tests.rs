@@ -10,6 +10,7 @@ use crate::ir::{Codes, ElementType, Graph, Op};
 
 mod composed;
 mod index;
+mod part;
 
 #[derive(Default)]
 struct Model {
@@ -86,7 +87,11 @@ impl Model {
     }
 
     fn error(&self) -> Error {
-        from_bytes(&self.encode(), &Options::default()).map(|g| g.to_string()).expect_err("import should fail")
+        self.error_with(&Options::default())
+    }
+
+    fn error_with(&self, options: &Options) -> Error {
+        from_bytes(&self.encode(), options).map(|g| g.to_string()).expect_err("import should fail")
     }
 
     /// The output for an NCHW input.

@@ -26,7 +26,7 @@ pub use crate::artifact::{Norm, StepInfo};
 
 use std::collections::BTreeMap;
 
-use anyhow::{Result, bail};
+use anyhow::{Result, bail, ensure};
 use quiescent::format::{Builder, Profile};
 
 use crate::calibrate::{Plan, Store};
@@ -104,8 +104,20 @@ pub fn lower(graph: &Graph, plan: &Plan, options: &Options) -> Result<Lowered> {
     Ok(lowered)
 }
 
+/// Most rows, columns and channels of a map in the format.
+const EXTENT_LIMIT: usize = 65535;
+
 /// Steps, views and borders: everything before memory.
 fn placed<'g>(graph: &'g Graph, plan: &'g Plan) -> Result<Lowering<'g>> {
+    for (t, _) in graph.tensors.iter().zip(&plan.tensors).filter(|(t, store)| store.is_some() && t.constant.is_none()) {
+        let Shape { h, w, c } = t.shape;
+        ensure!(
+            [h, w, c].iter().all(|&n| n <= EXTENT_LIMIT),
+            "\"{}\" is a map of {h} x {w} x {c} (rows, columns, channels), of each {EXTENT_LIMIT} are the most; where it is an output laid flat, \
+             take the value before that (--outputs)",
+            t.name
+        );
+    }
     let values = graph.tensors.iter().enumerate().map(|(i, t)| {
         let store = plan.tensors.get(i).cloned().flatten()?;
         t.constant.is_none().then(|| Value { name: t.name.clone(), shape: t.shape, store })

@@ -20,9 +20,11 @@ pub struct Oracle {
 }
 
 impl Oracle {
-    /// `input_shape` fixes the ONNX shape of the first input; axes still unknown become 1.
-    pub fn load(path: &Path, input_shape: Option<&[usize]>) -> Result<Oracle> {
-        guarded(|| build(path, input_shape)).with_context(|| format!("{}: the float oracle (tract) cannot run this model", path.display()))
+    /// `input_shape` fixes the ONNX shape of the first input; axes still unknown become 1. `outputs` names what to give, in the place
+    /// of the model's outputs where it is not empty.
+    pub fn load(path: &Path, input_shape: Option<&[usize]>, outputs: &[&str]) -> Result<Oracle> {
+        guarded(|| build(path, input_shape, outputs))
+            .with_context(|| format!("{}: the float oracle (tract) cannot run this model", path.display()))
     }
 
     /// One frame; `inputs` and the result in ONNX order.
@@ -43,8 +45,13 @@ fn guarded<T>(f: impl FnOnce() -> Result<T>) -> Result<T> {
     panic::catch_unwind(AssertUnwindSafe(f)).unwrap_or_else(|_| bail!("tract panicked"))
 }
 
-fn build(path: &Path, input_shape: Option<&[usize]>) -> Result<Oracle> {
+fn build(path: &Path, input_shape: Option<&[usize]>, outputs: &[&str]) -> Result<Oracle> {
     let mut model = tract_onnx::onnx().model_for_path(path)?;
+    let own: Vec<Option<&str>> = model.output_outlets()?.iter().map(|o| model.outlet_label(*o)).collect();
+    if !outputs.is_empty() && !own.iter().copied().eq(outputs.iter().map(|o| Some(*o))) {
+        model.select_outputs_by_name(outputs)?;
+        model.compact()?;
+    }
     let mut inputs = Vec::new();
     for k in 0..model.input_outlets()?.len() {
         let fact = model.input_fact(k)?.clone();
@@ -90,7 +97,7 @@ mod tests {
             return;
         };
         for model in ["ultraface_rfb_320", "fastestdet_352", "resnet20_cifar10"] {
-            let oracle = Oracle::load(&assets.join(format!("models/{model}.onnx")), None).unwrap();
+            let oracle = Oracle::load(&assets.join(format!("models/{model}.onnx")), None, &[]).unwrap();
             let folder = assets.join("models/golden").join(model);
             let outputs = oracle.run(&[golden(&folder.join("in0.npy"))]).unwrap();
             for (k, y) in outputs.iter().enumerate() {
@@ -108,8 +115,8 @@ mod tests {
             println!("skipped: no assets");
             return;
         };
-        let e = Oracle::load(&assets.join("models/deeplab_v3_mnv2_257.onnx"), None).err().unwrap();
+        let e = Oracle::load(&assets.join("models/deeplab_v3_mnv2_257.onnx"), None, &[]).err().unwrap();
         assert!(format!("{e:#}").contains("cannot run this model"), "{e:#}");
-        assert!(Oracle::load(Path::new("absent.onnx"), None).is_err());
+        assert!(Oracle::load(Path::new("absent.onnx"), None, &[]).is_err());
     }
 }

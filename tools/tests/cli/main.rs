@@ -2,6 +2,7 @@
 //!
 //! Everything runs on the shipped model in `models/patrol`; frames are kept few. `refusals.rs` is about wrong files and flags.
 
+mod outputs;
 mod refusals;
 
 use std::path::{Path, PathBuf};

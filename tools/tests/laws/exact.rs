@@ -139,6 +139,7 @@ fn patrol() {
         fit: Default::default(),
         profile: quiescent::format::Profile::Any,
         input_shape: None,
+        outputs: Vec::new(),
         norm: None,
         mode: None,
         frames: 8,

@@ -52,7 +52,8 @@ impl<'m> Float<'m> {
         if p.float.inputs.first().is_some_and(|i| i.onnx_type != ElementType::F32) || p.float.tensors.iter().any(|t| t.codes.is_some()) {
             return (None, Some("not asked: it rounds some quantised models unlike the ONNX definition".into()));
         }
-        let run = || Oracle::load(&self.model.onnx, Some(&p.input.onnx_shape))?.run(&[onnx_order(&p.input, &x)]);
+        let names: Vec<&str> = p.float.outputs.iter().map(|o| o.name.as_str()).collect();
+        let run = || Oracle::load(&self.model.onnx, Some(&p.input.onnx_shape), &names)?.run(&[onnx_order(&p.input, &x)]);
         match run() {
             Ok(outputs) => {
                 let worst = outputs.iter().zip(reference).map(|(t, r)| {
@@ -79,6 +80,7 @@ fn prepare(artifact: &Artifact, onnx: &Path) -> Result<Prepared> {
         fit: Default::default(),
         profile: quiescent::format::Profile::Any,
         input_shape: Some(spec.onnx_shape.clone()),
+        outputs: super::outputs_of(artifact).into_iter().map(|(name, _)| name).collect(),
         norm: spec.norm.clone(),
         mode: Some(spec.fit.mode()),
         frames: 1,

@@ -105,13 +105,13 @@ fn way_out(op: &str) -> String {
     match op {
         "LSTM" | "GRU" | "RNN" | "Scan" | "Loop" => "recurrent operators are not supported; only feed-forward CNNs are".into(),
         "NonMaxSuppression" | "TopK" | "ArgMax" | "ArgMin" | "NonZero" | "RoiAlign" => {
-            "post-processing runs outside the network; export the model up to its raw outputs".into()
+            "post-processing runs outside the network; name the values before it, which it reads, with --outputs".into()
         }
         "If" => "a branch whose condition is not constant; simplify the model first (onnxsim)".into(),
         "Einsum" => "export the product as MatMul or Conv".into(),
         "QLinearConv" | "QLinearMatMul" | "ConvInteger" | "MatMulInteger" | "DynamicQuantizeLinear" => {
             "export the quantised model in QDQ form (QuantizeLinear/DequantizeLinear)".into()
         }
-        _ => "not converted; express it by operators that are, or cut the network before it".into(),
+        _ => "not converted; express it by operators that are, or cut the network before it (--outputs)".into(),
     }
 }
