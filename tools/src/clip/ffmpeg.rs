@@ -76,6 +76,8 @@ struct Pipe {
     /// Collects the complaints so that the child never blocks on a full pipe.
     complaints: Option<JoinHandle<String>>,
     first: Option<Frame>,
+    /// Whether a frame has been read.
+    decoded: bool,
     ended: bool,
 }
 
@@ -113,7 +115,14 @@ impl Pipe {
             }
             String::from_utf8_lossy(&kept).into_owned()
         });
-        Ok(Pipe { child, stdout: BufReader::with_capacity(1 << 20, stdout), complaints: Some(complaints), first: None, ended: false })
+        Ok(Pipe {
+            child,
+            stdout: BufReader::with_capacity(1 << 20, stdout),
+            complaints: Some(complaints),
+            first: None,
+            decoded: false,
+            ended: false,
+        })
     }
 
     fn read_frame(&mut self) -> Result<Option<Frame>> {
@@ -126,7 +135,10 @@ impl Pipe {
             return Ok(None);
         }
         match self.read_ppm() {
-            Ok(frame) => Ok(Some(frame)),
+            Ok(frame) => {
+                self.decoded = true;
+                Ok(Some(frame))
+            }
             Err(e) => {
                 self.ended = true;
                 // What ffmpeg says is the better explanation of a pipe that breaks off.
@@ -167,8 +179,12 @@ impl Pipe {
         let complaints = self.complaints.take().and_then(|t| t.join().ok()).unwrap_or_default();
         let complaints = complaints.trim();
         if !status.success() || DAMAGE.iter().any(|d| complaints.contains(d)) {
-            let why = if complaints.is_empty() { format!("it ended with {status}") } else { complaints.to_string() };
-            bail!("ffmpeg could not decode the clip to its end: {why} (limit the frames to stop before the damage)");
+            let why =
+                if complaints.is_empty() { format!("it ended with {status}") } else { complaints.lines().collect::<Vec<_>>().join("; ") };
+            match self.decoded {
+                true => bail!("ffmpeg could not decode the clip to its end: {why} (limit the frames to stop before the damage)"),
+                false => bail!("ffmpeg could not decode the clip: {why}"),
+            }
         }
         Ok(())
     }

@@ -159,7 +159,7 @@ fn open_decoder(spec: &str) -> Result<Opened> {
         if spec.contains(['*', '?', '[']) {
             return images::open_pattern(spec);
         }
-        bail!("{spec}: no such clip (a video or GIF file, a folder or pattern of PNG/JPEG files, or - for y4m on standard input)");
+        bail!("{spec}: no such clip (a video or GIF file, a folder or pattern of PNG/JPEG files, .npy, or - for y4m on standard input)");
     }
     match extension(path).as_str() {
         "y4m" => y4m::open_file(path),

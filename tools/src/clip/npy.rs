@@ -49,7 +49,10 @@ pub(super) fn read_header(path: &Path) -> Result<(Header, BufReader<File>)> {
             (TypeChar::Float, 4) if dtype.descr().contains('<') => Kind::F32,
             (TypeChar::Uint, 1) => Kind::U8,
             (TypeChar::Int, 1) => Kind::I8,
-            _ => bail!("{name} holds {}; little-endian float32, uint8 and int8 are supported", dtype.descr()),
+            _ => bail!(
+                "{name} holds {}; little-endian float32, uint8 and int8 are supported (numpy: a.astype(\"float32\"))",
+                dtype.descr().trim_matches('\'')
+            ),
         },
         _ => bail!("{name} holds records; plain float32, uint8 and int8 arrays are supported"),
     };

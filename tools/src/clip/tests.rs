@@ -228,12 +228,25 @@ fn damaged_video_is_an_error_unless_frames_stop_before() {
     let spec = cut.to_str().unwrap();
     let last = open(spec, &Options::default()).unwrap().last().unwrap();
     let message = error(last);
-    assert!(message.contains(spec) && message.contains("ffmpeg could not decode"), "{message}");
+    assert!(message.contains(spec) && message.contains("ffmpeg could not decode") && message.contains("limit the frames"), "{message}");
     let opts = Options { frames: Some(3), ..Default::default() };
     assert_eq!(open(spec, &opts).unwrap().filter(Result::is_ok).count(), 3);
     let noise = dir.path().join("noise.mp4");
     std::fs::write(&noise, picture(50, 50, 3, 0).data).unwrap();
     assert!(error(open(noise.to_str().unwrap(), &Options::default())).contains("noise.mp4"));
+}
+
+#[test]
+fn what_is_no_video_gives_one_line_and_no_advice_on_frames() {
+    if !has_ffmpeg() {
+        return;
+    }
+    let dir = tempfile::tempdir().unwrap();
+    let path = dir.path().join("text.mp4");
+    std::fs::write(&path, "no video").unwrap();
+    let message = error(open(path.to_str().unwrap(), &Options::default()));
+    assert!(message.contains("ffmpeg could not decode the clip:") && !message.contains("limit the frames"), "{message}");
+    assert!(!message.contains('\n'), "{message}");
 }
 
 #[test]

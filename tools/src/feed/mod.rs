@@ -4,7 +4,7 @@ use anyhow::{Context, Result, bail, ensure};
 
 use crate::artifact::{InputKind, InputSpec, Norm};
 use crate::clip::fit::Resize;
-use crate::clip::{self, FitMap, Frame, Source, TensorData};
+use crate::clip::{self, FitMap, Frame, Source, TensorData, TensorFrame};
 
 /// One frame in the layout of the model's input, `[h, w, c]`.
 #[derive(Clone, Debug, PartialEq)]
@@ -91,25 +91,7 @@ impl Iterator for Feed {
                 let frame = clip.next()?;
                 let (spec, index) = (&self.spec, self.given);
                 self.given += 1;
-                let input = frame.and_then(|t| {
-                    let input = match t.data {
-                        TensorData::U8(v) => Input::Pixels(to_map(spec, &v)?),
-                        TensorData::I8(v) => {
-                            let codes: Vec<u8> = v.iter().map(|v| (*v as i16 + 128) as u8).collect();
-                            Input::Pixels(to_map(spec, &codes)?)
-                        }
-                        TensorData::F32(v) => {
-                            if let Some((at, v)) = v.iter().enumerate().find(|(_, v)| !v.is_finite()) {
-                                bail!("frame {index} has {v} as its element {at}; write finite values");
-                            }
-                            Input::Values(to_map(spec, &v)?)
-                        }
-                    };
-                    Ok(match (input, spec.kind) {
-                        (Input::Pixels(v), InputKind::Values) => Input::Values(v.iter().map(|v| *v as f32).collect()),
-                        (input, _) => input,
-                    })
-                });
+                let input = frame.and_then(|t| tensor(spec, index, t));
                 Some(input.with_context(|| clip.name.clone()).map(|input| Fed { picture: None, input }))
             }
         }
@@ -131,17 +113,44 @@ pub fn reals(pixels: &[u8], norm: Option<&Norm>, c: usize) -> Vec<f32> {
         .collect()
 }
 
+/// A frame of an array: pixels or codes as they are, reals as the model takes them.
+fn tensor(spec: &InputSpec, index: usize, frame: TensorFrame) -> Result<Input> {
+    fits(spec, &frame.shape)?;
+    Ok(match (frame.data, spec.kind) {
+        (TensorData::U8(v), InputKind::Pixels) => Input::Pixels(to_map(spec, &v)?),
+        (TensorData::I8(v), InputKind::Pixels) => {
+            ensure!(spec.norm.is_none(), "int8 frames for a model of pictures; give uint8 pixels, or float32 as the model takes them");
+            let codes: Vec<u8> = v.iter().map(|v| (*v as i16 + 128) as u8).collect();
+            Input::Pixels(to_map(spec, &codes)?)
+        }
+        (TensorData::U8(v), InputKind::Values) => Input::Values(to_map(spec, &v)?.into_iter().map(f32::from).collect()),
+        (TensorData::I8(v), InputKind::Values) => Input::Values(to_map(spec, &v)?.into_iter().map(f32::from).collect()),
+        (TensorData::F32(v), _) => {
+            if let Some((at, v)) = v.iter().enumerate().find(|(_, v)| !v.is_finite()) {
+                bail!("frame {index} has {v} as its element {at}; write finite values");
+            }
+            Input::Values(to_map(spec, &v)?)
+        }
+    })
+}
+
+/// Whether a frame of this shape is the input: its axes in their order, where axes of one element do not count, or all in one.
+fn fits(spec: &InputSpec, shape: &[usize]) -> Result<()> {
+    let axes = |s: &[usize]| s.iter().copied().filter(|&n| n != 1).collect::<Vec<_>>();
+    let (found, wanted) = (axes(shape), axes(&spec.onnx_shape));
+    let (mut f, mut w) = (found.clone(), wanted.clone());
+    if found == wanted || found == [wanted.iter().product::<usize>()] {
+        return Ok(());
+    }
+    f.sort_unstable();
+    w.sort_unstable();
+    let way_out = if f == w { "; transpose the array to this order of axes" } else { "" };
+    bail!("frames of shape {shape:?}, the input \"{}\" takes {:?}{way_out}", spec.name, spec.onnx_shape)
+}
+
 /// An ONNX-ordered tensor as a map.
 fn to_map<T: Copy>(spec: &InputSpec, v: &[T]) -> Result<Vec<T>> {
-    let [h, w, c] = spec.shape;
-    ensure!(
-        v.len() == h * w * c,
-        "a frame has {} elements, the input \"{}\" {:?} takes {}",
-        v.len(),
-        spec.name,
-        spec.onnx_shape,
-        h * w * c
-    );
+    let c = spec.shape[2];
     let mut out: Vec<T> = places(spec).filter_map(|at| v.get(at).copied()).collect();
     ensure!(out.len() == v.len(), "the input \"{}\" does not lie in its tensor {:?}", spec.name, spec.onnx_shape);
     if spec.kind == InputKind::Pixels && spec.norm.as_ref().is_some_and(|n| n.bgr) {
@@ -169,4 +178,44 @@ fn places(spec: &InputSpec) -> impl Iterator<Item = usize> + use<> {
     let stride = |axis: Option<usize>| axis.and_then(|a| strides.get(a)).copied().unwrap_or(0);
     let (sh, sw, sc) = (stride(spec.axes.0), stride(spec.axes.1), stride(spec.axes.2));
     (0..h * w * c).map(move |i| i / (w * c) * sh + i / c % w * sw + i % c * sc)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::artifact::FitSpec;
+    use crate::clip::Mode;
+
+    /// An ONNX input `[1, 2, 2, 3]`, channels first.
+    fn spec(kind: InputKind, norm: Option<Norm>) -> InputSpec {
+        let axes = (Some(2), Some(3), Some(1));
+        InputSpec { name: "x".into(), onnx_shape: vec![1, 2, 2, 3], axes, shape: [2, 3, 2], kind, norm, fit: FitSpec::new(Mode::Stretch) }
+    }
+
+    fn fed(spec: &InputSpec, shape: &[usize], data: TensorData) -> Result<Input> {
+        tensor(spec, 0, TensorFrame { shape: shape.to_vec(), data })
+    }
+
+    #[test]
+    fn frames_of_another_order_of_axes_are_refused() {
+        let spec = spec(InputKind::Values, None);
+        let data = || TensorData::F32((0..12).map(|v| v as f32).collect());
+        for shape in [&[2, 2, 3][..], &[1, 2, 2, 3], &[12], &[12, 1]] {
+            let map = [0.0, 6.0, 1.0, 7.0, 2.0, 8.0, 3.0, 9.0, 4.0, 10.0, 5.0, 11.0];
+            assert_eq!(fed(&spec, shape, data()).unwrap(), Input::Values(map.to_vec()));
+        }
+        let said = fed(&spec, &[2, 3, 2], data()).unwrap_err().to_string();
+        assert!(said.contains("[1, 2, 2, 3]") && said.contains("transpose"), "{said}");
+        let said = fed(&spec, &[4, 3], data()).unwrap_err().to_string();
+        assert!(said.contains("[4, 3]") && !said.contains("transpose"), "{said}");
+    }
+
+    #[test]
+    fn int8_frames_keep_their_sign() {
+        let data = || TensorData::I8(vec![-3; 12]);
+        assert_eq!(fed(&spec(InputKind::Values, None), &[12], data()).unwrap(), Input::Values(vec![-3.0; 12]));
+        assert_eq!(fed(&spec(InputKind::Pixels, None), &[12], data()).unwrap(), Input::Pixels(vec![125; 12]));
+        let norm = Norm { scale: 1.0, mean: vec![0.0], std: vec![1.0], bgr: false };
+        assert!(fed(&spec(InputKind::Pixels, Some(norm)), &[12], data()).is_err());
+    }
 }

@@ -37,6 +37,10 @@ fn wrong_models_and_artifacts_are_refused() {
     let four = ["convert", &copy, "-o", out, "--calib", &calib, "--gates", "off", "--mean", "1,2,3,4"];
     fails(&four, &["--mean", "4 values for 3 channels"]);
     fails(&["convert", &qsc, "-o", out, "--calib", &calib], &["not an ONNX model"]);
+    let other = file("other.toml", b"kind = \"detections\"\nhead = \"fastestdet\"\nclasses = 3\n");
+    let wrong = ["convert", &copy, "-o", out, "--calib", &calib, "--gates", "off", "--task", &other];
+    fails(&wrong, &["--task", "detections [1, 240, 8]"]);
+    fails(&["convert", &copy, "-o", out, "--calib", &calib, "--outputs", "ghost"], &["copy.onnx", "ghost"]);
     assert!(!Path::new(out).exists());
     fails(&["eval", &qsc, "--against", &junk, "--input", &clip], &["--against", "junk.onnx"]);
 }
@@ -90,8 +94,11 @@ fn wrong_clips_are_refused() {
     fails(&["run", &qsc, "--input", dir.path().join("nothing").to_str().unwrap()], &["nothing"]);
     let wrong = dir.path().join("wrong.npy");
     quiescent_tools::clip::npy::write(&wrong, &[2, 3, 10, 10], &[0.0; 600]).unwrap();
-    fails(&["run", &qsc, "--input", wrong.to_str().unwrap()], &["wrong.npy", "300", "36864"]);
+    fails(&["run", &qsc, "--input", wrong.to_str().unwrap()], &["wrong.npy", "[3, 10, 10]", "[1, 3, 96, 128]"]);
     fails(&["bench", &qsc, "--input", wrong.to_str().unwrap()], &["wrong.npy"]);
+    let turned = dir.path().join("turned.npy");
+    quiescent_tools::clip::npy::write(&turned, &[2, 96, 128, 3], &vec![0.0; 2 * 36864]).unwrap();
+    fails(&["run", &qsc, "--input", turned.to_str().unwrap()], &["turned.npy", "[96, 128, 3]", "[1, 3, 96, 128]", "transpose"]);
     let mut values = vec![0.0; 2 * 36864];
     values[36864 + 17] = f32::NAN;
     let odd = dir.path().join("odd.npy");
