@@ -124,7 +124,7 @@ fn make(onnx: &Path, task: &Path, calib: String, talk: &Talk) -> Result<Artifact
 }
 
 fn draw(artifact: &Artifact, dir: &Path, task: Task, feed: Feed, talk: &Talk) -> Result<()> {
-    let mut pictures = Pictures::new(dir, artifact, task, feed.fit_map())?;
+    let mut pictures = Pictures::new(dir, artifact, task, feed.fit_map(), &[])?;
     let mut arena = artifact.arena();
     let mut engine = artifact.engine(&mut arena, kernels::best())?;
     engine.set_mode(Mode::Gated { scale: SCALE });
@@ -178,8 +178,10 @@ impl Demo {
             self.pictures,
             s.frames.saturating_sub(1)
         );
-        t += &format!("  quiescent inspect {out}/patrol.qsc --layers --self-test\n");
-        t += &format!("  quiescent bench {out}/patrol.qsc --input {out}/evaluation.y4m --noise 2\n");
+        // As it was called: after `cargo run` it is not on the PATH.
+        let command = std::env::args().next().unwrap_or_else(|| "quiescent".into());
+        t += &format!("  {command} inspect {out}/patrol.qsc --layers --self-test\n");
+        t += &format!("  {command} bench {out}/patrol.qsc --input {out}/evaluation.y4m --noise 2\n");
         t
     }
 

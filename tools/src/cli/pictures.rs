@@ -5,7 +5,7 @@
 
 use std::path::{Path, PathBuf};
 
-use anyhow::Result;
+use anyhow::{Result, bail};
 use quiescent::Engine;
 use quiescent::format::{NONE, Tensor};
 use quiescent_tools::artifact::{Artifact, OutputData, as_task};
@@ -35,9 +35,11 @@ struct Chosen {
 }
 
 impl Pictures {
-    pub fn new(dir: &Path, artifact: &Artifact, task: Task, map: Option<FitMap>) -> Result<Self> {
+    /// With maps of the steps named `layers`, or of some where it is empty.
+    pub fn new(dir: &Path, artifact: &Artifact, task: Task, map: Option<FitMap>, layers: &[String]) -> Result<Self> {
+        let layers = choose(artifact, layers)?;
         args::folder("--overlay", dir)?;
-        Ok(Self { dir: dir.into(), task, map, extent: args::extent(&artifact.meta.input), layers: choose(artifact) })
+        Ok(Self { dir: dir.into(), task, map, extent: args::extent(&artifact.meta.input), layers })
     }
 
     /// `frame%05d.png`.
@@ -85,37 +87,47 @@ impl Pictures {
     }
 }
 
-/// The input, then maps from shallow to deep: the last one of each extent, evenly thinned.
-fn choose(artifact: &Artifact) -> Vec<Chosen> {
+/// The input, then the maps asked for; else from shallow to deep, the last one of each extent, evenly thinned.
+fn choose(artifact: &Artifact, layers: &[String]) -> Result<Vec<Chosen>> {
     let model = artifact.model();
     let chosen = |title: String, tensor: usize| {
         let t: &Tensor = &model.tensors[tensor];
         Chosen { tensor, title, h: t.h as usize, w: t.w as usize }
     };
     // Scratch tensors tell what was recomputed; where nearly all are held, gates have to do.
-    let (mut scratch, mut gated) = (Vec::new(), Vec::new());
+    let (mut scratch, mut gated, mut all) = (Vec::new(), Vec::new(), Vec::new());
     for (step, info) in model.steps.iter().zip(&artifact.meta.steps) {
         let (out, t) = (step.output as usize, &model.tensors[step.output as usize]);
-        if t.h.min(t.w) < 3 || step.macs == 0 {
-            continue;
-        }
         let name = info.name.trim_matches('/');
+        let what = if step.gate == NONE { "recomputed" } else { "passed on" };
+        let found = (out, format!("{name} {}x{}: {what}", t.w, t.h));
+        all.push((info.name.as_str(), found.clone()));
         match (step.gate, t.held()) {
-            (NONE, false) => scratch.push((out, format!("{name} {}x{}: recomputed", t.w, t.h))),
+            _ if t.h.min(t.w) < 3 || step.macs == 0 => {}
+            (NONE, false) => scratch.push(found),
             (NONE, true) => {}
-            _ => gated.push((out, format!("{name} {}x{}: passed on", t.w, t.h))),
+            _ => gated.push(found),
         }
+    }
+    let mut maps = vec![chosen("input: changed pixels".into(), model.header.input as usize)];
+    for layer in layers {
+        let Some((_, (tensor, title))) = all.iter().rev().find(|(name, _)| name == layer) else {
+            bail!("--layers {layer}: no step has this name; inspect --layers lists them");
+        };
+        maps.push(chosen(title.clone(), *tensor));
+    }
+    if !layers.is_empty() {
+        return Ok(maps);
     }
     let candidates = if scratch.len() >= LAYERS { scratch } else { gated };
     let n = candidates.len().min(LAYERS);
-    let mut layers = vec![chosen("input: changed pixels".into(), model.header.input as usize)];
     for k in 0..n {
         // Evenly spaced, the first and the last included.
         let at = if n > 1 { k * (candidates.len() - 1) / (n - 1) } else { 0 };
         let (tensor, title) = candidates[at].clone();
-        layers.push(chosen(title, tensor));
+        maps.push(chosen(title, tensor));
     }
-    layers
+    Ok(maps)
 }
 
 fn active(engine: &Engine, l: &Chosen) -> Vec<u8> {

@@ -32,6 +32,9 @@ pub struct Args {
     /// Writes a picture of every frame to this folder: detections, and what was recomputed
     #[arg(long, value_name = "DIR")]
     overlay: Option<PathBuf>,
+    /// Steps whose recomputed pixels --overlay draws, by the names of `inspect --layers`; four from shallow to deep when left out
+    #[arg(long, value_name = "NAME,..", value_delimiter = ',', requires = "overlay")]
+    layers: Vec<String>,
     /// How the outputs read, for --overlay; the artifact's own task when left out
     #[arg(long, value_name = "TOML")]
     task: Option<PathBuf>,
@@ -50,7 +53,7 @@ pub fn main(a: &Args, talk: &Talk) -> Result<()> {
         args::folder("--dump", dir)?;
     }
     let mut pictures = match &a.overlay {
-        Some(dir) => Some(Pictures::new(dir, &artifact, task, feed.fit_map())?),
+        Some(dir) => Some(Pictures::new(dir, &artifact, task, feed.fit_map(), &a.layers)?),
         None => None,
     };
     let tuned = a.gating.tuned(&artifact, means.kernels, talk)?;

@@ -148,6 +148,13 @@ fn run_dumps_and_draws() {
     assert_eq!(std::fs::read_dir(&dump).unwrap().count(), 5);
     let png = image::open(overlay.join("frame00004.png")).unwrap();
     assert!(png.width() >= 640 && png.height() >= 240);
+    // Two maps, the input's and the chosen one, in one row beside the frame.
+    let chosen = dir.path().join("chosen");
+    let chosen = chosen.to_str().unwrap();
+    json(&["run", &qsc, "--input", &clip, "--frames", "1", "--overlay", chosen, "--layers", "head16/boxes/conv"]);
+    let one = image::open(Path::new(chosen).join("frame00000.png")).unwrap();
+    assert_eq!((one.width() > one.height() * 3, one.height() < png.height()), (true, true));
+    fails(&["run", &qsc, "--input", &clip, "--overlay", chosen, "--layers", "ghost"], &["--layers ghost", "inspect --layers"]);
     assert_eq!(std::fs::read_dir(&overlay).unwrap().count(), 5);
 }
 
