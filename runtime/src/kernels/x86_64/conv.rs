@@ -54,13 +54,13 @@ impl<V: Vector, const N: usize> Panel<V, N> {
 /// The tile is valid (see [`ConvTile`]); the rows are in it and the panel's vectors in its blocks, whose quads it has all; the CPU has the features of `V`.
 #[inline(always)]
 pub(super) unsafe fn tile<V: Vector, const R: usize, const N: usize>(t: &ConvTile, row: usize, count: usize, panel: &Panel<V, N>) {
-    // SAFETY: features: the caller. Input: `4 * quads` bytes are readable from each row and segment (validity of the tile); weights: the panel has
-    // as many quads.
+    // SAFETY: features: the caller. Input: the rows are in the tile (the caller), `4 * quads` bytes are readable from each of them and segment
+    // (validity of the tile); weights: the panel has as many quads.
     let acc = unsafe {
         let mut acc = [panel.sums; R];
         let mut x = [t.input; R];
         for (r, x) in x.iter_mut().enumerate() {
-            *x = t.input.add(t.rows_in[row + r.min(count - 1)] as usize);
+            *x = t.input.add(*t.rows_in.get_unchecked(row + r.min(count - 1)) as usize);
         }
         let mut quad = 0;
         for &segment in t.segments {

@@ -38,6 +38,8 @@ pub(super) unsafe fn max<V: Vector>(t: &PoolTile) {
 
 /// Bytes of lines that are taken together at a time.
 const LINES: usize = 4096;
+/// Bytes after them that a vector may read: one less than those of the longest.
+const BEYOND: usize = 63;
 /// Windows of a run that is worth it.
 const SHORT: usize = 4;
 
@@ -64,10 +66,10 @@ fn run(t: &PoolTile, first: usize) -> usize {
 unsafe fn lines<V: Vector, const NY: usize, const NX: usize>(t: &PoolTile, rows: Range<usize>) {
     let (first, c) = (t.rows_in[rows.start], t.c);
     let bytes = (t.rows_in[rows.end - 1] - first) as usize + NX * c;
-    let mut room = [MaybeUninit::<u8>::uninit(); LINES];
+    let mut room = [MaybeUninit::<u8>::uninit(); LINES + BEYOND];
     let room = room.as_mut_ptr().cast::<u8>();
     // SAFETY: `bytes <= LINES` bytes from the first pixel of the first window to the last of the last are pixels of the map, in each line;
-    // all are written to the room before they are read; the rest is the caller's.
+    // all are written to the room before they are read, as are those beyond; the rest is the caller's.
     unsafe {
         let top = t.input.add(first as usize);
         let rest = bytes % V::BYTES;
@@ -83,9 +85,11 @@ unsafe fn lines<V: Vector, const NY: usize, const NX: usize>(t: &PoolTile, rows:
         if rest > 0 {
             down!(false, bytes - rest, rest);
         }
+        room.add(bytes).write_bytes(0, BEYOND);
         for i in rows {
             let window = room.add((t.rows_in[i] - first) as usize);
-            let column = |x: usize| V::load_first::<false>(window.add(x * c), c);
+            // Whole vectors: what lies beyond `c` channels is not stored.
+            let column = |x: usize| V::load(window.add(x * c));
             (1..NX).fold(column(0), |max, x| max.max_u8(column(x))).store_part(t.output.add(t.rows_out[i] as usize), c);
         }
     }

@@ -31,6 +31,18 @@ super::entries! { "avx2";
         unsafe { convolution::tile::<Ymm<Folding>, R, 1>(t, row, count, panel) }
     }
 
+    /// Rows `row..end` by eights; where those that are left begin.
+    #[inline(never)]
+    fn eights(t: &ConvTile, row: usize, end: usize, panel: &Panel<Ymm<Folding>, 1>) -> usize {
+        let mut row = row;
+        while end - row >= 8 {
+            // SAFETY: as above.
+            unsafe { convolution::tile::<Ymm<Folding>, 8, 1>(t, row, 8, panel) }
+            row += 8;
+        }
+        row
+    }
+
     /// One vector of outputs: its weights take two registers, and a row is loaded in the shadow of its four instructions.
     #[inline(never)]
     fn many_rows(t: &ConvTile) {
@@ -40,7 +52,7 @@ super::entries! { "avx2";
             // SAFETY: the tile is valid and its quads have room (the caller); `row + count <= rows`.
             unsafe {
                 let panel = folds.panel(t, first);
-                let mut row = 0;
+                let mut row = eights(t, 0, rows, &panel);
                 while row < rows {
                     let left = rows - row;
                     row += match left {

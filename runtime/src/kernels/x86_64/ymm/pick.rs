@@ -1,6 +1,7 @@
 //! Channels by index: every 32 result bytes are put together from the 16-byte pieces of the row they come from, by `pshufb`.
 
 use core::arch::x86_64::*;
+use core::ops::Range;
 
 use super::super::vector::Vector;
 use super::dot::Widening;
@@ -52,16 +53,39 @@ pub(in super::super) unsafe fn pick(t: &PickTile) {
                 used += 1;
             }
         }
-        for (&row, &out) in t.rows_in.iter().zip(t.rows_out) {
-            let mut y = _mm256_setzero_si256();
-            // SAFETY: pieces lie in a row of `c` bytes; the results are the row's from byte `32 k` on.
-            unsafe {
-                for part in &parts[..used] {
-                    let x = load_lane(t.input.add(row as usize + part.at), bytes);
-                    y = _mm256_or_si256(y, _mm256_shuffle_epi8(_mm256_broadcastsi128_si256(x), part.from));
-                }
-                of::<Widening>(y).store_part(t.output.add(out as usize + 32 * k), index.len());
+        let to = 32 * k..32 * k + index.len();
+        // SAFETY: pieces lie in a row of `c` bytes; the results are the row's from byte `32 k` on.
+        unsafe {
+            match used {
+                _ if bytes < PIECE => put::<0, false>(t, &parts[..used], to),
+                1 => put::<1, true>(t, &parts, to),
+                2 => put::<2, true>(t, &parts, to),
+                3 => put::<3, true>(t, &parts, to),
+                4 => put::<4, true>(t, &parts, to),
+                _ => put::<0, true>(t, &parts[..used], to),
             }
+        }
+    }
+}
+
+/// Bytes `to` of all results from parts of whole pieces if `WHOLE`; the first `N` of them, all if 0.
+///
+/// # Safety
+/// Parts lie in the rows; results are writable.
+#[inline]
+#[target_feature(enable = "avx2")]
+unsafe fn put<const N: usize, const WHOLE: bool>(t: &PickTile, parts: &[Part], to: Range<usize>) {
+    let parts = if N > 0 { &parts[..N] } else { parts };
+    let bytes = if WHOLE { PIECE } else { t.c };
+    for (&row, &out) in t.rows_in.iter().zip(t.rows_out) {
+        let mut y = _mm256_setzero_si256();
+        // SAFETY: the caller's.
+        unsafe {
+            for part in parts {
+                let x = load_lane(t.input.add(row as usize + part.at), bytes);
+                y = _mm256_or_si256(y, _mm256_shuffle_epi8(_mm256_broadcastsi128_si256(x), part.from));
+            }
+            of::<Widening>(y).store_part(t.output.add(out as usize + to.start), to.len());
         }
     }
 }

@@ -147,6 +147,14 @@ unsafe impl<D: Dot> Vector for Ymm<D> {
     type Left = D::Left;
     type Right = D::Right;
 
+    #[inline(always)]
+    unsafe fn finish_whole<const R: usize, const N: usize>(
+        t: &ConvTile, row: usize, count: usize, at: usize, sums: &[[Self; N]; R],
+    ) -> bool {
+        // SAFETY: the caller's.
+        unsafe { finish::whole(t, row, count, at, sums) }
+    }
+
     with_features! {
         fn zero() -> Self {
             of(_mm256_setzero_si256())
@@ -270,11 +278,6 @@ unsafe impl<D: Dot> Vector for Ymm<D> {
         fn dot(self, x: D::Left, w: D::Right) -> Self {
             // SAFETY: as above.
             of(unsafe { D::dot(self.0, x, w) })
-        }
-
-        fn finish<const R: usize, const N: usize>(t: &ConvTile, row: usize, count: usize, at: usize, sums: &[[Self; N]; R]) {
-            // SAFETY: the caller's.
-            unsafe { finish::codes(t, row, count, at, sums) }
         }
 
         fn unpack_lo8(self, b: Self) -> Self {
