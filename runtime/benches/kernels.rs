@@ -8,7 +8,7 @@ use std::ops::{Deref, DerefMut};
 use std::time::Instant;
 
 use quiescent::format::{BinaryFn, MapFn};
-use quiescent::kernels::{self, Bin, CompareTile, ConvLayer, ConvTile, Kernels, LerpTile, Operand, Row, SumTile, Uni};
+use quiescent::kernels::{self, Bin, CompareTile, ConvLayer, ConvTile, Kernels, LerpTile, Operand, PickTile, PoolTile, Row, SumTile, Uni};
 
 struct Layer {
     name: &'static str,
@@ -139,12 +139,18 @@ fn best(mut pass: impl FnMut()) -> f64 {
 /// Channels of the rows.
 const WIDTHS: [usize; 4] = [16, 24, 64, 192];
 
+/// Rows of entries that share work between rows.
+const PIXELS: usize = 44;
+
 /// Nanoseconds of one row of `c` channels for each entry.
 fn rows(set: &Kernels, c: usize) -> Vec<(&'static str, f64)> {
     let (x, y, w) = (vec![9u8; c], vec![10u8; c], vec![16u8; c]);
     let (scale, offset) = (vec![0.01f32; c], vec![3f32; c]);
     let mut codes = vec![8u8; c];
     let mut sums = vec![0i32; c];
+    let (map, mut results) = (vec![11u8; 3 * (2 * PIXELS + 1) * c], vec![12u8; PIXELS * c]);
+    let every_other: Vec<u32> = (0..c as u32).map(|k| 2 * k).collect();
+    let rows_of = |c: usize| -> [u32; PIXELS] { std::array::from_fn(|i| (i * c) as u32) };
     let table = [5u8; 256];
     let a = Operand::Codes { codes: &x, scale: &scale, offset: &offset };
     let bin = |f| Bin { f, period: c, a, b: a };
@@ -188,6 +194,36 @@ fn rows(set: &Kernels, c: usize) -> Vec<(&'static str, f64)> {
                         rows_out: &[0],
                     })
                 }),
+            ),
+            (
+                "pick",
+                best(|| {
+                    let tile = PickTile {
+                        input: black_box(&map).as_ptr(),
+                        rows_in: &rows_of(2 * c),
+                        c: 2 * c,
+                        index: &every_other,
+                        output: results.as_mut_ptr(),
+                        rows_out: &rows_of(c),
+                    };
+                    (set.pick)(&tile);
+                }) / PIXELS as f64,
+            ),
+            (
+                "max 3x3",
+                best(|| {
+                    let tile = PoolTile {
+                        input: black_box(&map).as_ptr(),
+                        rows_in: &rows_of(2 * c),
+                        taps: &[(3, 3); PIXELS],
+                        step: [(2 * PIXELS + 1) * c, c],
+                        c,
+                        padding: None,
+                        output: results.as_mut_ptr(),
+                        rows_out: &rows_of(c),
+                    };
+                    (set.max_pool)(&tile);
+                }) / PIXELS as f64,
             ),
             ("add", best(|| (set.binary)(black_box(&bin(BinaryFn::Add)), result!()))),
             ("div", best(|| (set.binary)(black_box(&bin(BinaryFn::Div)), result!()))),

@@ -12,6 +12,8 @@ use crate::kernels::{PickTile, scalar};
 const PIECE: usize = 16;
 /// Pieces of the rows that are taken.
 const PIECES: usize = 16;
+/// Where a byte lies that comes from another piece: `pshufb` makes 0 of it.
+const ELSEWHERE: u8 = 0x80;
 /// The fewest rows that are worth the preparation.
 const FEWEST: usize = 4;
 
@@ -20,7 +22,7 @@ const FEWEST: usize = 4;
 struct Part {
     /// Its first byte in the row.
     at: usize,
-    /// Where each result byte lies in it; the highest bit where it comes from another.
+    /// Where each result byte lies in it, or [`ELSEWHERE`].
     from: __m256i,
 }
 
@@ -36,20 +38,20 @@ pub(in super::super) unsafe fn pick(t: &PickTile) {
     }
     let bytes = PIECE.min(t.c);
     for (k, index) in t.index.chunks(32).enumerate() {
+        // The last piece ends with the row; bytes that the one before has too are taken from that.
+        let at = |piece: usize| (PIECE * piece).min(t.c - bytes);
+        let mut from = [[ELSEWHERE; 32]; PIECES];
+        for (i, &k) in index.iter().enumerate() {
+            let piece = k as usize / PIECE;
+            from[piece][i] = (k as usize - at(piece)) as u8;
+        }
         let mut parts = [Part { at: 0, from: _mm256_setzero_si256() }; PIECES];
         let mut used = 0;
-        for piece in 0..t.c.div_ceil(PIECE) {
-            // The last piece ends with the row; bytes that the one before has too are taken from that.
-            let at = (PIECE * piece).min(t.c - bytes);
-            let mut from = [0x80u8; 32];
-            for (from, &k) in from.iter_mut().zip(index) {
-                if k as usize / PIECE == piece {
-                    *from = (k as usize - at) as u8;
-                }
-            }
-            if from.iter().any(|&from| from < 0x80) {
-                // SAFETY: 32 bytes.
-                parts[used] = Part { at, from: unsafe { _mm256_loadu_si256(from.as_ptr().cast()) } };
+        for (piece, from) in from.iter().enumerate().take(t.c.div_ceil(PIECE)) {
+            // SAFETY: 32 bytes.
+            let from = unsafe { _mm256_loadu_si256(from.as_ptr().cast()) };
+            if _mm256_movemask_epi8(from) != -1 {
+                parts[used] = Part { at: at(piece), from };
                 used += 1;
             }
         }
