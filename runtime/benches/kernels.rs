@@ -8,7 +8,9 @@ use std::ops::{Deref, DerefMut};
 use std::time::Instant;
 
 use quiescent::format::{BinaryFn, MapFn};
-use quiescent::kernels::{self, Bin, CompareTile, ConvLayer, ConvTile, Kernels, LerpTile, Operand, PickTile, PoolTile, Row, SumTile, Uni};
+use quiescent::kernels::{
+    self, Bin, CompareTile, ConvLayer, ConvTile, Kernels, LerpTile, Operand, PickTile, PoolTile, Row, SumTile, TablesTile, Uni,
+};
 
 struct Layer {
     name: &'static str,
@@ -148,7 +150,8 @@ fn rows(set: &Kernels, c: usize) -> Vec<(&'static str, f64)> {
     let (scale, offset) = (vec![0.01f32; c], vec![3f32; c]);
     let mut codes = vec![8u8; c];
     let mut sums = vec![0i32; c];
-    let (map, mut results) = (vec![11u8; 3 * (2 * PIXELS + 1) * c], vec![12u8; PIXELS * c]);
+    let (map, mut results) = ((0..3 * (2 * PIXELS + 1) * c).map(|i| (i * 7 % 251) as u8).collect::<Vec<_>>(), vec![12u8; PIXELS * c]);
+    let tables = vec![[9u8; 256]; c];
     let every_other: Vec<u32> = (0..c as u32).map(|k| 2 * k).collect();
     let rows_of = |c: usize| -> [u32; PIXELS] { std::array::from_fn(|i| (i * c) as u32) };
     let table = [5u8; 256];
@@ -194,6 +197,13 @@ fn rows(set: &Kernels, c: usize) -> Vec<(&'static str, f64)> {
                         rows_out: &[0],
                     })
                 }),
+            ),
+            (
+                "tables",
+                best(|| {
+                    let (input, output) = (black_box(&map).as_ptr(), results.as_mut_ptr());
+                    (set.tables)(&TablesTile { input, output, step: [c, c], pixels: PIXELS, tables: &tables })
+                }) / PIXELS as f64,
             ),
             (
                 "pick",
