@@ -5,6 +5,8 @@ mod finish;
 mod pick;
 pub(super) mod table;
 mod tables;
+#[cfg(test)]
+mod tests;
 pub(super) mod vector;
 
 pub(super) use pick::pick;
