@@ -19,8 +19,8 @@ use std::collections::BTreeSet;
 use std::fmt::Write;
 use std::path::{Path, PathBuf};
 
-use quiescent::format::{AlignedBytes, Op, OutputRecord, arena_len};
-use quiescent::{Engine, Frame, kernels};
+use quiescent::format::{self, AlignedBytes, Op, OutputRecord, arena_len};
+use quiescent::{Engine, Frame, LoadError, kernels};
 use zerocopy::FromBytes;
 
 use replay::{FRAMES, MODES, Replay, expected, replay};
@@ -70,6 +70,30 @@ fn sums() -> String {
 
 fn expected_file() -> String {
     std::fs::read_to_string(folder().join("expected.txt")).unwrap()
+}
+
+/// A set reduced to an artifact's operators gives what all of it gives; reduced further it is refused.
+#[test]
+fn operators_of_an_artifact_are_enough() {
+    let file = expected_file();
+    for (name, bytes) in artifacts() {
+        let mut ops: Vec<Op> = format::check(&bytes).unwrap().steps.iter().map(|s| Op::new(s.op).unwrap()).collect();
+        ops.sort_by_key(|op| *op as u16);
+        ops.dedup();
+        for set in [&kernels::scalar::KERNELS, kernels::best()] {
+            for mode in MODES {
+                let line = expected(&file, &name, mode).and_then(Replay::parse).unwrap();
+                let found = run(&bytes, &set.only(&ops), mode);
+                assert_eq!(found.differs(&line), None, "{name} {mode}, kernel set {}: first differing frame", set.name);
+            }
+        }
+        for op in &ops {
+            let rest: Vec<Op> = ops.iter().copied().filter(|o| o != op).collect();
+            let mut arena = AlignedBytes::zeroed(arena_len(&bytes).unwrap());
+            let refused = Engine::load(&bytes, &mut arena, &kernels::best().only(&rest)).err();
+            assert_eq!(refused, Some(LoadError::Operator { op: *op }), "{name}");
+        }
+    }
 }
 
 #[test]

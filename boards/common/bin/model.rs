@@ -9,6 +9,7 @@ use quiescent::{Engine, Frame, Mode, Outputs};
 use quiescent_boards::{Memory, host, say, stack};
 
 /// Made by `quiescent bake MODEL.qsc -o DIR --input CLIP`; `QUIESCENT_BAKED` is DIR/NAME.
+#[allow(dead_code)]
 mod baked {
     include!(env!("BAKED", "QUIESCENT_BAKED names no baked model: set it to DIR/NAME"));
 }

@@ -32,7 +32,7 @@ use band::Part;
 use zerocopy::{FromBytes, Immutable, KnownLayout};
 
 use crate::arena::Arena;
-use crate::format::{self, FormatError, Layout, Model, Proven, Segment};
+use crate::format::{self, FormatError, Layout, Model, Op, Proven, Segment};
 use crate::gate::input::Input;
 use crate::kernels::Kernels;
 use crate::mask;
@@ -73,6 +73,11 @@ pub enum LoadError {
     },
     /// The arena does not start at a multiple of 8 bytes.
     ArenaUnaligned,
+    /// The kernels were reduced to other operators ([`Kernels::only`]).
+    Operator {
+        /// What a step needs.
+        op: Op,
+    },
 }
 
 impl From<FormatError> for LoadError {
@@ -89,6 +94,7 @@ impl fmt::Display for LoadError {
                 write!(f, "the arena has {given} bytes, the artifact needs {needed}")
             }
             LoadError::ArenaUnaligned => f.write_str("the arena does not start at a multiple of 8 bytes"),
+            LoadError::Operator { op } => write!(f, "the kernels were reduced to operators without {op:?}"),
         }
     }
 }
@@ -170,6 +176,9 @@ impl<'a> Engine<'a> {
         }
         if !arena.as_ptr().cast::<u64>().is_aligned() {
             return Err(LoadError::ArenaUnaligned);
+        }
+        if let Some(op) = model.steps.iter().filter_map(|s| Op::new(s.op)).find(|op| !kernels.has(*op)) {
+            return Err(LoadError::Operator { op });
         }
         let mut engine = Self {
             model,

@@ -14,6 +14,7 @@ pub mod arm;
 #[cfg(any(target_arch = "x86_64", all(target_arch = "aarch64", target_feature = "neon")))]
 mod columns;
 mod compare;
+mod only;
 mod rows;
 pub mod scalar;
 #[cfg(target_arch = "x86_64")]
@@ -227,6 +228,8 @@ pub struct DriftTile {
 pub struct Kernels {
     /// Name, as in `--kernels`.
     pub name: &'static str,
+    /// A bit for each operator it has what it takes for.
+    ops: u32,
     /// Dense convolution tile.
     ///
     /// # Safety
@@ -308,6 +311,16 @@ pub struct Kernels {
 pub fn best() -> &'static Kernels {
     available().last().unwrap_or(&scalar::KERNELS)
 }
+
+/// The best set of this build, where no processor can be asked: without an operating system.
+#[cfg(target_os = "none")]
+pub const BEST: &Kernels = {
+    #[cfg(all(target_arch = "arm", any(feature = "dsp", feature = "mve")))]
+    let best = arm::BEST;
+    #[cfg(not(all(target_arch = "arm", any(feature = "dsp", feature = "mve"))))]
+    let best = &scalar::KERNELS;
+    best
+};
 
 /// The set of that name, if this CPU can run it.
 pub fn select(name: &str) -> Option<&'static Kernels> {

@@ -9,6 +9,7 @@ use crate::mask;
 /// The scalar set.
 pub static KERNELS: Kernels = Kernels {
     name: "scalar",
+    ops: u32::MAX,
     conv,
     depthwise,
     pairs,

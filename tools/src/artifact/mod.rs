@@ -15,7 +15,7 @@ use std::path::Path;
 
 use anyhow::{Context, Result, anyhow};
 use memmap2::{MmapMut, MmapOptions};
-use quiescent::format::{self, AlignedBytes, Builder, Gate, Header, InputGate, Point, Proven};
+use quiescent::format::{self, AlignedBytes, Builder, Gate, Header, InputGate, Op, Point, Proven};
 use quiescent::kernels::Kernels;
 use quiescent::{Engine, Frame, Outputs};
 use zerocopy::{FromBytes, IntoBytes};
@@ -105,6 +105,14 @@ impl Artifact {
     /// Writes beside `path`, then renames: a reader sees the old file or the new one.
     pub fn save(&self, path: &Path) -> Result<()> {
         write_whole(path, &self.bytes)
+    }
+
+    /// The operators of its steps, each once, by code.
+    pub fn ops(&self) -> Vec<Op> {
+        let mut ops: Vec<Op> = self.model().steps.iter().filter_map(|s| Op::new(s.op)).collect();
+        ops.sort_by_key(|op| *op as u16);
+        ops.dedup();
+        ops
     }
 
     pub fn bytes(&self) -> &[u8] {

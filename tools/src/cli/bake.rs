@@ -15,7 +15,7 @@ use std::fmt::Write;
 use std::path::PathBuf;
 
 use anyhow::{Context, Result, bail, ensure};
-use quiescent::format::{self, Header};
+use quiescent::format::{self, Header, Op};
 use quiescent::{Mode, kernels};
 use quiescent_tools::artifact::{self, Artifact, InputKind, write_whole};
 use quiescent_tools::feed::Input;
@@ -62,6 +62,8 @@ struct Baked {
     input: [usize; 3],
     #[serde(skip)]
     kind: InputKind,
+    #[serde(skip)]
+    ops: Vec<Op>,
 }
 
 /// Frames and what they give.
@@ -87,6 +89,7 @@ pub fn main(a: &Args, talk: &Talk) -> Result<()> {
         frames: 0,
         input: artifact.meta.input.shape,
         kind: artifact.meta.input.kind,
+        ops: artifact.ops(),
         name,
     };
     let mut parts: Vec<(&str, Vec<u8>)> = vec![("qsc", bare.to_vec())];
@@ -155,7 +158,8 @@ fn vectors(artifact: &Artifact, clip: &ClipArgs) -> Result<(Vectors, usize)> {
 }
 
 fn rust(baked: &Baked, header: &Header, parts: &[(&str, Vec<u8>)]) -> String {
-    let Baked { name, source, artifact_bytes, arena_bytes, macs_per_frame, frames, input: [h, w, c], kind, .. } = baked;
+    let Baked { name, source, artifact_bytes, arena_bytes, macs_per_frame, frames, input: [h, w, c], kind, ops, .. } = baked;
+    let ops = ops.iter().map(|op| format!("Op::{op:?}")).collect::<Vec<_>>().join(", ");
     let codes = *kind == InputKind::Pixels;
     let mut t = format!(
         "// {name}: {source}, baked by quiescent {}. Made by a tool; bake again instead of editing.\n\n\
@@ -172,7 +176,12 @@ fn rust(baked: &Baked, header: &Header, parts: &[(&str, Vec<u8>)]) -> String {
          /// `[h, w, c]` of a frame.\n\
          pub const INPUT: [usize; 3] = [{h}, {w}, {c}];\n\
          /// Frames are u8 codes (`Frame::Pixels`); else f32 (`Frame::Values`).\n\
-         pub const INPUT_CODES: bool = {codes};\n\n\
+         pub const INPUT_CODES: bool = {codes};\n\
+         /// Operators: of `kernels::BEST.only(OPS)` no kernels are linked but those it needs.\n\
+         pub const OPS: &[quiescent::format::Op] = {{\n\
+         \x20   use quiescent::format::Op;\n\
+         \x20   &[{ops}]\n\
+         }};\n\n\
          /// The file is the one this module was made with, in a format the linked runtime reads.\n\
          const _: () = {{\n\
          \x20   let file = include_bytes!(\"{name}.qsc\");\n\

@@ -21,6 +21,9 @@ pub struct Args {
     /// The arena step by step: bytes alive, and in which tensors
     #[arg(long)]
     arena: bool,
+    /// The operators, as the line that has a firmware link their kernels alone
+    #[arg(long)]
+    ops: bool,
     /// Runs made-up frames on every kernel set of this machine and compares checksums
     #[arg(long)]
     self_test: bool,
@@ -50,6 +53,7 @@ struct Report {
     notes: Vec<String>,
     golden: Vec<String>,
     self_test: Option<Vec<SelfTest>>,
+    ops: Vec<String>,
     steps: Vec<Step>,
     arena: Arena,
     layers: Vec<serde_json::Value>,
@@ -160,7 +164,7 @@ pub fn main(a: &Args, talk: &Talk) -> Result<()> {
         }
         report.self_test = Some(results);
     }
-    talk.result(&report, || report.text(a.layers, a.arena))?;
+    talk.result(&report, || if a.ops { report.line() } else { report.text(a.layers, a.arena) })?;
     let failed: Vec<&str> = report.self_test.iter().flatten().filter(|t| !t.passed).map(|t| t.kernels).collect();
     if !failed.is_empty() {
         bail!("{}: the self-test failed with {}: other results than those stored by the converter", a.model.display(), failed.join(", "));
@@ -240,6 +244,7 @@ fn report(file: &str, artifact: &Artifact) -> Report {
         notes: meta.notes.clone(),
         golden: meta.golden.iter().map(|g| format!("{g:08x}")).collect(),
         self_test: None,
+        ops: artifact.ops().iter().map(|op| format!("{op:?}")).collect(),
         steps,
         arena: arena(artifact),
         layers: meta.layers.clone(),
@@ -269,10 +274,16 @@ fn arena(artifact: &Artifact) -> Arena {
 }
 
 impl Report {
+    /// Rust for a firmware; `bake` writes the list as `OPS`.
+    fn line(&self) -> String {
+        let ops: Vec<String> = self.ops.iter().map(|op| format!("Op::{op}")).collect();
+        format!("static KERNELS: Kernels = kernels::BEST.only(&[{}]);\n", ops.join(", "))
+    }
+
     fn text(&self, layers: bool, arena: bool) -> String {
         let mut t = format!("{}: {} converted by quiescent {}, for {}\n", self.model, self.source, self.tool, self.profile);
         t += &format!(
-            "size       {} ({} weights and tables), arena {} ({} for dense execution alone)\n",
+            "size       {} ({} weights and tables), arena {} ({} with whole maps, none of them held)\n",
             bytes(self.artifact_bytes),
             bytes(self.weight_bytes),
             bytes(self.arena_bytes),

@@ -33,6 +33,13 @@ pub fn available() -> impl Iterator<Item = &'static Kernels> {
     .into_iter()
 }
 
+/// The last of them.
+#[cfg(not(feature = "mve"))]
+pub const BEST: &Kernels = &dsp::KERNELS;
+/// The last of them.
+#[cfg(feature = "mve")]
+pub const BEST: &Kernels = &mve::KERNELS;
+
 /// Their names.
 pub const NAMES: &[&str] = &[
     "scalar",

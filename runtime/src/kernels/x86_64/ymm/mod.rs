@@ -31,6 +31,7 @@ macro_rules! set {
 
         static SET: Kernels = Kernels {
             name: $name,
+            ops: u32::MAX,
             conv,
             depthwise,
             pairs: $crate::kernels::scalar::pairs,
