@@ -272,7 +272,7 @@ pub fn main(a: &Args, talk: &Talk) -> Result<()> {
 impl Done {
     fn text(&self) -> String {
         let mut t = format!(
-            "{} -> {} in {:.1} s\n{}, {} steps, {} multiply-accumulates, {} gates\narena {} ({} for dense execution alone)\n",
+            "{} -> {} in {:.1} s\n{}, {} steps, {} multiply-accumulates, {} gates\narena {} ({} with whole maps, none of them held)\n",
             self.model,
             self.artifact,
             self.seconds,

@@ -202,7 +202,7 @@ impl RunStats {
         let (kernels, machine, threads) = (&self.kernels, &self.machine, threads(self.threads));
         let mut t = format!("{} on {}, {} frames, {kernels} kernels, {machine}, {threads}\n", self.model, self.clip, self.frames);
         t += &format!(
-            "memory     artifact {}, arena {} ({} for dense execution alone)\n",
+            "memory     artifact {}, arena {} ({} with whole maps, none of them held)\n",
             bytes(self.artifact_bytes),
             bytes(self.arena_bytes),
             bytes(self.arena_dense_bytes)
