@@ -8,7 +8,7 @@ use core::ops::Range;
 
 use super::Engine;
 use super::moves::{copy_piece, copy_pieces};
-use super::ops::{BINARY, MAP, address, reals, row_bytes};
+use super::ops::{BINARY, MAP, address, all, reals, row_bytes};
 use super::room::{PIECE, REPEATED, REPEATED_FOR_TWO};
 use super::tiles::{List, Tile};
 use crate::format::{Affine, Binary, Dtype, Map, MapFn, NONE, Op, Reduce, Step, Table, Tensor};
@@ -307,7 +307,7 @@ impl<'a> Engine<'a> {
     fn softmax(&self, step: &Step, x: &Tensor, out: &Tensor, input: &[u8], run: &Run) -> Option<()> {
         let p = self.model.record::<Reduce>(step.param)?;
         let a = self.values(x, &p.a, input, [&mut [], &mut []], 1);
-        let mut row = self.result_run(run, out, &p.out, [&mut [], &mut []], (f32::MIN, f32::MAX), None);
+        let mut row = self.result_run(run, out, &p.out, [&mut [], &mut []], all(out), None);
         // SAFETY: the CPU has the set's features.
         unsafe { (self.kernels.softmax)(&a, out.c as usize, &mut row) };
         Some(())

@@ -37,6 +37,14 @@ pub(super) fn row_bytes(t: &Tensor) -> usize {
     t.c as usize * t.dtype().size()
 }
 
+/// Bounds of results whose record has none: all codes, or all reals.
+pub(super) fn all(out: &Tensor) -> (f32, f32) {
+    match out.dtype() {
+        Dtype::U8 => (0.0, 255.0),
+        Dtype::F32 => (f32::MIN, f32::MAX),
+    }
+}
+
 pub(super) const BINARY: [BinaryFn; 6] = [BinaryFn::Add, BinaryFn::Sub, BinaryFn::Mul, BinaryFn::Div, BinaryFn::Min, BinaryFn::Max];
 
 pub(super) const MAP: [MapFn; 14] = [
@@ -222,7 +230,7 @@ impl<'a> Engine<'a> {
     where
         'a: 't,
     {
-        let (bytes, lo, hi) = (self.result(target, i, out), f32::MIN, f32::MAX);
+        let (bytes, (lo, hi)) = (self.result(target, i, out), all(out));
         match out.dtype() {
             Dtype::F32 => Row::Reals { reals: bytes.as_chunks_mut().0, lo, hi },
             Dtype::U8 => Row::Codes {

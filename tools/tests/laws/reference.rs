@@ -127,3 +127,28 @@ fn functions_on_reals() {
     let case = functions();
     compare(&case.name, &artifact(&case.graph, &plan(&case), Hold::All), 5);
 }
+
+/// Softmax and sums of channels, narrow and wide, that frames unlike the calibration's take far beyond the ranges of their codes.
+fn peaks() -> Case {
+    let mut n = Net::new(12, 10, 14, 3);
+    let mut float_layers = vec![];
+    for oc in [3, 20] {
+        let y = n.conv(0, oc, same(1));
+        float_layers.push(n.g.nodes.last().unwrap().name.clone());
+        let s = n.shape(y);
+        let reduced = n.node(Op::ReduceChannels { mean: oc == 3 }, &[y], Shape { c: 1, ..s });
+        for z in [n.softmax(y), reduced] {
+            let z = n.conv(z, 4, same(1));
+            n.output(z);
+        }
+    }
+    Case { name: "peaks".into(), graph: n.done(), float_layers }
+}
+
+#[test]
+fn results_beyond_their_codes_end_at_the_last_one() {
+    let case = peaks();
+    let dull: Vec<Vec<u8>> = (0..4).map(|k| (0..10 * 14 * 3).map(|i| 120 + (i * 7 + k) as u8 % 9).collect()).collect();
+    let plan = crate::net::calibrate(&case.graph, &dull, &case.float_layers);
+    compare(&case.name, &artifact(&case.graph, &plan, Hold::All), 6);
+}
