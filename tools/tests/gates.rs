@@ -39,7 +39,7 @@ fn search(budget: &Budget) -> (Artifact, Vec<Point>, Found, Vec<Input>, Task) {
     let calibrated = convert::calibrate(&options, &prepared, &codes, None).unwrap();
     let feed = Feed::open(&prepared.input, &calib, &Default::default()).unwrap();
     let clip: Vec<Input> = feed.take(30).map(|f| f.unwrap().input).collect();
-    let (artifact, points, found) = calibrated.search(&[clip.clone()], &task, budget, false, &|_| ()).unwrap();
+    let (artifact, points, found) = calibrated.search(std::slice::from_ref(&clip), &task, budget, false, &|_| ()).unwrap();
     (artifact, points, found, clip, task)
 }
 

@@ -78,6 +78,10 @@ pub fn main(a: &Args, talk: &Talk) -> Result<()> {
     let artifact = Artifact::load(&a.model)?;
     let name = name_of(a)?;
     args::folder("-o", &a.output)?;
+    // Its copy has no description.
+    let copy = a.output.join(format!("{name}.qsc"));
+    let same = copy.canonicalize().is_ok_and(|copy| a.model.canonicalize().is_ok_and(|model| copy == model));
+    ensure!(!same, "-o {}: {name}.qsc there is the artifact itself; give another folder, or another --name", a.output.display());
     let bare = artifact.bare()?;
     let header = format::header(&bare).map_err(|e| anyhow::anyhow!("{e}"))?;
     let mut baked = Baked {

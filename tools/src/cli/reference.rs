@@ -19,7 +19,7 @@ use super::dumps;
 pub enum Source {
     /// The model, imported.
     #[cfg(feature = "import")]
-    Model(float::Model),
+    Model(Box<float::Model>),
     /// A folder, and name and shape of each output.
     Dumped { dir: PathBuf, outputs: Vec<(String, Vec<usize>)> },
 }
@@ -31,7 +31,7 @@ impl Source {
             return Ok(Source::Dumped { dir: path.into(), outputs: outputs_of(artifact) });
         }
         #[cfg(feature = "import")]
-        return Ok(Source::Model(float::Model::new(artifact, path)?));
+        return Ok(Source::Model(Box::new(float::Model::new(artifact, path)?)));
         #[cfg(not(feature = "import"))]
         anyhow::bail!(
             "--against {}: this command was built without the importer; give a folder that eval --dump-reference wrote elsewhere",

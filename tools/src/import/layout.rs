@@ -15,12 +15,15 @@ use crate::ir::{Op, Shape, TensorId};
 /// Largest map that Permute may move, in elements.
 const PERMUTE_LIMIT: usize = 1 << 20;
 
+/// The atoms each axis of a map walks.
+type Targets = [Vec<Atom>; 3];
+
 /// A layout asked for before: the same view and groups give the same tensor.
 #[derive(PartialEq, Eq, Hash)]
 pub(super) struct Wanted {
     tensor: TensorId,
     offset: [isize; 3],
-    targets: [Vec<Atom>; 3],
+    targets: Targets,
 }
 
 impl Importer<'_> {
@@ -43,7 +46,7 @@ impl Importer<'_> {
         Ok((View { int: view.int, ..View::of_groups(tensor, &view.shape(), &groups) }, groups))
     }
 
-    fn place(&mut self, tensor: TensorId, offset: [isize; 3], targets: &[Vec<Atom>; 3]) -> Result<TensorId, Fail> {
+    fn place(&mut self, tensor: TensorId, offset: [isize; 3], targets: &Targets) -> Result<TensorId, Fail> {
         let source = self.shape_of(tensor);
         let out = self.checked_shape([H, W, C].map(|k| count(&targets[k])))?;
         self.charge(out.h + out.w + out.c)?;
@@ -101,7 +104,7 @@ impl Importer<'_> {
     }
 
     /// Case 2: `[.., H, C/(b*b) in C, b of C after H, b of C after W]`.
-    fn depth_to_space(&mut self, tensor: TensorId, offset: [isize; 3], targets: &[Vec<Atom>; 3]) -> Result<Option<TensorId>, Fail> {
+    fn depth_to_space(&mut self, tensor: TensorId, offset: [isize; 3], targets: &Targets) -> Result<Option<TensorId>, Fail> {
         let (Some((i, rows)), Some((j, columns))) = (targets[H].split_last(), targets[W].split_last()) else {
             return Ok(None);
         };
@@ -121,7 +124,7 @@ impl Importer<'_> {
     }
 
     /// Case 3: rows and columns step by `b` and the channels hold the digits below.
-    fn space_to_depth(&mut self, tensor: TensorId, offset: [isize; 3], targets: &[Vec<Atom>; 3]) -> Result<Option<TensorId>, Fail> {
+    fn space_to_depth(&mut self, tensor: TensorId, offset: [isize; 3], targets: &Targets) -> Result<Option<TensorId>, Fail> {
         let source = self.shape_of(tensor);
         let digit = |axis: usize| {
             let mut found = targets[C].iter().filter(|a| a.axis == axis);
@@ -159,9 +162,7 @@ impl Importer<'_> {
 
     /// The part of the map the view walks as a map of its own, when that is less than the whole and each physical
     /// axis is walked by nested digits.
-    fn compact(
-        &mut self, tensor: TensorId, offset: [isize; 3], targets: &[Vec<Atom>; 3],
-    ) -> Result<Option<(TensorId, [Vec<Atom>; 3])>, Fail> {
+    fn compact(&mut self, tensor: TensorId, offset: [isize; 3], targets: &Targets) -> Result<Option<(TensorId, Targets)>, Fail> {
         let source = self.shape_of(tensor);
         let mut targets = targets.clone();
         let mut lists: [Vec<isize>; 3] = Default::default();

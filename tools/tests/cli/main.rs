@@ -522,6 +522,10 @@ fn bake_writes_sources_that_state_the_artifact() {
     // Without its description it runs, and says so where the description is asked for.
     fails(&["inspect", dir.path().join("patrol.qsc").to_str().unwrap()], &["patrol.qsc"]);
     fails(&["bake", &qsc, "-o", &out, "--name", "a-b"], &["--name", "a-b"]);
+    let beside = Path::new(&qsc).parent().unwrap().display().to_string();
+    let before = std::fs::read(&qsc).unwrap();
+    fails(&["bake", &qsc, "-o", &beside], &["-o", "is the artifact itself", "--name"]);
+    assert_eq!(std::fs::read(&qsc).unwrap(), before, "the artifact was overwritten by its copy");
 
     // The C header holds the same bytes: a program that includes it writes them out.
     let main = dir.path().join("main.c");

@@ -100,7 +100,7 @@ fn the_audit_scores_as_the_format_says() {
             .map(|(held, new)| {
                 let e = |((h, n), w): ((&u8, &u8), &u8)| -> u32 {
                     let d = u32::from(h.abs_diff(*n)).saturating_sub(gate.dead);
-                    (d * u32::from(*w) >> 4).min(255).pow(2)
+                    ((d * u32::from(*w)) >> 4).min(255).pow(2)
                 };
                 held.iter().zip(new).zip(weights).map(e).sum::<u32>()
             })

@@ -146,7 +146,7 @@ fn patrol() {
         calibrate: Default::default(),
     };
     let prepared = quiescent_tools::convert::prepare(&options, Some(&task)).unwrap();
-    let calibration = quiescent_tools::convert::calibration_frames(&prepared.input, &[clip.clone()], 8).unwrap();
+    let calibration = quiescent_tools::convert::calibration_frames(&prepared.input, std::slice::from_ref(&clip), 8).unwrap();
     let frames = Feed::open(&prepared.input, &clip, &clip::Options { frames: Some(60), ..Default::default() }).unwrap();
     let mut frames: Vec<Input> = frames.map(|f| f.unwrap().input).collect();
     // The clip has noise all over; here only a window that wanders over it is live.
