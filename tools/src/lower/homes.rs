@@ -210,8 +210,10 @@ fn lay_down(l: &mut Lowering) {
             std::mem::swap(y0, x0);
         }
     }
-    for (t, home) in l.homes.iter_mut() {
-        if let (Home::Part { y0, x0, .. }, true) = (home, turn[*t]) {
+    for home in l.homes.values_mut() {
+        if let Home::Part { parent, y0, x0, .. } = home
+            && turn[*parent]
+        {
             std::mem::swap(y0, x0);
         }
     }

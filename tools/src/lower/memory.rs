@@ -339,8 +339,9 @@ fn place(
         }
         Some(Home::Part { parent, c0, y0, x0 }) => {
             let p = place(l, *parent, offsets, lines, places)?;
-            // A single line has no next one; contiguous, it can be reshaped.
-            let line = if shape.h == 1 { shape.w * p.pixel } else { p.line };
+            // A single line has no next one, unless a border; contiguous, it can be reshaped.
+            let (above, below) = (l.borders[t].t, l.borders[t].b);
+            let line = if shape.h + above + below == 1 { shape.w * p.pixel } else { p.line };
             Place { origin: p.origin + y0 * p.line + x0 * p.pixel + c0 * size, line, ..p }
         }
         Some(Home::Same { parent }) => {

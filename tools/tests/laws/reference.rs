@@ -2,19 +2,19 @@
 //! networks by chance, and on every function in f32.
 
 #[path = "../../../runtime/tests/reference/file.rs"]
-mod file;
+pub mod file;
 #[path = "../../../runtime/tests/reference/functions.rs"]
 mod functions;
 #[allow(dead_code)]
 #[path = "../../../runtime/tests/reference/net.rs"]
-mod net;
+pub mod net;
 #[path = "../../../runtime/tests/reference/ops.rs"]
 mod ops;
 
 use quiescent::{Mode, kernels};
 use quiescent_tools::artifact::Artifact;
 use quiescent_tools::exec;
-use quiescent_tools::ir::{Binary, Op, Shape, Unary};
+use quiescent_tools::ir::{Axis, Binary, Op, Shape, Unary};
 use quiescent_tools::lower::Hold;
 
 use crate::graphs::{self, Case};
@@ -143,6 +143,27 @@ fn peaks() -> Case {
         }
     }
     Case { name: "peaks".into(), graph: n.done(), float_layers }
+}
+
+/// Single pixels: below each other beside a column that is laid down, and beside each other under a border.
+fn pixels() -> Case {
+    let mut n = Net::new(13, 10, 14, 3);
+    let x = n.block(0, 6, same(3).stride(2));
+    let s = Shape { h: 1, w: 1, c: 6 };
+    let [a, b] = [Op::GlobalAvgPool, Op::GlobalMaxPool].map(|op| n.node(op, &[x], s));
+    let y = n.concat(&[a, b], Axis::H);
+    n.output(y);
+    let b = n.conv(b, 7, same(1));
+    let y = n.concat(&[a, b], Axis::C);
+    let y = n.conv(y, 4, same(3));
+    n.output(y);
+    Case { name: "pixels".into(), graph: n.done(), float_layers: vec![] }
+}
+
+#[test]
+fn single_pixels() {
+    let case = pixels();
+    compare(&case.name, &artifact(&case.graph, &plan(&case), Hold::All), 7);
 }
 
 #[test]
