@@ -9,9 +9,10 @@
 //! | L5 bounds | only marked rows change, by more than the dead zone; scaled thresholds scale the bound | `drift.rs` |
 //!
 //! `coded.rs`: codes that come with the model. `light.rs`: a shift of all pixels costs nothing and hides no more than its limit. `waits.rs`: few changes wait for a
-//! stated number of frames. `reference.rs` compares dense execution with a second implementation. `net.rs` builds graphs, `graphs.rs` holds them, `scene.rs` draws
+//! stated number of frames. `reference.rs` compares dense execution with a second implementation, `chance.rs` gated execution of networks, gates and frames by chance. `net.rs` builds graphs, `graphs.rs` holds them, `scene.rs` draws
 //! frames.
 
+mod chance;
 mod coded;
 mod conformance;
 mod drift;
