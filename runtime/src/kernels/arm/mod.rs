@@ -4,7 +4,7 @@
 //! Their loops are naked functions: they need all fourteen registers, of which `asm!` may name twelve, and vector
 //! registers, which it may not name at all.
 
-/// The first line of a naked function: a processor that has the instructions it uses. The assembler learns of no feature of the
+/// The first line of what the assembler gets: a processor that has its instructions. The assembler learns of no feature of the
 /// target where a program is optimised as a whole (`lto`), and Helium only by `-Ctarget-cpu`.
 macro_rules! processor {
     (dsp) => {

@@ -12,7 +12,9 @@ use crate::mask;
 fn above(a: u32, b: u32) -> u32 {
     let d;
     // SAFETY: arithmetic on registers.
-    unsafe { asm!("uqsub8 {}, {}, {}", lateout(reg) d, in(reg) a, in(reg) b, options(pure, nomem, nostack, preserves_flags)) };
+    unsafe {
+        asm!(processor!(dsp), "uqsub8 {}, {}, {}", lateout(reg) d, in(reg) a, in(reg) b, options(pure, nomem, nostack, preserves_flags))
+    };
     d
 }
 
@@ -22,7 +24,10 @@ fn add_bytes(x: u32, sum: u32) -> u32 {
     let s;
     // SAFETY: arithmetic on registers.
     unsafe {
-        asm!("usada8 {}, {}, {}, {}", lateout(reg) s, in(reg) x, in(reg) 0, in(reg) sum, options(pure, nomem, nostack, preserves_flags))
+        asm!(
+            processor!(dsp), "usada8 {}, {}, {}, {}",
+            lateout(reg) s, in(reg) x, in(reg) 0, in(reg) sum, options(pure, nomem, nostack, preserves_flags)
+        )
     };
     s
 }
@@ -40,7 +45,10 @@ fn choose(d: u32, dead: u32, new: u32, held: u32) -> u32 {
     let c;
     // SAFETY: arithmetic on registers, and flags.
     unsafe {
-        asm!("usub8 {0}, {1}, {2}", "sel {0}, {3}, {4}", out(reg) c, in(reg) dead, in(reg) d, in(reg) held, in(reg) new, options(pure, nomem, nostack))
+        asm!(
+            processor!(dsp), "usub8 {0}, {1}, {2}", "sel {0}, {3}, {4}",
+            out(reg) c, in(reg) dead, in(reg) d, in(reg) held, in(reg) new, options(pure, nomem, nostack)
+        )
     };
     c
 }
