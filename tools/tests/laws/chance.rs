@@ -37,9 +37,6 @@ const FUNCTIONS: [Unary; 20] = [
     Unary::Floor,
     Unary::Pow { exponent: 2.0 },
 ];
-/// What f32 maps know too.
-const ON_REALS: [Unary; 8] =
-    [FUNCTIONS[0], FUNCTIONS[1], FUNCTIONS[2], FUNCTIONS[4], FUNCTIONS[5], FUNCTIONS[7], FUNCTIONS[8], FUNCTIONS[16]];
 const BINARIES: [Binary; 5] = [Binary::Add, Binary::Sub, Binary::Mul, Binary::Min, Binary::Max];
 
 /// Operators drawn one after another over what is there already.
@@ -53,6 +50,8 @@ fn graph(seed: u64) -> Case {
     let mut n = Net::new(seed, h, w, c);
     let mut pool = vec![0];
     let mut float_layers = vec![];
+    // What f32 maps know too.
+    let on_reals: Vec<Unary> = FUNCTIONS.into_iter().filter(|f| f.on_reals()).collect();
     for _ in 0..3 + r.below(14) {
         let x = if r.chance(60) { pool[pool.len() - 1] } else { pool[r.below(pool.len())] };
         let s = n.shape(x);
@@ -169,7 +168,7 @@ fn graph(seed: u64) -> Case {
             _ => {
                 let y = n.conv(x, 1 + r.below(20), same(1));
                 float_layers.push(n.g.nodes.last().unwrap().name.clone());
-                if r.chance(50) { n.act(y, r.pick(&ON_REALS)) } else { y }
+                if r.chance(50) { n.act(y, r.pick(&on_reals)) } else { y }
             }
         };
         if n.shape(y).len() <= if big { 120_000 } else { 30_000 } {

@@ -94,7 +94,7 @@ pub(super) unsafe fn tile<V: Vector, const R: usize, const N: usize>(t: &ConvTil
         if t.real {
             finish_reals::<V, R, N>(t, row, count, at, &sums);
         } else {
-            V::finish(t, row, count, at, &sums);
+            finish_codes::<V, R, N>(t, row, count, at, &sums);
         }
     }
 }
@@ -109,6 +109,20 @@ pub(super) fn in_memory<V: Vector, const R: usize, const N: usize>(acc: &[[V; N]
         }
     }
     sums
+}
+
+/// Byte `at` of rows `row..row + count` (`1..=R`) of those at `rows`, the last one repeated.
+///
+/// # Safety
+/// The rows are in the list, the byte in each of them.
+#[inline(always)]
+pub(super) unsafe fn bytes_of<const R: usize>(base: *const u8, rows: &[u32], [row, count, at]: [usize; 3]) -> [*const u8; R] {
+    let mut bytes = [base; R];
+    for (r, byte) in bytes.iter_mut().enumerate() {
+        // SAFETY: the caller's.
+        *byte = unsafe { base.add(*rows.get_unchecked(row + r.min(count - 1)) as usize + at) };
+    }
+    bytes
 }
 
 /// Multipliers and offsets of `N` vectors of outputs: all there, because the arrays hold whole blocks.
@@ -136,7 +150,7 @@ pub(super) unsafe fn residual<V: Vector>(t: &ConvTile, row: usize, at: usize, le
     }
 }
 
-/// The way to finish of sets that have none of their own ([`Vector::finish`]).
+/// Where [`Vector::finish_whole`] does nothing.
 #[inline(always)]
 pub(super) unsafe fn finish_codes<V: Vector, const R: usize, const N: usize>(
     t: &ConvTile, row: usize, count: usize, at: usize, acc: &[[V; N]; R],

@@ -7,7 +7,6 @@
 //! say in addition what they touch; no method touches more.
 
 use super::super::ConvTile;
-use super::conv;
 
 /// A vector register.
 ///
@@ -76,12 +75,6 @@ pub(super) unsafe trait Vector: Copy {
         _t: &ConvTile, _row: usize, _count: usize, _at: usize, _sums: &[[Self; N]; R],
     ) -> bool {
         false
-    }
-    /// Scales, rounds and stores the sums of rows `row..row + count` and outputs from `at` on; those of further rows repeat the last one's.
-    #[inline(always)]
-    unsafe fn finish<const R: usize, const N: usize>(t: &ConvTile, row: usize, count: usize, at: usize, sums: &[[Self; N]; R]) {
-        // SAFETY: the caller's.
-        unsafe { conv::finish_codes(t, row, count, at, sums) }
     }
 
     // Order.

@@ -7,8 +7,9 @@
 
 use core::arch::x86_64::*;
 
+use super::super::conv::bytes_of;
 use super::vector::Zmm;
-use crate::kernels::{ConvTile, Residual};
+use crate::kernels::ConvTile;
 
 /// Outputs of a vector.
 const WORDS: usize = 16;
@@ -66,8 +67,8 @@ pub(super) unsafe fn whole<const R: usize, const N: usize>(
     // SAFETY: the caller's.
     unsafe {
         match &t.residual {
-            None => sums_to_codes::<R, N, false>(t, [row, count, at], sums, None),
-            second => sums_to_codes::<R, N, true>(t, [row, count, at], sums, second.as_ref()),
+            None => sums_to_codes::<R, N, false>(t, [row, count, at], sums),
+            Some(_) => sums_to_codes::<R, N, true>(t, [row, count, at], sums),
         }
     }
     true
@@ -79,29 +80,21 @@ pub(super) unsafe fn whole<const R: usize, const N: usize>(
 /// As [`whole`].
 #[inline(always)]
 unsafe fn sums_to_codes<const R: usize, const N: usize, const SECOND: bool>(
-    t: &ConvTile, [row, count, at]: [usize; 3], sums: &[[Zmm; N]; R], second: Option<&Residual>,
+    t: &ConvTile, [row, count, at]: [usize; 3], sums: &[[Zmm; N]; R],
 ) {
-    let (mut second_in, mut factors) = ([t.input; R], t.m.as_ptr());
-    if let (true, Some(second)) = (SECOND, second) {
-        factors = second.r.as_ptr();
-        for (r, p) in second_in.iter_mut().enumerate() {
-            // SAFETY: a row of the second input, `at` within it.
-            *p = unsafe { second.input.add(*second.rows.get_unchecked(row + r.min(count - 1)) as usize + at) };
-        }
-    }
-    let mut out = [t.output; R];
-    for (r, out) in out.iter_mut().enumerate() {
-        // SAFETY: a row of the tile, `at` within it.
-        *out = unsafe { t.output.add(*t.rows_out.get_unchecked(row + r.min(count - 1)) as usize + at) };
-    }
     // SAFETY: features; arrays hold whole blocks; the rows hold `N` blocks from `at` on.
     unsafe {
+        let (mut second, mut factors) = ([t.input; R], t.m.as_ptr());
+        if let (true, Some(x)) = (SECOND, &t.residual) {
+            (second, factors) = (bytes_of(x.input, x.rows, [row, count, at]), x.r.as_ptr());
+        }
+        let out = bytes_of::<R>(t.output, t.rows_out, [row, count, at]).map(<*const u8>::cast_mut);
         let bounds = Bounds::of(t);
         macro_rules! code {
             ($r:expr, $n:expr, $m:expr, $b:expr) => {{
                 let mut y = _mm512_add_ps(_mm512_mul_ps(_mm512_cvtepi32_ps(sums[$r][$n].0), $m), $b);
                 if SECOND {
-                    let x = _mm512_cvtepu8_epi32(_mm_loadu_si128(second_in[$r].add($n * WORDS).cast()));
+                    let x = _mm512_cvtepu8_epi32(_mm_loadu_si128(second[$r].add($n * WORDS).cast()));
                     y = _mm512_add_ps(y, _mm512_mul_ps(_mm512_cvtepi32_ps(x), _mm512_loadu_ps(factors.add(at + $n * WORDS))));
                 }
                 bounds.round(y)
