@@ -77,22 +77,27 @@ fn expected_file() -> String {
 fn operators_of_an_artifact_are_enough() {
     let file = expected_file();
     for (name, bytes) in artifacts() {
-        let mut ops: Vec<Op> = format::check(&bytes).unwrap().steps.iter().map(|s| Op::new(s.op).unwrap()).collect();
+        let model = format::check(&bytes).unwrap();
+        let gates = model.gated();
+        let mut ops: Vec<Op> = model.steps.iter().map(|s| Op::new(s.op).unwrap()).collect();
         ops.sort_by_key(|op| *op as u16);
         ops.dedup();
         for set in [&kernels::scalar::KERNELS, kernels::best()] {
             for mode in MODES {
                 let line = expected(&file, &name, mode).and_then(Replay::parse).unwrap();
-                let found = run(&bytes, &set.only(&ops), mode);
+                let found = run(&bytes, &set.only(&ops, gates), mode);
                 assert_eq!(found.differs(&line), None, "{name} {mode}, kernel set {}: first differing frame", set.name);
             }
         }
         for op in &ops {
             let rest: Vec<Op> = ops.iter().copied().filter(|o| o != op).collect();
             let mut arena = AlignedBytes::zeroed(arena_len(&bytes).unwrap());
-            let refused = Engine::load(&bytes, &mut arena, &kernels::best().only(&rest)).err();
+            let refused = Engine::load(&bytes, &mut arena, &kernels::best().only(&rest, true)).err();
             assert_eq!(refused, Some(LoadError::Operator { op: *op }), "{name}");
         }
+        let mut arena = AlignedBytes::zeroed(arena_len(&bytes).unwrap());
+        let refused = Engine::load(&bytes, &mut arena, &kernels::best().only(&ops, false)).err();
+        assert_eq!(refused, gates.then_some(LoadError::Gates), "{name}");
     }
 }
 

@@ -15,7 +15,7 @@ mod baked {
 const _: () = assert!(baked::INPUT_CODES, "model_step takes codes; this model takes reals");
 
 #[cfg(target_os = "none")]
-static KERNELS: kernels::Kernels = kernels::BEST.only(baked::OPS);
+static KERNELS: kernels::Kernels = kernels::BEST.only(baked::OPS, baked::GATES);
 
 static mut ARENA: baked::Aligned<[u8; baked::ARENA_BYTES]> = baked::Aligned([0; baked::ARENA_BYTES]);
 static mut ENGINE: Option<Engine> = None;

@@ -24,7 +24,7 @@ const REALS: usize = VALUES - CODES;
 const ENERGY: bool = cfg!(feature = "energy");
 
 /// What else the best set has is not linked.
-static KERNELS: Kernels = kernels::BEST.only(baked::OPS);
+static KERNELS: Kernels = kernels::BEST.only(baked::OPS, baked::GATES);
 static ARENA: Memory<[u8; baked::ARENA_BYTES]> = Memory::new([0; baked::ARENA_BYTES]);
 static ROOM: Memory<([u8; CODES], [f32; REALS])> = Memory::new(([0; CODES], [0.0; REALS]));
 static BUFFER: Memory<[u8; CODES + 4 * REALS]> = Memory::new([0; CODES + 4 * REALS]);

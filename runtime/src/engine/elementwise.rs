@@ -7,6 +7,7 @@ use core::mem::MaybeUninit;
 use core::ops::Range;
 
 use super::Engine;
+use super::linked::RunRows;
 use super::moves::{copy_piece, copy_pieces};
 use super::ops::{BINARY, MAP, address, all, reals, row_bytes};
 use super::room::{PIECE, REPEATED, REPEATED_FOR_TWO};
@@ -25,7 +26,7 @@ const fn rooms<const N: usize, const ROOMS: usize>() -> [Room<N>; ROOMS] {
 }
 
 /// `n` pixels without gaps.
-struct Run {
+pub(super) struct Run {
     /// The first operand's first row.
     a: *const u8,
     /// The second operand's first row.
@@ -88,6 +89,33 @@ struct Lines {
 /// Whether rows of `size` bytes lie one after another.
 fn follow(at: &[u32], size: usize) -> bool {
     at.iter().enumerate().all(|(i, at_i)| *at_i as usize == at[0] as usize + i * size)
+}
+
+/// What runs rows of an element-wise operator.
+// Three arguments: what calls it ends there, and its frame is gone.
+pub(super) const fn run_of(op: Op) -> RunRows {
+    match op {
+        Op::Copy => |e, step, run| {
+            let [x, out] = e.ends(step)?;
+            e.bytes_out(run, out).copy_from_slice(e.bytes_in(run, x));
+            Some(())
+        },
+        Op::Table => |e, step, run| {
+            let [x, out] = e.ends(step)?;
+            let table = e.table(e.model.record::<Table>(step.param)?.table)?;
+            // SAFETY: the CPU has the set's features (chosen by `kernels::select`).
+            unsafe { (e.kernels.table)(e.bytes_in(run, x), e.bytes_out(run, out), table) };
+            Some(())
+        },
+        Op::Tables => |e, step, run| {
+            let c = e.ends(step)?[1].c as usize;
+            e.tables(step, run.a, run.out, [c, c], run.n)
+        },
+        Op::Map => |e, step, run| e.map_run(step, run),
+        Op::Binary => |e, step, run| e.binary(step, run),
+        Op::Softmax => |e, step, run| e.softmax(step, run),
+        _ => |_, _, _| None,
+    }
 }
 
 impl<'a> Engine<'a> {
@@ -259,42 +287,41 @@ impl<'a> Engine<'a> {
     }
 
     fn run_packed(&self, step: &Step, run: &Run) -> Option<()> {
-        let x = self.model.tensors.get(step.inputs[0] as usize)?;
-        let out = self.model.tensors.get(step.output as usize)?;
-        let c = out.c as usize;
-        let input = || {
-            // SAFETY: rows of an operand or copies of them, disjoint from rows written in the same step (check).
-            unsafe { core::slice::from_raw_parts(run.a, run.n * row_bytes(x)) }
-        };
-        match Op::new(step.op)? {
-            Op::Copy => self.bytes_out(run, out).copy_from_slice(input()),
-            Op::Table => {
-                let table = self.table(self.model.record::<Table>(step.param)?.table)?;
-                // SAFETY: the CPU has the set's features (chosen by `kernels::select`).
-                unsafe { (self.kernels.table)(input(), self.bytes_out(run, out), table) }
-            }
-            Op::Tables => return self.tables(step, run.a, run.out, [c, c], run.n),
-            Op::Map if run.n > 1 && c > REPEATED && !c.is_multiple_of(BLOCK) => {
-                return self.one_by_one(step, x, x, out, run);
-            }
-            Op::Binary => return self.binary(step, self.model.record(step.param)?, x, out, run),
-            Op::Softmax => return self.softmax(step, x, out, input(), run),
-            Op::Map if run.n == 1 || c.is_multiple_of(BLOCK) => return self.map::<0>(step, x, out, input(), run),
-            Op::Map => return self.map::<LEN>(step, x, out, input(), run),
-            _ => {}
+        (self.kernels.linked.of(Op::new(step.op)?)?.run)(self, step, run)
+    }
+
+    /// First input and output.
+    fn ends(&self, step: &Step) -> Option<[&'a Tensor; 2]> {
+        Some([self.model.tensors.get(step.inputs[0] as usize)?, self.model.tensors.get(step.output as usize)?])
+    }
+
+    /// The rows of a run's operand.
+    fn bytes_in(&self, run: &Run, x: &Tensor) -> &'a [u8] {
+        // SAFETY: rows of an operand or copies of them, disjoint from rows written in the same step (check).
+        unsafe { core::slice::from_raw_parts(run.a, run.n * row_bytes(x)) }
+    }
+
+    fn map_run(&self, step: &Step, run: &Run) -> Option<()> {
+        let [x, out] = self.ends(step)?;
+        if run.n == 1 || (out.c as usize).is_multiple_of(BLOCK) {
+            return self.map::<0>(step, run);
         }
-        Some(())
+        if out.c as usize > REPEATED {
+            return self.one_by_one(step, x, x, out, run);
+        }
+        self.map::<LEN>(step, run)
     }
 
     /// A function of one operand.
     #[inline(never)]
-    fn map<const N: usize>(&self, step: &Step, x: &Tensor, out: &Tensor, input: &[u8], run: &Run) -> Option<()> {
+    fn map<const N: usize>(&self, step: &Step, run: &Run) -> Option<()> {
+        let [x, out] = self.ends(step)?;
         let c = out.c as usize;
         let [r0, r1, r2, r3, r4] = &mut rooms::<N, 5>();
         let p = self.model.record::<Map>(step.param)?;
         let f = *MAP.get(p.function as usize)?;
         let slope = if f == MapFn::PRelu { self.array(p.slope, c) } else { &[] };
-        let a = self.values(x, &p.a, input, [r0, r1], run.n);
+        let a = self.values(x, &p.a, self.bytes_in(run, x), [r0, r1], run.n);
         let slope = array(r2, slope, run.n);
         let mut row = self.result_run(run, out, &p.out, [r3, r4], (p.lo, p.hi), None);
         // SAFETY: the CPU has the set's features.
@@ -304,9 +331,10 @@ impl<'a> Engine<'a> {
 
     /// Arrays are those of one row: rows are done one after another.
     #[inline(never)]
-    fn softmax(&self, step: &Step, x: &Tensor, out: &Tensor, input: &[u8], run: &Run) -> Option<()> {
+    fn softmax(&self, step: &Step, run: &Run) -> Option<()> {
+        let [x, out] = self.ends(step)?;
         let p = self.model.record::<Reduce>(step.param)?;
-        let a = self.values(x, &p.a, input, [&mut [], &mut []], 1);
+        let a = self.values(x, &p.a, self.bytes_in(run, x), [&mut [], &mut []], 1);
         let mut row = self.result_run(run, out, &p.out, [&mut [], &mut []], all(out), None);
         // SAFETY: the CPU has the set's features.
         unsafe { (self.kernels.softmax)(&a, out.c as usize, &mut row) };
@@ -368,7 +396,9 @@ impl<'a> Engine<'a> {
         }
     }
 
-    fn binary(&self, step: &Step, p: &Binary, x: &Tensor, out: &Tensor, run: &Run) -> Option<()> {
+    fn binary(&self, step: &Step, run: &Run) -> Option<()> {
+        let [x, out] = self.ends(step)?;
+        let p = self.model.record::<Binary>(step.param)?;
         let bit = |n: u32| p.broadcast >> n & 1 != 0;
         let y = if step.inputs_len == 2 { self.model.tensors.get(step.inputs[1] as usize) } else { None };
         let c = out.c as usize;

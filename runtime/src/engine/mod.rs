@@ -9,6 +9,7 @@ mod border;
 mod conv;
 mod crew;
 mod elementwise;
+mod linked;
 mod moves;
 mod ops;
 mod output;
@@ -29,6 +30,7 @@ pub use stats::{Stats, StepStats, Work};
 use core::fmt;
 
 use band::Part;
+pub(crate) use linked::Linked;
 use zerocopy::{FromBytes, Immutable, KnownLayout};
 
 use crate::arena::Arena;
@@ -78,11 +80,16 @@ pub enum LoadError {
         /// What a step needs.
         op: Op,
     },
+    /// The kernels were reduced to artifacts whose frames are all computed whole.
+    Gates,
 }
 
 impl From<FormatError> for LoadError {
     fn from(e: FormatError) -> Self {
-        LoadError::Format(e)
+        match e {
+            FormatError::Operator { op } => LoadError::Operator { op },
+            e => LoadError::Format(e),
+        }
     }
 }
 
@@ -94,7 +101,8 @@ impl fmt::Display for LoadError {
                 write!(f, "the arena has {given} bytes, the artifact needs {needed}")
             }
             LoadError::ArenaUnaligned => f.write_str("the arena does not start at a multiple of 8 bytes"),
-            LoadError::Operator { op } => write!(f, "the kernels were reduced to operators without {op:?}"),
+            LoadError::Operator { op } => FormatError::Operator { op: *op }.fmt(f),
+            LoadError::Gates => f.write_str("this program has been reduced to artifacts without gates"),
         }
     }
 }
@@ -163,7 +171,7 @@ impl<'a> Engine<'a> {
     ///
     /// `bytes` must start at a multiple of 4 bytes (64 is best), `arena` at a multiple of 8.
     pub fn load(bytes: &'a [u8], arena: &'a mut [u8], kernels: &'a Kernels) -> Result<Self, LoadError> {
-        Self::new(format::check(bytes)?, arena, kernels)
+        Self::new(format::check_by(bytes, &|op| kernels.linked.of(op).map(|o| o.check))?, arena, kernels)
     }
 
     /// Takes an artifact checked before and the arena into use, for several engines of one artifact.
@@ -177,8 +185,11 @@ impl<'a> Engine<'a> {
         if !arena.as_ptr().cast::<u64>().is_aligned() {
             return Err(LoadError::ArenaUnaligned);
         }
-        if let Some(op) = model.steps.iter().filter_map(|s| Op::new(s.op)).find(|op| !kernels.has(*op)) {
+        if let Some(op) = model.steps.iter().filter_map(|s| Op::new(s.op)).find(|op| kernels.linked.of(*op).is_none()) {
             return Err(LoadError::Operator { op });
+        }
+        if model.gated() && kernels.linked.gates.is_none() {
+            return Err(LoadError::Gates);
         }
         let mut engine = Self {
             model,
@@ -264,34 +275,41 @@ impl<'a> Engine<'a> {
         self.check(&frame)?;
         self.stats.begin();
         self.counters().fill(0);
-        let whole = self.paused() || self.refresh_due() || !self.detect(&frame);
-        if whole {
-            // First frame, dense mode, scene cut, refresh, pause, an artifact without gates.
-            self.hold(&frame, true);
-            self.run_dense(0);
-        } else {
-            self.hold(&frame, false);
-            self.run_segments();
+        let gates = self.kernels.linked.gates.as_ref().filter(|gates| (gates.take)(self, &frame));
+        match gates {
+            Some(gates) => (gates.run)(self),
+            None => {
+                self.take_all(&frame);
+                self.run_dense(0);
+            }
         }
-        self.settle(whole);
+        self.settle(gates.is_none());
         self.stats.end();
         Ok(self.outputs())
     }
 
-    /// Takes the frame over, `whole` or its marked pixels.
-    // Apart from its caller, whose frame lies below everything that runs.
+    /// Takes the whole frame over.
+    // Apart from its caller, whose frame lies below everything that runs, as `take` is.
     #[inline(never)]
-    fn hold(&mut self, frame: &Frame, whole: bool) {
-        if whole {
-            self.shift = 0;
-            if !self.model.gated() {
-                self.fill_border(self.input_index());
-            }
-            self.input().take_all(frame);
-        } else {
-            self.input().take(frame, self.mask(self.input_index()), self.input_grid());
+    fn take_all(&mut self, frame: &Frame) {
+        self.shift = 0;
+        if !self.model.gated() {
+            self.fill_border(self.input_index());
         }
+        self.input().take_all(frame);
         self.done(Work::Input);
+    }
+
+    /// Takes the frame's changed pixels over; `false` where it is to be computed whole: the first frame, dense mode, a scene cut, a refresh, a pause, an
+    /// artifact without gates.
+    #[inline(never)]
+    fn take(&mut self, frame: &Frame) -> bool {
+        if self.paused() || self.refresh_due() || !self.detect(frame) {
+            return false;
+        }
+        self.input().take(frame, self.mask(self.input_index()), self.input_grid());
+        self.done(Work::Input);
+        true
     }
 
     /// Everything the marked pixels reach.

@@ -5,10 +5,11 @@
 
 use super::Engine;
 use super::conv::Prepared;
+use super::linked::RunTile;
 use super::room::{SUMS, TILE};
 use super::tiles::{List, Tile};
 use crate::format::{
-    Affine, Bilinear, BinaryFn, Block, Channels, ConvF32, Dtype, FILL, Global, Index, MapFn, Op, Pool, Reduce, Step, Tensor, Window,
+    Affine, Bilinear, BinaryFn, Block, Channels, ConvF32, Dtype, FILL, Global, Index, Lerp, MapFn, Op, Pool, Reduce, Step, Tensor, Window,
 };
 use crate::kernels::{LerpTile, Operand, PickTile, PoolTile, Real, Row, SumTile};
 
@@ -24,6 +25,27 @@ pub(super) struct Ends {
 pub(super) struct Target<'t> {
     pub start: *mut u8,
     pub rows: &'t [u32],
+    /// As of [`Ends`].
+    pub input: u32,
+}
+
+/// What runs a tile of an operator; nothing does of those that only move marks, of convolutions of codes, or of element-wise ones.
+pub(super) const fn tile_of(op: Op) -> RunTile {
+    match op {
+        Op::ConvF32 => |e, s, io, tile, target| e.conv_f32(s, io, tile, target),
+        Op::MaxPool | Op::AvgPool => |e, s, io, tile, target| e.pool(s, io, tile, target),
+        Op::GlobalAvg => |e, s, io, _, target| e.global_avg(s, io, target),
+        Op::GlobalMax => |e, _, io, _, target| e.global_max(io, target),
+        Op::Index => |e, s, io, tile, target| e.index(s, io, tile, target),
+        Op::Bilinear => |e, s, io, tile, target| e.bilinear(s, io, tile, target),
+        Op::DepthToSpace => |e, s, io, tile, target| e.depth_to_space(s, io, tile, target),
+        Op::SpaceToDepth => |e, s, io, tile, target| e.space_to_depth(s, io, tile, target),
+        Op::Channels => |e, s, io, tile, target| e.channels(s, io, tile, target),
+        Op::Permute => |e, s, io, tile, target| e.permute(s, io, tile, target),
+        Op::ReduceChannels => |e, s, io, tile, target| e.reduce(s, io, tile, target),
+        Op::Binary | Op::Map | Op::Table | Op::Tables | Op::Copy | Op::Softmax => |_, _, _, _, _| None,
+        Op::Conv | Op::Depthwise | Op::Reshape | Op::Join => |_, _, _, _, _| None,
+    }
 }
 
 /// The byte of pixel `(y, x)`.
@@ -81,86 +103,17 @@ impl<'a> Engine<'a> {
     /// The same of all but convolutions of codes; `None` only for records the check refuses.
     #[inline(never)]
     fn other(&self, step: &Step, tile: &mut Tile, ends: &Ends) -> Option<()> {
-        let model = self.model;
-        let x = model.tensors.get(step.inputs[0] as usize)?;
-        let out = model.tensors.get(step.output as usize)?;
+        let x = self.model.tensors.get(step.inputs[0] as usize)?;
+        let out = self.model.tensors.get(step.output as usize)?;
         let op = Op::new(step.op)?;
         if Self::elementwise(op) {
-            return self.rows_elementwise(step, tile, ends.start);
+            return (self.kernels.linked.gates?.elementwise)(self, step, tile, ends.start);
         }
         if op == Op::Channels {
             tile.list_rows(List::Input, x, 0);
         }
-        let (tile, target) = (&*tile, &Target { start: ends.start, rows: tile.rows(List::Output) });
-        match op {
-            Op::ConvF32 => self.conv_f32(model.record(step.param)?, x, out, tile, target),
-            Op::MaxPool | Op::AvgPool => {
-                let x = Tensor { origin: x.origin.wrapping_sub(ends.input), ..*x };
-                self.pool(step, &x, out, tile, target)
-            }
-            Op::GlobalAvg => self.global_avg(model.record(step.param)?, x, out, target),
-            Op::GlobalMax => {
-                let result = self.result(target, 0, out);
-                for y in 0..x.h as usize {
-                    for col in 0..x.w as usize {
-                        let row = self.row(x, y, col);
-                        match (y, col) {
-                            (0, 0) => result.copy_from_slice(row),
-                            // SAFETY: the CPU has the set's features.
-                            _ => unsafe { (self.kernels.max)(row, result) },
-                        }
-                    }
-                }
-                Some(())
-            }
-            Op::Index => self.index(model.record(step.param)?, x, out, tile, target),
-            Op::Bilinear => self.bilinear(model.record(step.param)?, x, out, tile, target),
-            Op::DepthToSpace => {
-                let block = model.record::<Block>(step.param)?.block as usize;
-                let bytes = row_bytes(out);
-                for (i, (y, col)) in tile.pixels().map(|r| (r.0 as usize, r.1 as usize)).enumerate() {
-                    let part = (y % block * block + col % block) * bytes;
-                    let row = self.row(x, y / block, col / block).get(part..part + bytes)?;
-                    self.result(target, i, out).copy_from_slice(row);
-                }
-                Some(())
-            }
-            Op::SpaceToDepth => {
-                let block = model.record::<Block>(step.param)?.block as usize;
-                for (i, (y, col)) in tile.pixels().map(|r| (r.0 as usize, r.1 as usize)).enumerate() {
-                    let parts = self.result(target, i, out).chunks_exact_mut(row_bytes(x));
-                    for (k, part) in parts.enumerate() {
-                        part.copy_from_slice(self.row(x, y * block + k / block, col * block + k % block));
-                    }
-                }
-                Some(())
-            }
-            Op::Channels => {
-                let index = self.array::<u32>(model.record::<Channels>(step.param)?.index, out.c as usize);
-                let size = out.dtype().size();
-                if size == 1 {
-                    let tile = PickTile {
-                        input: self.arena.start(),
-                        rows_in: tile.rows(List::Input),
-                        c: x.c as usize,
-                        index,
-                        output: target.start,
-                        rows_out: target.rows,
-                    };
-                    // SAFETY: rows of the input and the output, indices below `c` (check); the CPU has the set's features.
-                    unsafe { (self.kernels.pick)(&tile) };
-                    return Some(());
-                }
-                for (i, (y, col)) in tile.pixels().enumerate() {
-                    pick(self.row(x, y as usize, col as usize), self.result(target, i, out), index, size);
-                }
-                Some(())
-            }
-            Op::Permute => self.permute(model.record(step.param)?, x, out, tile, target),
-            Op::ReduceChannels => self.reduce(model.record(step.param)?, x, out, tile, target),
-            Op::Binary | Op::Map | Op::Table | Op::Tables | Op::Copy | Op::Softmax => Some(()),
-            Op::Conv | Op::Depthwise | Op::Reshape | Op::Join => Some(()),
-        }
+        let target = Target { start: ends.start, rows: tile.rows(List::Output), input: ends.input };
+        (self.kernels.linked.of(op)?.tile)(self, step, [x, out], tile, &target)
     }
 
     /// A row of an input.
@@ -180,7 +133,8 @@ impl<'a> Engine<'a> {
         self.array::<u8>(offset, 256).try_into().ok()
     }
 
-    fn conv_f32(&self, conv: &ConvF32, x: &Tensor, out: &Tensor, tile: &Tile, target: &Target) -> Option<()> {
+    fn conv_f32(&self, step: &Step, [x, out]: [&Tensor; 2], tile: &Tile, target: &Target) -> Option<()> {
+        let conv = self.model.record::<ConvF32>(step.param)?;
         let w = &conv.window;
         let (kh, kw) = (w.kernel[0] as usize, w.kernel[1] as usize);
         let groups = conv.groups as usize;
@@ -244,7 +198,8 @@ impl<'a> Engine<'a> {
         }
     }
 
-    fn pool(&self, step: &Step, x: &Tensor, out: &Tensor, tile: &Tile, target: &Target) -> Option<()> {
+    fn pool(&self, step: &Step, [x, out]: [&Tensor; 2], tile: &Tile, target: &Target) -> Option<()> {
+        let x = &Tensor { origin: x.origin.wrapping_sub(target.input), ..*x };
         let pool = self.model.record::<Pool>(step.param)?;
         let w = &pool.window;
         let (mut rows_in, mut taps) = ([0u32; TILE], [(0u16, 0u16); TILE]);
@@ -277,7 +232,15 @@ impl<'a> Engine<'a> {
         Some(())
     }
 
-    fn global_avg(&self, p: &Global, x: &Tensor, out: &Tensor, target: &Target) -> Option<()> {
+    /// All of a dense frame's step.
+    pub(super) fn global_avg_dense(&self, step: &Step) -> Option<()> {
+        let x = self.model.tensors.get(step.inputs[0] as usize)?;
+        let out = self.model.tensors.get(step.output as usize)?;
+        self.global_avg(step, [x, out], &Target { start: self.arena.start(), rows: &[out.origin], input: 0 })
+    }
+
+    fn global_avg(&self, step: &Step, [x, out]: [&Tensor; 2], target: &Target) -> Option<()> {
+        let p = self.model.record::<Global>(step.param)?;
         let n = out.c as usize;
         let (m, b) = (self.array::<f32>(p.m, n), self.array::<f32>(p.b, n));
         let result = self.result(target, 0, out);
@@ -317,7 +280,23 @@ impl<'a> Engine<'a> {
         Some(())
     }
 
-    fn index(&self, p: &Index, x: &Tensor, out: &Tensor, tile: &Tile, target: &Target) -> Option<()> {
+    fn global_max(&self, [x, out]: [&Tensor; 2], target: &Target) -> Option<()> {
+        let result = self.result(target, 0, out);
+        for y in 0..x.h as usize {
+            for col in 0..x.w as usize {
+                let row = self.row(x, y, col);
+                match (y, col) {
+                    (0, 0) => result.copy_from_slice(row),
+                    // SAFETY: the CPU has the set's features.
+                    _ => unsafe { (self.kernels.max)(row, result) },
+                }
+            }
+        }
+        Some(())
+    }
+
+    fn index(&self, step: &Step, [x, out]: [&Tensor; 2], tile: &Tile, target: &Target) -> Option<()> {
+        let p = self.model.record::<Index>(step.param)?;
         let ys = self.array::<u16>(p.ys, out.h as usize);
         let xs = self.array::<u16>(p.xs, out.w as usize);
         for (i, (y, col)) in tile.pixels().enumerate() {
@@ -329,8 +308,8 @@ impl<'a> Engine<'a> {
         Some(())
     }
 
-    fn bilinear(&self, p: &Bilinear, x: &Tensor, out: &Tensor, tile: &Tile, target: &Target) -> Option<()> {
-        use crate::format::Lerp;
+    fn bilinear(&self, step: &Step, [x, out]: [&Tensor; 2], tile: &Tile, target: &Target) -> Option<()> {
+        let p = self.model.record::<Bilinear>(step.param)?;
         let ys = self.array::<Lerp>(p.ys, out.h as usize);
         let xs = self.array::<Lerp>(p.xs, out.w as usize);
         let (mut corners, mut parts) = ([[0u32; 4]; TILE], [[0u16; 2]; TILE]);
@@ -377,7 +356,52 @@ impl<'a> Engine<'a> {
         Some(())
     }
 
-    fn permute(&self, p: &Channels, x: &Tensor, out: &Tensor, tile: &Tile, target: &Target) -> Option<()> {
+    fn depth_to_space(&self, step: &Step, [x, out]: [&Tensor; 2], tile: &Tile, target: &Target) -> Option<()> {
+        let block = self.model.record::<Block>(step.param)?.block as usize;
+        let bytes = row_bytes(out);
+        for (i, (y, col)) in tile.pixels().map(|r| (r.0 as usize, r.1 as usize)).enumerate() {
+            let part = (y % block * block + col % block) * bytes;
+            let row = self.row(x, y / block, col / block).get(part..part + bytes)?;
+            self.result(target, i, out).copy_from_slice(row);
+        }
+        Some(())
+    }
+
+    fn space_to_depth(&self, step: &Step, [x, out]: [&Tensor; 2], tile: &Tile, target: &Target) -> Option<()> {
+        let block = self.model.record::<Block>(step.param)?.block as usize;
+        for (i, (y, col)) in tile.pixels().map(|r| (r.0 as usize, r.1 as usize)).enumerate() {
+            let parts = self.result(target, i, out).chunks_exact_mut(row_bytes(x));
+            for (k, part) in parts.enumerate() {
+                part.copy_from_slice(self.row(x, y * block + k / block, col * block + k % block));
+            }
+        }
+        Some(())
+    }
+
+    fn channels(&self, step: &Step, [x, out]: [&Tensor; 2], tile: &Tile, target: &Target) -> Option<()> {
+        let index = self.array::<u32>(self.model.record::<Channels>(step.param)?.index, out.c as usize);
+        let size = out.dtype().size();
+        if size == 1 {
+            let tile = PickTile {
+                input: self.arena.start(),
+                rows_in: tile.rows(List::Input),
+                c: x.c as usize,
+                index,
+                output: target.start,
+                rows_out: target.rows,
+            };
+            // SAFETY: rows of the input and the output, indices below `c` (check); the CPU has the set's features.
+            unsafe { (self.kernels.pick)(&tile) };
+            return Some(());
+        }
+        for (i, (y, col)) in tile.pixels().enumerate() {
+            pick(self.row(x, y as usize, col as usize), self.result(target, i, out), index, size);
+        }
+        Some(())
+    }
+
+    fn permute(&self, step: &Step, [x, out]: [&Tensor; 2], tile: &Tile, target: &Target) -> Option<()> {
+        let p = self.model.record::<Channels>(step.param)?;
         let c = out.c as usize;
         // SAFETY: as for every row read; the map is contiguous (check).
         let all = unsafe { self.arena.bytes(x.origin as usize, x.rows() * row_bytes(x)) };
@@ -389,7 +413,8 @@ impl<'a> Engine<'a> {
         Some(())
     }
 
-    fn reduce(&self, p: &Reduce, x: &Tensor, out: &Tensor, tile: &Tile, target: &Target) -> Option<()> {
+    fn reduce(&self, step: &Step, [x, out]: [&Tensor; 2], tile: &Tile, target: &Target) -> Option<()> {
+        let p = self.model.record::<Reduce>(step.param)?;
         for (i, (y, col)) in tile.pixels().enumerate() {
             let a = self.operand(x, &p.a, self.row(x, y as usize, col as usize));
             let sum = (0..x.c as usize).fold(0.0, |s, k| s + a.get(k));

@@ -35,6 +35,25 @@ impl Rows {
     }
 }
 
+/// What runs all rows of a part's lines (columns of a single line), convolutions of codes apart: without tiles where the operator has a way.
+pub(super) const fn lines_of(op: Op) -> fn(&Engine, &Step, &Part) {
+    match op {
+        Op::Copy | Op::Table | Op::Tables | Op::Map | Op::Binary | Op::Softmax => |e, step, part| {
+            e.dense_elementwise(step, part.first..part.end);
+        },
+        Op::Index | Op::DepthToSpace | Op::SpaceToDepth | Op::Channels => |e, step, part| {
+            if e.dense_moves(step, part.first..part.end).is_none() {
+                e.run_tiles::<WORDS>(step, None, Rows::All, part);
+            }
+        },
+        Op::GlobalAvg => |e, step, _| _ = e.global_avg_dense(step),
+        Op::Conv | Op::Depthwise | Op::Reshape | Op::Join => |_, _, _| {},
+        Op::ConvF32 | Op::MaxPool | Op::AvgPool | Op::GlobalMax | Op::Bilinear | Op::Permute | Op::ReduceChannels => {
+            |e, step, part| e.run_tiles::<WORDS>(step, None, Rows::All, part)
+        }
+    }
+}
+
 impl<'a> Engine<'a> {
     /// Every row of every step from `first` on; no masks.
     #[inline(never)]
@@ -157,7 +176,7 @@ impl<'a> Engine<'a> {
         unsafe {
             self.share(part, self.cuts(step, rows, part), &|part, seat| match all {
                 true => self.dense_conv(conv, out, part),
-                false => self.run_rows(step, Some(conv), rows, part, seat),
+                false => self.listed(step, Some(conv), rows, part, seat),
             });
         }
     }
@@ -165,28 +184,30 @@ impl<'a> Engine<'a> {
     /// The same of all but convolutions of codes.
     #[inline(never)]
     fn run_other(&self, step: &Step, rows: Rows, part: &Part) {
+        let Some(op) = Op::new(step.op) else { return };
+        let Some(linked) = self.kernels.linked.of(op) else { return };
         let (all, out) = (rows == Rows::All, &self.model.tensors[step.output as usize]);
-        let elementwise = all && Op::new(step.op).is_some_and(Self::elementwise);
+        let elementwise = all && Self::elementwise(op);
         // A single line is done, and cut, by columns.
         let end = if elementwise && out.h == 1 { out.w as usize } else { part.end };
         let part = &Part { end, ..*part };
         // SAFETY: rows of the output's lines, their words of the mask and a seat's share of the staging area are written, rows of inputs read.
         unsafe {
-            self.share(part, self.cuts(step, rows, part), &|part, seat| {
-                if !(all && (self.run_whole(step, part.first..part.end).is_some() || elementwise)) {
-                    self.run_rows(step, None, rows, part, seat);
-                }
+            self.share(part, self.cuts(step, rows, part), &|part, seat| match all {
+                true => (linked.lines)(self, step, part),
+                false => self.listed(step, None, rows, part, seat),
             });
         }
     }
 
-    /// These rows of a part, on one thread, a tile at a time.
+    /// Marked rows of a part, on one thread, a tile at a time.
     #[inline(always)]
-    fn run_rows(&self, step: &Step, conv: Option<&Prepared>, rows: Rows, part: &Part, seat: Seat) {
+    fn listed(&self, step: &Step, conv: Option<&Prepared>, rows: Rows, part: &Part, seat: Seat) {
+        let Some(gates) = &self.kernels.linked.gates else { return };
         match rows {
-            Rows::All => self.run_tiles::<WORDS>(step, conv, rows, part),
-            Rows::Marked => self.run_tiles::<MARKED>(step, conv, rows, part),
-            Rows::Judged => self.judge_tiles(step, conv, part, seat),
+            Rows::All => {}
+            Rows::Marked => (gates.marked)(self, step, conv, rows, part),
+            Rows::Judged => (gates.judged)(self, step, conv, part, seat),
         }
     }
 
@@ -200,7 +221,7 @@ impl<'a> Engine<'a> {
     }
 
     #[inline(never)]
-    fn run_tiles<const WORDS: usize>(&self, step: &Step, conv: Option<&Prepared>, rows: Rows, part: &Part) {
+    pub(super) fn run_tiles<const WORDS: usize>(&self, step: &Step, conv: Option<&Prepared>, rows: Rows, part: &Part) {
         let out = &self.model.tensors[step.output as usize];
         let mut room = [0; WORDS];
         let (mut cursor, mut tile) = (Cursor::new(grid(out), part.first, part.end), self.tile_in(&mut room, TILE));
@@ -211,11 +232,6 @@ impl<'a> Engine<'a> {
         }
     }
 
-    /// All rows of some lines (columns of a single line) without tiles, where the operator has a way; else `None`. The input is a whole map.
-    fn run_whole(&self, step: &Step, lines: Range<usize>) -> Option<()> {
-        if Self::elementwise(Op::new(step.op)?) { self.dense_elementwise(step, lines) } else { self.dense_moves(step, lines) }
-    }
-
     /// Rows of a gated step that the staging area has room for.
     pub(super) fn staged(&self, step: &Step) -> usize {
         self.model.tensors.get(step.output as usize).map_or(0, |out| out.rows().min(TILE))
@@ -223,7 +239,7 @@ impl<'a> Engine<'a> {
 
     /// Runs the marked rows of a part into the staging area, lets the gate judge each, and leaves those marked that it passed on.
     #[inline(never)]
-    fn judge_tiles(&self, step: &Step, conv: Option<&Prepared>, part: &Part, seat: Seat) {
+    pub(super) fn judge_tiles(&self, step: &Step, conv: Option<&Prepared>, part: &Part, seat: Seat) {
         let Some(out) = self.model.tensors.get(step.output as usize) else { return };
         let Some(gate) = self.model.gates.get(step.gate as usize) else { return };
         let (bytes, side) = (row_bytes(out), self.staged(step) / seat.of);

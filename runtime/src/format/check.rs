@@ -22,6 +22,7 @@ mod views;
 mod window;
 
 pub(crate) use memory::apart_beyond;
+pub(crate) use ops::{Check, of as check_of};
 
 #[cfg(feature = "std")]
 pub(super) use memory::Region;
@@ -36,7 +37,7 @@ use super::{
     Profile, Section, Span, Step, Tensor, VERSION, VIEW, crc,
 };
 
-type Checked = Result<(), Fault>;
+pub(crate) type Checked = Result<(), Fault>;
 
 /// `Ok` if `holds`.
 fn ensure(holds: bool, fault: Fault) -> Checked {
@@ -143,6 +144,11 @@ fn views<'a>(bytes: &'a [u8], h: &'a Header) -> Result<Model<'a>, FormatError> {
 
 /// Proves that the artifact can be executed.
 pub fn check(bytes: &[u8]) -> Result<Proven<'_>, FormatError> {
+    check_by(bytes, &|op| Some(ops::of(op)))
+}
+
+/// The same for the operators that `of` has a check for.
+pub(crate) fn check_by<'a>(bytes: &'a [u8], of: &dyn Fn(Op) -> Option<Check>) -> Result<Proven<'a>, FormatError> {
     let h = header(bytes)?;
     if crc::of_file(bytes) != h.checksum {
         return Err(FormatError::Checksum);
@@ -166,7 +172,10 @@ pub fn check(bytes: &[u8]) -> Result<Proven<'_>, FormatError> {
         let rows = m.tensors[step.output as usize].rows() as u64;
         macs = macs.saturating_add(rows * step.macs as u64);
         ensure(macs < 1 << 48, Fault::Number).map_err(|fault| FormatError::Step { index, fault })?;
-        let checked = ops::step(&m, index as usize, step).and_then(|()| gated(&m, step));
+        let op = Op::new(step.op).ok_or(FormatError::Step { index, fault: Fault::Unknown })?;
+        let check = of(op).ok_or(FormatError::Operator { op })?;
+        let ends = [&m.tensors[step.inputs[0] as usize], &m.tensors[step.output as usize]];
+        let checked = check(&m, index as usize, step, ends).and_then(|()| gated(&m, step));
         checked.map_err(|fault| FormatError::Step { index, fault })?;
     }
     band::bands(&m)?;

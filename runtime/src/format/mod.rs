@@ -18,7 +18,7 @@ mod records;
 #[cfg(feature = "std")]
 mod writer;
 
-pub(crate) use check::apart_beyond;
+pub(crate) use check::{Check, apart_beyond, check_by, check_of};
 pub use check::{Proven, check, header};
 pub use crc::seal;
 pub use error::{Fault, FormatError, Section};

@@ -22,6 +22,8 @@ pub mod x86_64;
 
 use core::ops::Deref;
 
+use crate::engine::Linked;
+
 pub use compare::CompareTile;
 pub use rows::{BEYOND, Bin, Operand, Real, Row, Uni};
 pub(crate) use rows::{BLOCK, clamp};
@@ -228,8 +230,8 @@ pub struct DriftTile {
 pub struct Kernels {
     /// Name, as in `--kernels`.
     pub name: &'static str,
-    /// A bit for each operator it has what it takes for.
-    ops: u32,
+    /// What of the engine goes with it.
+    pub(crate) linked: Linked,
     /// Dense convolution tile.
     ///
     /// # Safety

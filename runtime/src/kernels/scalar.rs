@@ -9,7 +9,7 @@ use crate::mask;
 /// The scalar set.
 pub static KERNELS: Kernels = Kernels {
     name: "scalar",
-    ops: u32::MAX,
+    linked: crate::engine::Linked::ALL,
     conv,
     depthwise,
     pairs,
@@ -292,8 +292,30 @@ pub(super) unsafe fn pick(t: &PickTile) {
     }
 }
 
+/// The sum of fewer than 16 exponentials is in order, that of more in 16 partial sums (channel modulo 16), added by halves.
 fn softmax(a: &Operand, c: usize, row: &mut Row) {
-    rows::softmax(a, c, row);
+    let c = c.max(1);
+    for first in (0..row.len() / c).map(|i| i * c) {
+        let x = |k: usize| a.value(first + k, k);
+        let max = (0..c).map(x).fold(f32::MIN, |max, x| if x > max { x } else { max });
+        let mut parts = if c < rows::BLOCK { 1 } else { rows::BLOCK };
+        let (mut sum, mut kept) = ([0.0; rows::BLOCK], [0.0; rows::BLOCK]);
+        for k in 0..c {
+            let e = rows::exp(x(k) - max);
+            sum[k % parts] += e;
+            kept[k % rows::BLOCK] = e;
+        }
+        while parts > 1 {
+            parts /= 2;
+            for i in 0..parts {
+                sum[i] += sum[i + parts];
+            }
+        }
+        for k in 0..c {
+            let e = if c <= rows::BLOCK { kept[k] } else { rows::exp(x(k) - max) };
+            row.set(first + k, k, e / sum[0]);
+        }
+    }
 }
 
 fn binary(bin: &Bin, row: &mut Row) {

@@ -64,6 +64,8 @@ struct Baked {
     kind: InputKind,
     #[serde(skip)]
     ops: Vec<Op>,
+    #[serde(skip)]
+    gates: bool,
 }
 
 /// Frames and what they give.
@@ -94,6 +96,7 @@ pub fn main(a: &Args, talk: &Talk) -> Result<()> {
         input: artifact.meta.input.shape,
         kind: artifact.meta.input.kind,
         ops: artifact.ops(),
+        gates: artifact.model().gated(),
         name,
     };
     let mut parts: Vec<(&str, Vec<u8>)> = vec![("qsc", bare.to_vec())];
@@ -162,7 +165,7 @@ fn vectors(artifact: &Artifact, clip: &ClipArgs) -> Result<(Vectors, usize)> {
 }
 
 fn rust(baked: &Baked, header: &Header, parts: &[(&str, Vec<u8>)]) -> String {
-    let Baked { name, source, artifact_bytes, arena_bytes, macs_per_frame, frames, input: [h, w, c], kind, ops, .. } = baked;
+    let Baked { name, source, artifact_bytes, arena_bytes, macs_per_frame, frames, input: [h, w, c], kind, ops, gates, .. } = baked;
     let ops = ops.iter().map(|op| format!("Op::{op:?}")).collect::<Vec<_>>().join(", ");
     let codes = *kind == InputKind::Pixels;
     let mut t = format!(
@@ -181,11 +184,13 @@ fn rust(baked: &Baked, header: &Header, parts: &[(&str, Vec<u8>)]) -> String {
          pub const INPUT: [usize; 3] = [{h}, {w}, {c}];\n\
          /// Frames are u8 codes (`Frame::Pixels`); else f32 (`Frame::Values`).\n\
          pub const INPUT_CODES: bool = {codes};\n\
-         /// Operators: of `kernels::BEST.only(OPS)` no kernels are linked but those it needs.\n\
+         /// Operators, and whether frames can be compared: of `kernels::BEST.only(OPS, GATES)` nothing is linked but what it needs.\n\
          pub const OPS: &[quiescent::format::Op] = {{\n\
          \x20   use quiescent::format::Op;\n\
          \x20   &[{ops}]\n\
-         }};\n\n\
+         }};\n\
+         /// See `OPS`.\n\
+         pub const GATES: bool = {gates};\n\n\
          /// The file is the one this module was made with, in a format the linked runtime reads.\n\
          const _: () = {{\n\
          \x20   let file = include_bytes!(\"{name}.qsc\");\n\

@@ -54,6 +54,8 @@ struct Report {
     golden: Vec<String>,
     self_test: Option<Vec<SelfTest>>,
     ops: Vec<String>,
+    /// Frames can be compared.
+    gated: bool,
     steps: Vec<Step>,
     arena: Arena,
     layers: Vec<serde_json::Value>,
@@ -244,6 +246,7 @@ fn report(file: &str, artifact: &Artifact) -> Report {
         notes: meta.notes.clone(),
         golden: meta.golden.iter().map(|g| format!("{g:08x}")).collect(),
         self_test: None,
+        gated: artifact.model().gated(),
         ops: artifact.ops().iter().map(|op| format!("{op:?}")).collect(),
         steps,
         arena: arena(artifact),
@@ -274,10 +277,10 @@ fn arena(artifact: &Artifact) -> Arena {
 }
 
 impl Report {
-    /// Rust for a firmware; `bake` writes the list as `OPS`.
+    /// Rust for a firmware; `bake` writes the list as `OPS`, what follows as `GATES`.
     fn line(&self) -> String {
         let ops: Vec<String> = self.ops.iter().map(|op| format!("Op::{op}")).collect();
-        format!("static KERNELS: Kernels = kernels::BEST.only(&[{}]);\n", ops.join(", "))
+        format!("static KERNELS: Kernels = kernels::BEST.only(&[{}], {});\n", ops.join(", "), self.gated)
     }
 
     fn text(&self, layers: bool, arena: bool) -> String {

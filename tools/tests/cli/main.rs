@@ -506,12 +506,13 @@ fn bake_writes_sources_that_state_the_artifact() {
         "INPUT: [usize; 3] = [96, 128, 3];".into(),
         "INPUT_CODES: bool = true;".into(),
         "&[Op::Conv, Op::Depthwise,".into(),
+        "GATES: bool = true;".into(),
         "TEST_FRAMES: usize = 3;".into(),
     ] {
         assert!(module.contains(&line), "{line:?} is not in {module}");
     }
     let line = quiescent(&["inspect", &qsc, "--ops"]);
-    let list = text(&line.stdout).split_once("kernels::BEST.only(").and_then(|l| l.1.split_once(')')).unwrap().0.to_string();
+    let list = text(&line.stdout).split_once("kernels::BEST.only(").and_then(|l| l.1.split_once(", true)")).unwrap().0.to_string();
     assert!(module.contains(&list), "{list} is not in {module}");
     assert_eq!(file("patrol.frames").len(), 3 * 96 * 128 * 3);
     let (dense, gated) = (file("patrol.dense"), file("patrol.gated"));

@@ -5,65 +5,66 @@ use super::window::{array, bounds, table};
 use super::{Checked, Dtype, Fault, Model, NONE, Op, Step, Tensor, ensure, views, window};
 use crate::format::{Affine, Bilinear, Binary, BinaryFn, Block, Channels, FILL, Global, Index, Lerp, Map, MapFn, Reduce, Table};
 
-/// Step `at`, whose operator and indices are known to be valid.
-pub(super) fn step(m: &Model, at: usize, s: &Step) -> Checked {
-    let x = &m.tensors[s.inputs[0] as usize];
-    let out = &m.tensors[s.output as usize];
-    match Op::new(s.op).ok_or(Fault::Unknown)? {
-        Op::Conv => window::conv(m, s, x, out, false),
-        Op::Depthwise => window::conv(m, s, x, out, true),
-        Op::ConvF32 => window::conv_f32(m, s, x, out),
-        Op::Binary => binary(m, s, x, out),
-        Op::Map => map(m, s, x, out),
-        Op::Table => {
+/// Proves the parameters of step `at`, whose operator and indices are known to be valid, against its first input and its output.
+pub(crate) type Check = fn(m: &Model, at: usize, s: &Step, [&Tensor; 2]) -> Checked;
+
+/// The check of an operator's steps.
+pub(crate) const fn of(op: Op) -> Check {
+    match op {
+        Op::Conv => |m, _, s, [x, out]| window::conv(m, s, x, out, false),
+        Op::Depthwise => |m, _, s, [x, out]| window::conv(m, s, x, out, true),
+        Op::ConvF32 => |m, _, s, [x, out]| window::conv_f32(m, s, x, out),
+        Op::Binary => |m, _, s, [x, out]| binary(m, s, x, out),
+        Op::Map => |m, _, s, [x, out]| map(m, s, x, out),
+        Op::Table => |m, _, s, [x, out]| {
             codes(x, out)?;
             same_shape(x, out)?;
             let p = m.record::<Table>(s.param).ok_or(Fault::Outside)?;
             ensure(p.table != NONE, Fault::Outside)?;
             table(m, out, p.table)
-        }
-        Op::Tables => {
+        },
+        Op::Tables => |m, _, s, [x, out]| {
             codes(x, out)?;
             same_shape(x, out)?;
             let p = m.record::<Table>(s.param).ok_or(Fault::Outside)?;
             ensure(m.array::<u8>(p.table, 256 * out.c as usize).is_some(), Fault::Outside)
-        }
-        Op::MaxPool => window::pool(m, s, x, out, false),
-        Op::AvgPool => window::pool(m, s, x, out, true),
-        Op::GlobalAvg => global_avg(m, s, x, out),
-        Op::GlobalMax => {
+        },
+        Op::MaxPool => |m, _, s, [x, out]| window::pool(m, s, x, out, false),
+        Op::AvgPool => |m, _, s, [x, out]| window::pool(m, s, x, out, true),
+        Op::GlobalAvg => |m, _, s, [x, out]| global_avg(m, s, x, out),
+        Op::GlobalMax => |_, _, _, [x, out]| {
             codes(x, out)?;
             ensure((out.h, out.w, out.c) == (1, 1, x.c), Fault::Shape)
-        }
-        Op::Copy => {
+        },
+        Op::Copy => |_, _, _, [x, out]| {
             same_dtype(x, out)?;
             same_shape(x, out)
-        }
-        Op::Index => index(m, s, x, out),
-        Op::Bilinear => bilinear(m, s, x, out),
-        Op::DepthToSpace => block(m, s, x, out),
-        Op::SpaceToDepth => block(m, s, out, x),
-        Op::Channels => {
+        },
+        Op::Index => |m, _, s, [x, out]| index(m, s, x, out),
+        Op::Bilinear => |m, _, s, [x, out]| bilinear(m, s, x, out),
+        Op::DepthToSpace => |m, _, s, [x, out]| block(m, s, x, out),
+        Op::SpaceToDepth => |m, _, s, [x, out]| block(m, s, out, x),
+        Op::Channels => |m, _, s, [x, out]| {
             same_dtype(x, out)?;
             ensure((x.h, x.w) == (out.h, out.w), Fault::Shape)?;
             choice(m, s, out.c as u64, x.c as u64)
-        }
-        Op::Permute => {
+        },
+        Op::Permute => |m, _, s, [x, out]| {
             same_dtype(x, out)?;
             contiguous(x)?;
             contiguous(out)?;
             choice(m, s, elements(out), elements(x))
-        }
-        Op::Reshape => views::reshape(x, out),
-        Op::Join => views::join(m, at, s),
-        Op::Softmax => {
+        },
+        Op::Reshape => |_, _, _, [x, out]| views::reshape(x, out),
+        Op::Join => |m, at, s, _| views::join(m, at, s),
+        Op::Softmax => |m, _, s, [x, out]| {
             same_shape(x, out)?;
             reduce(m, s, x, out)
-        }
-        Op::ReduceChannels => {
+        },
+        Op::ReduceChannels => |m, _, s, [x, out]| {
             ensure((out.h, out.w, out.c) == (x.h, x.w, 1), Fault::Shape)?;
             reduce(m, s, x, out)
-        }
+        },
     }
 }
 

@@ -85,9 +85,12 @@ pub enum Op {
 }
 
 impl Op {
+    /// Codes are below it.
+    pub(crate) const COUNT: usize = 22;
+
     /// From its code.
     pub const fn new(code: u16) -> Option<Self> {
-        const ALL: [Op; 22] = [
+        const ALL: [Op; Op::COUNT] = [
             Op::Conv,
             Op::Depthwise,
             Op::ConvF32,

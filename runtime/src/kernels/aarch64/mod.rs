@@ -13,8 +13,8 @@
 //! A code less 128 is its bits with the highest one flipped. The difference, 128 times the sum of an output's weights, is
 //! added back in the start value of the sums: all of it is integers modulo 2^32, so the order does not matter.
 //!
-//! The entries `max`, `sum`, `softmax`, `binary` and `map` are the loops of the specification: NEON is part of the
-//! target here, and the compiler makes vectors of them.
+//! The entries `max`, `sum`, `binary` and `map` are the loops of the specification: NEON is part of the target here, and the
+//! compiler makes vectors of them, as of `softmax` in blocks.
 
 // Arrays stay in registers where every index is a constant, in loops of constant length.
 #![allow(clippy::needless_range_loop)]
@@ -60,6 +60,7 @@ const fn set(name: &'static str, conv: unsafe fn(&super::ConvTile), depthwise: u
         tables: tables::tables,
         lerp: rows::lerp,
         pick: table::pick,
+        softmax: super::rows::softmax,
         ..scalar::KERNELS
     }
 }

@@ -13,6 +13,7 @@ mod math;
 mod operand;
 mod plain;
 mod row;
+#[cfg(any(target_arch = "x86_64", all(target_arch = "aarch64", target_feature = "neon")))]
 mod softmax;
 mod walk;
 
@@ -20,7 +21,8 @@ use crate::format::{BinaryFn, MapFn};
 
 pub(super) use binary::binary;
 pub(super) use map::map;
-pub(crate) use math::clamp;
+pub(crate) use math::{clamp, exp};
+#[cfg(any(target_arch = "x86_64", all(target_arch = "aarch64", target_feature = "neon")))]
 pub(super) use softmax::softmax;
 
 /// Channels worked on at a time.

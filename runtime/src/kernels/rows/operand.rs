@@ -16,22 +16,12 @@ impl Operand<'_> {
 
     /// Value `at`, of channel `k`.
     #[inline(always)]
-    pub(super) fn value(&self, at: usize, k: usize) -> f32 {
+    pub(in crate::kernels) fn value(&self, at: usize, k: usize) -> f32 {
         match *self {
             Operand::Codes { codes, scale, offset } => codes[at] as f32 * scale[k] + offset[k],
             Operand::Reals(reals) => f32::from_le_bytes(reals[at]),
             Operand::Repeat(values) => values[k],
             Operand::One(v) => v,
-        }
-    }
-
-    /// One of several rows.
-    #[inline(always)]
-    pub(super) fn part(&self, at: usize, n: usize) -> Operand<'_> {
-        match *self {
-            Operand::Codes { codes, scale, offset } => Operand::Codes { codes: &codes[at..][..n], scale, offset },
-            Operand::Reals(reals) => Operand::Reals(&reals[at..][..n]),
-            other => other,
         }
     }
 }

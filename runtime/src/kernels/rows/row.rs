@@ -13,7 +13,7 @@ impl Row<'_> {
 
     /// Stores value `at`, of channel `k`.
     #[inline(always)]
-    pub(super) fn set(&mut self, at: usize, k: usize, y: f32) {
+    pub(in crate::kernels) fn set(&mut self, at: usize, k: usize, y: f32) {
         match self {
             Row::Codes { codes, scale, offset, lo, hi, table } => {
                 let code = scalar::code(y * scale[k] + offset[k], lo.max(0.0), hi.min(255.0));
@@ -23,19 +23,8 @@ impl Row<'_> {
         }
     }
 
-    /// One of several rows.
     #[inline(always)]
-    pub(super) fn part(&mut self, at: usize, n: usize) -> Row<'_> {
-        match self {
-            Row::Codes { codes, scale, offset, lo, hi, table } => {
-                Row::Codes { codes: &mut codes[at..][..n], scale, offset, lo: *lo, hi: *hi, table: *table }
-            }
-            Row::Reals { reals, lo, hi } => Row::Reals { reals: &mut reals[at..][..n], lo: *lo, hi: *hi },
-        }
-    }
-
-    #[inline(always)]
-    pub(super) fn len(&self) -> usize {
+    pub(in crate::kernels) fn len(&self) -> usize {
         match self {
             Row::Codes { codes, .. } => codes.len(),
             Row::Reals { reals, .. } => reals.len(),

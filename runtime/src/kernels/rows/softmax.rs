@@ -1,17 +1,16 @@
-//! Softmax over the channels of rows.
+//! Softmax over the channels of rows, in blocks, which compilers turn into vectors.
 
 use super::math::{clamp, exp};
 use super::walk::{Block, Load, Store};
 use super::{BLOCK, Operand, Row};
 
-/// Narrow rows of a softmax worked on side by side: one where vectors are few and the stack is small.
-const SIDE: usize = if cfg!(target_os = "none") { 1 } else { BLOCK };
+/// Narrow rows of a softmax worked on side by side.
+const SIDE: usize = BLOCK;
 
 /// Blocks of a wide softmax whose exponentials are kept from its sum to its results.
-const KEPT: usize = if cfg!(target_os = "none") { 0 } else { 8 };
+const KEPT: usize = 8;
 
-/// Softmax over each `c` channels of a run of rows; the arrays hold `c` entries. The sum of fewer than 16 exponentials is in order, that of
-/// more in 16 partial sums (channel modulo 16), added by halves.
+/// Softmax over each `c` channels of a run of rows; the arrays hold `c` entries.
 #[inline(always)]
 pub(in crate::kernels) fn softmax(a: &Operand, c: usize, row: &mut Row) {
     let rows = row.len() / c.max(1);
@@ -155,4 +154,29 @@ fn exps(mut x: Block, top: f32) -> Block {
         *x = exp(*x - top);
     }
     x
+}
+
+impl Operand<'_> {
+    /// One of several rows.
+    #[inline(always)]
+    fn part(&self, at: usize, n: usize) -> Operand<'_> {
+        match *self {
+            Operand::Codes { codes, scale, offset } => Operand::Codes { codes: &codes[at..][..n], scale, offset },
+            Operand::Reals(reals) => Operand::Reals(&reals[at..][..n]),
+            other => other,
+        }
+    }
+}
+
+impl Row<'_> {
+    /// One of several rows.
+    #[inline(always)]
+    fn part(&mut self, at: usize, n: usize) -> Row<'_> {
+        match self {
+            Row::Codes { codes, scale, offset, lo, hi, table } => {
+                Row::Codes { codes: &mut codes[at..][..n], scale, offset, lo: *lo, hi: *hi, table: *table }
+            }
+            Row::Reals { reals, lo, hi } => Row::Reals { reals: &mut reals[at..][..n], lo: *lo, hi: *hi },
+        }
+    }
 }

@@ -24,7 +24,7 @@ pub(super) fn kernels(_: Avx512Vnni, vbmi: Option<Avx512Vbmi>) -> &'static Kerne
 const fn set<const VBMI: bool>() -> Kernels {
     Kernels {
         name: "avx512vnni",
-        ops: u32::MAX,
+        linked: crate::engine::Linked::ALL,
         conv: conv::<VBMI>,
         depthwise: depthwise::<VBMI>,
         pairs: scalar::pairs,

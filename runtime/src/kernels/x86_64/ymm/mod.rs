@@ -31,7 +31,7 @@ macro_rules! set {
 
         static SET: Kernels = Kernels {
             name: $name,
-            ops: u32::MAX,
+            linked: $crate::engine::Linked::ALL,
             conv,
             depthwise,
             pairs: $crate::kernels::scalar::pairs,
