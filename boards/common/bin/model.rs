@@ -45,7 +45,7 @@ fn run(set: &'static Kernels, mode: Mode, expected: &[u8]) -> bool {
     };
     // SAFETY: this function alone uses them, and runs once at a time.
     let (arena, values) = unsafe { (ARENA.take(), VALUES.take()) };
-    let (checking, engine) = ticks::instructions(|| Engine::load(baked::ARTIFACT, arena, set));
+    let (checking, engine) = ticks::count(|| Engine::load(baked::ARTIFACT, arena, set));
     let mut engine = match engine {
         Ok(engine) => engine,
         Err(e) => {
@@ -54,7 +54,7 @@ fn run(set: &'static Kernels, mode: Mode, expected: &[u8]) -> bool {
         }
     };
     engine.set_mode(mode);
-    say!("kernels {}, {name}: loaded in {checking} instructions", set.name);
+    say!("kernels {}, {name}: loaded in {checking} {}", set.name, ticks::unit());
     let mut deep = [0; baked::TEST_FRAMES];
     for (i, deep) in deep.iter_mut().enumerate() {
         let frame = frame(i, values);
@@ -65,7 +65,7 @@ fn run(set: &'static Kernels, mode: Mode, expected: &[u8]) -> bool {
     let (mut at, mut good) = (0, true);
     for (i, deep) in deep.into_iter().enumerate() {
         let frame = frame(i, values);
-        let (count, same) = ticks::instructions(|| engine.step(frame).map(drop));
+        let (count, same) = ticks::count(|| engine.step(frame).map(drop));
         if let Err(e) = same {
             say!("frame {i}: {e}");
             return false;
@@ -75,7 +75,8 @@ fn run(set: &'static Kernels, mode: Mode, expected: &[u8]) -> bool {
         // Three decimals without floating-point formatting, which would be most of the program.
         let ratio = count * 1000 / macs.max(1);
         say!(
-            "  frame {i}: {count} instructions, {macs} multiply-accumulates, {}.{:03} each, stack {deep} bytes, {}",
+            "  frame {i}: {count} {}, {macs} multiply-accumulates, {}.{:03} each, stack {deep} bytes, {}",
+            ticks::unit(),
             ratio / 1000,
             ratio % 1000,
             if same { "same outputs" } else { "OTHER OUTPUTS" }

@@ -21,8 +21,13 @@ fn retired() -> u64 {
     }
 }
 
+/// What [`count`] counts.
+pub fn unit() -> &'static str {
+    "instructions"
+}
+
 /// Instructions `f` took, to within a few.
-pub fn instructions<T>(f: impl FnOnce() -> T) -> (u64, T) {
+pub fn count<T>(f: impl FnOnce() -> T) -> (u64, T) {
     let start = retired();
     let result = f();
     (retired() - start, result)
