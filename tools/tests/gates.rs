@@ -2,9 +2,8 @@
 
 use std::path::PathBuf;
 
-use quiescent::format::{InputGate, Point, Profile};
+use quiescent::format::{InputGate, Point};
 use quiescent_tools::artifact::Artifact;
-use quiescent_tools::calibrate;
 use quiescent_tools::convert::{self, Options};
 use quiescent_tools::feed::{Feed, Input};
 use quiescent_tools::gates::{Budget, Found, Trial};
@@ -18,21 +17,7 @@ fn shipped(name: &str) -> PathBuf {
 /// Gates for the shipped detector, chosen on 30 frames, which are given too.
 fn search(budget: &Budget) -> (Artifact, Vec<Point>, Found, Vec<Input>, Task) {
     let calib = shipped("calibration.y4m").display().to_string();
-    let options = Options {
-        model: shipped("patrol.onnx"),
-        calib: vec![calib.clone()],
-        task: None,
-        gates: true,
-        hold: Hold::All,
-        fit: Default::default(),
-        profile: Profile::Any,
-        input_shape: None,
-        outputs: Vec::new(),
-        norm: None,
-        mode: None,
-        frames: 8,
-        calibrate: calibrate::Options::default(),
-    };
+    let options = Options { calib: vec![calib.clone()], gates: true, hold: Hold::All, frames: 8, ..Options::new(&shipped("patrol.onnx")) };
     let task = Task::load(&shipped("task.toml")).unwrap();
     let prepared = convert::prepare(&options, Some(&task)).unwrap();
     let codes = convert::calibration_frames(&prepared.input, &options.calib, options.frames).unwrap();

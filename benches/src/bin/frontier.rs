@@ -13,15 +13,14 @@ use std::time::Instant;
 
 use anyhow::Result;
 use clap::Parser;
-use quiescent::format::Profile;
 use quiescent::{Mode, kernels};
 use quiescent_tools::artifact::{self, Artifact};
 use quiescent_tools::clip::{self, FitMap, Noise};
+use quiescent_tools::convert;
 use quiescent_tools::feed::{Feed, Input};
 use quiescent_tools::gates::{Budget, MAX_WAIT, REFINE};
 use quiescent_tools::lower::Hold;
 use quiescent_tools::task::{self, Agreement, Labels, Prediction, Task, ap50};
-use quiescent_tools::{calibrate, convert};
 
 /// Work left against agreement for one detector on one clip, as rows of Markdown.
 #[derive(Parser)]
@@ -145,21 +144,7 @@ fn main() -> Result<()> {
     if !a.keep.is_empty() {
         task.keep(&a.keep.iter().map(String::as_str).collect::<Vec<_>>())?;
     }
-    let options = convert::Options {
-        model: a.model.clone(),
-        calib: vec![],
-        task: None,
-        gates: true,
-        hold: Hold::All,
-        fit: Default::default(),
-        profile: Profile::Any,
-        input_shape: None,
-        outputs: Vec::new(),
-        norm: None,
-        mode: None,
-        frames: 32,
-        calibrate: calibrate::Options::default(),
-    };
+    let options = convert::Options { gates: true, hold: Hold::All, ..convert::Options::new(&a.model) };
     let prepared = convert::prepare(&options, Some(&task))?;
     let calib = load(&prepared.input, &a, a.split, Some(80))?;
     let mut codes = convert::calibration_frames(&prepared.input, &a.codes, 24).unwrap_or_default();

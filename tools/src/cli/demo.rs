@@ -5,7 +5,6 @@ use std::path::{Path, PathBuf};
 use anyhow::Result;
 use quiescent::{Mode, kernels};
 use quiescent_tools::artifact::{self, Artifact, write_whole};
-use quiescent_tools::calibrate;
 use quiescent_tools::convert::Options;
 use quiescent_tools::feed::{Feed, Input};
 use quiescent_tools::gates::Budget;
@@ -103,19 +102,12 @@ pub fn main(a: &Args, talk: &Talk) -> Result<()> {
 fn make(onnx: &Path, task: &Path, calib: String, talk: &Talk) -> Result<Artifact> {
     let text = String::from_utf8_lossy(FILES[1].1).into_owned();
     let options = Options {
-        model: onnx.into(),
         calib: vec![calib.clone()],
         task: Some(task.into()),
         gates: true,
         hold: Hold::Ratio(2.0),
-        fit: Default::default(),
         profile: host(),
-        input_shape: None,
-        outputs: Vec::new(),
-        norm: None,
-        mode: None,
-        frames: 32,
-        calibrate: calibrate::Options::default(),
+        ..Options::new(onnx)
     };
     let search = Budget { refine: 150, ..Default::default() };
     let recipe = json!({ "tool": env!("CARGO_PKG_VERSION"), "arguments": ["demo"], "model": onnx, "calib": [calib] });

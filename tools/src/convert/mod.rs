@@ -40,6 +40,27 @@ pub struct Options {
     pub calibrate: calibrate::Options,
 }
 
+impl Options {
+    /// The model as it says it is, dense, for any processor.
+    pub fn new(model: &Path) -> Self {
+        Options {
+            model: model.into(),
+            calib: Vec::new(),
+            task: None,
+            gates: false,
+            hold: Hold::None,
+            fit: Fit::default(),
+            profile: Profile::Any,
+            input_shape: None,
+            outputs: Vec::new(),
+            norm: None,
+            mode: None,
+            frames: 32,
+            calibrate: calibrate::Options::default(),
+        }
+    }
+}
+
 /// A model ready to be lowered.
 pub struct Prepared {
     pub graph: Graph,

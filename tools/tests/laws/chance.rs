@@ -82,7 +82,7 @@ fn graph(seed: u64) -> Case {
                 let most = if big { 140 } else { 40 };
                 let mut oc = 1 + r.below(most);
                 if r.chance(25) {
-                    k.groups = (1..=s.c).filter(|g| s.c % g == 0).nth(r.below(3)).unwrap_or(1);
+                    k.groups = (1..=s.c).filter(|g| s.c.is_multiple_of(*g)).nth(r.below(3)).unwrap_or(1);
                     oc = k.groups * (1 + r.below(6));
                 }
                 n.conv(x, oc, k)
@@ -156,8 +156,8 @@ fn graph(seed: u64) -> Case {
                 let index = (0..1 + r.below(2 * s.c)).map(|_| r.below(s.c) as u32).collect();
                 n.channels(x, index)
             }
-            26 if s.h % 2 == 0 && s.w % 2 == 0 && s.c <= 12 => n.to_depth(x, 2),
-            26 if s.c % 4 == 0 && small => n.to_space(x, 2),
+            26 if s.h.is_multiple_of(2) && s.w.is_multiple_of(2) && s.c <= 12 => n.space_to_depth(x, 2),
+            26 if s.c.is_multiple_of(4) && small => n.depth_to_space(x, 2),
             27 if small => {
                 let mut index: Vec<u32> = (0..s.len() as u32).collect();
                 (1..index.len()).for_each(|i| index.swap(i, r.below(i + 1)));

@@ -198,7 +198,7 @@ pub fn ordered() -> Case {
 /// Depth to space and back, slices and zero padding by index, lines and columns joined.
 pub fn space() -> Case {
     let mut n = Net::new(5, 18, 66, 3);
-    let x = n.to_depth(0, 2);
+    let x = n.space_to_depth(0, 2);
     let x = n.block(x, 12, same(3));
     let top = n.index(x, (0..4).collect(), (0..33).collect());
     let rest = n.index(x, (4..9).collect(), (0..33).collect());
@@ -212,7 +212,7 @@ pub fn space() -> Case {
     let x = n.concat(&[left, right], Axis::W);
     let x = n.conv(x, 12, same(3));
     let x = n.act(x, Unary::LeakyRelu { alpha: 0.1 });
-    let x = n.to_space(x, 2);
+    let x = n.depth_to_space(x, 2);
     let y = n.conv(x, 3, same(3));
     n.output(y);
     Case::new("space", n)
@@ -274,9 +274,9 @@ pub fn random(seed: u64) -> Case {
     for _ in 0..5 + r.below(8) {
         let x = if r.chance(60) { pool[pool.len() - 1] } else { pool[r.below(pool.len())] };
         let s = n.shape(x);
-        let partner = pool.iter().copied().filter(|t| *t != x && n.shape(*t) == s).last();
-        let beside = pool.iter().copied().filter(|t| (n.shape(*t).h, n.shape(*t).w) == (s.h, s.w)).last();
-        let under = pool.iter().copied().filter(|t| (n.shape(*t).w, n.shape(*t).c) == (s.w, s.c)).last();
+        let partner = pool.iter().copied().rfind(|t| *t != x && n.shape(*t) == s);
+        let beside = pool.iter().copied().rfind(|t| (n.shape(*t).h, n.shape(*t).w) == (s.h, s.w));
+        let under = pool.iter().copied().rfind(|t| (n.shape(*t).w, n.shape(*t).c) == (s.w, s.c));
         let large = s.h >= 4 && s.w >= 4;
         let y = match r.below(20) {
             0..3 => {
@@ -324,8 +324,8 @@ pub fn random(seed: u64) -> Case {
                 let index = (0..s.c).map(|_| r.below(s.c) as u32).collect();
                 n.channels(x, index)
             }
-            18 if s.h % 2 == 0 && s.w % 2 == 0 && s.c <= 12 => n.to_depth(x, 2),
-            19 if s.c % 4 == 0 => n.to_space(x, 2),
+            18 if s.h.is_multiple_of(2) && s.w.is_multiple_of(2) && s.c <= 12 => n.space_to_depth(x, 2),
+            19 if s.c.is_multiple_of(4) => n.depth_to_space(x, 2),
             _ => continue,
         };
         pool.push(y);

@@ -239,12 +239,12 @@ impl Net {
         self.node(Op::Channels { index }, &[x], shape)
     }
 
-    pub fn to_space(&mut self, x: usize, b: usize) -> usize {
+    pub fn depth_to_space(&mut self, x: usize, b: usize) -> usize {
         let s = self.shape(x);
         self.node(Op::DepthToSpace { block: b }, &[x], Shape { h: s.h * b, w: s.w * b, c: s.c / b / b })
     }
 
-    pub fn to_depth(&mut self, x: usize, b: usize) -> usize {
+    pub fn space_to_depth(&mut self, x: usize, b: usize) -> usize {
         let s = self.shape(x);
         self.node(Op::SpaceToDepth { block: b }, &[x], Shape { h: s.h / b, w: s.w / b, c: s.c * b * b })
     }

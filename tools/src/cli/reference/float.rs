@@ -4,12 +4,10 @@ use std::path::{Path, PathBuf};
 
 use anyhow::{Context, Result, ensure};
 use quiescent_tools::artifact::{Artifact, OutputData};
-use quiescent_tools::calibrate;
 use quiescent_tools::convert::{self, Prepared};
 use quiescent_tools::exec::Executor;
 use quiescent_tools::feed::{Input, onnx_order};
 use quiescent_tools::ir::ElementType;
-use quiescent_tools::lower::Hold;
 use quiescent_tools::oracle::Oracle;
 
 use super::Relative;
@@ -72,19 +70,11 @@ impl<'m> Float<'m> {
 fn prepare(artifact: &Artifact, onnx: &Path) -> Result<Prepared> {
     let spec = &artifact.meta.input;
     let options = convert::Options {
-        model: onnx.into(),
-        calib: Vec::new(),
-        task: None,
-        gates: false,
-        hold: Hold::None,
-        fit: Default::default(),
-        profile: quiescent::format::Profile::Any,
         input_shape: Some(spec.onnx_shape.clone()),
         outputs: super::outputs_of(artifact).into_iter().map(|(name, _)| name).collect(),
         norm: spec.norm.clone(),
         mode: Some(spec.fit.mode()),
-        frames: 1,
-        calibrate: calibrate::Options::default(),
+        ..convert::Options::new(onnx)
     };
     let prepared = convert::prepare(&options, None)
         .with_context(|| format!("--against {} (the artifact was made from {})", onnx.display(), artifact.meta.model))?;
