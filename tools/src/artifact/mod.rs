@@ -9,7 +9,7 @@ pub use golden::made_up_codes;
 pub use meta::{FitSpec, InputKind, InputSpec, Meta, Norm, StepInfo};
 
 use std::fs::File;
-use std::io::Write;
+use std::io::{ErrorKind, Write};
 use std::ops::{Deref, DerefMut};
 use std::path::Path;
 
@@ -88,7 +88,11 @@ impl Artifact {
         let name = path.display();
         let map = || -> std::io::Result<Bytes> {
             let file = File::open(path)?;
-            if file.metadata()?.len() == 0 {
+            let metadata = file.metadata()?;
+            if metadata.is_dir() {
+                return Err(ErrorKind::IsADirectory.into());
+            }
+            if metadata.len() == 0 {
                 return Ok(Bytes::Memory(AlignedBytes::zeroed(0)));
             }
             // SAFETY: the mapping is private. Artifacts are replaced by renaming ([`write_whole`]), never written in place; who truncates

@@ -497,6 +497,26 @@ fn layers_kept_in_float() {
 }
 
 #[test]
+fn the_worst_layers_are_found_and_kept_in_float() {
+    let mut b = Builder::new(shape(4, 4, 3));
+    let a = b.conv(0, 4, 1, 1);
+    let y = b.conv(a, 2, 1, 1);
+    b.output(y);
+    let mut frames = b.frames(2);
+    frames.iter_mut().flatten().step_by(3).for_each(|x| *x = 0.0);
+    let opts = Options { auto_float: true, equalise: false, ..Options::default() };
+    assert!(calibrate(&b.0, &frames, &opts).unwrap().float_nodes.is_empty());
+    // Weights of a silent channel take the whole range of the weights' codes.
+    if let Op::Conv(c) = &mut b.0.nodes[0].op {
+        c.weights.iter_mut().step_by(3).for_each(|w| *w = 1e4);
+        c.bias.fill(0.0);
+    }
+    let p = calibrate(&b.0, &frames, &opts).unwrap();
+    assert_eq!(p.float_nodes, [0], "{:?}", p.layers);
+    assert!(p.notes.iter().any(|n| n.contains("n1: kept in f32")), "{:?}", p.notes);
+}
+
+#[test]
 fn the_report_names_outliers_and_dead_channels() {
     let mut b = Builder::new(shape(6, 6, 3));
     let a = b.conv(0, 8, 1, 1);

@@ -24,6 +24,9 @@ use serde_json::json;
 use super::args;
 use super::talk::{Talk, bytes, count, points_text, triples};
 
+/// What `--keep-float` takes beside names.
+const AUTO: &str = "auto";
+
 /// Frames of each clip that the search for gates sees, consecutive and from the clip's start.
 const SEARCH_FRAMES: usize = 120;
 
@@ -74,7 +77,7 @@ pub struct Args {
     /// Writes the error table and the search to this file, JSON
     #[arg(long, value_name = "FILE")]
     report: Option<PathBuf>,
-    /// Convolutions to compute in f32, by node name
+    /// Convolutions to compute in f32, by node name; auto: the worst that 8 bits serve badly, at most three, named in the notes
     #[arg(long, value_name = "NAME,..", value_delimiter = ',')]
     keep_float: Vec<String>,
     /// How ranges are chosen: auto (mse or cubic, by the simulated outputs), mse, cubic (cuts less of what is rare), minmax or
@@ -205,7 +208,6 @@ pub fn main(a: &Args, talk: &Talk) -> Result<()> {
     let gated = a.gates == Gates::Auto;
     let fit = Fit { ram: a.ram, flash: a.flash };
     let options = Options {
-        model: a.model.clone(),
         calib: a.calib.clone(),
         task: a.task.clone(),
         gates: gated,
@@ -217,7 +219,13 @@ pub fn main(a: &Args, talk: &Talk) -> Result<()> {
         norm: norm(a, &hints),
         mode: mode(a, &hints),
         frames: a.calib_frames,
-        calibrate: calibrate::Options { method: a.range, float_layers: a.keep_float.clone(), ..Default::default() },
+        calibrate: calibrate::Options {
+            method: a.range,
+            float_layers: a.keep_float.iter().filter(|name| *name != AUTO).cloned().collect(),
+            auto_float: a.keep_float.iter().any(|name| name == AUTO),
+            ..Default::default()
+        },
+        ..Options::new(&a.model)
     };
     let recipe = json!({
         "tool": env!("CARGO_PKG_VERSION"),

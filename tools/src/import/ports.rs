@@ -16,7 +16,15 @@ impl Importer<'_> {
             let wanted = options.input_shape.as_deref().filter(|_| position == 0);
             let bad = |what: String| Error::Invalid { at: format!("input `{}`", info.name), what };
             let (kind, dims) = described(info).ok_or_else(|| bad("it has no tensor type".into()))?;
-            let shape = resolve(dims, wanted).map_err(bad)?;
+            let shape = match resolve(dims, wanted) {
+                // --input-shape is for the first input; all of what the model needs is listed.
+                Err(_) if position > 0 => {
+                    self.give_up("input", &info.name, "an input after the first has to have a fixed shape".into());
+                    self.values.insert(info.name.clone(), Value::Lost);
+                    continue;
+                }
+                shape => shape.map_err(bad)?,
+            };
             let (onnx_type, int) = match kind {
                 DataType::Float | DataType::Double | DataType::Float16 | DataType::Bfloat16 => (ElementType::F32, None),
                 DataType::Uint8 => (ElementType::U8, Some(Int { signed: false, codes: None })),

@@ -418,6 +418,11 @@ fn all_unsupported_nodes_are_named_at_once() {
     let Error::Unsupported(list) = model.error() else { panic!("another error") };
     assert_eq!(list.iter().map(|u| u.op.as_str()).collect::<Vec<_>>(), ["LSTM", "TopK"]);
     assert!(model.error().to_string().contains("`node_a`"), "{}", model.error());
+    // An input of open extents that --input-shape does not reach is one line of the list.
+    let mut model = Model::new(&[1, 2, 2, 2]).node("LSTM", &["x", "state"], "y", vec![]);
+    model.graph.input.push(port("state", DataType::Float, &[2, -1, 8]));
+    let Error::Unsupported(list) = model.error() else { panic!("another error") };
+    assert_eq!(list.iter().map(|u| u.op.as_str()).collect::<Vec<_>>(), ["input", "LSTM"]);
 }
 
 #[test]

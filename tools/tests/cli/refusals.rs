@@ -15,6 +15,7 @@ fn wrong_models_and_artifacts_are_refused() {
     };
     let good = std::fs::read(&qsc).unwrap();
     fails(&["run", "absent.qsc", "--input", &clip], &["absent.qsc"]);
+    fails(&["inspect", dir.path().to_str().unwrap()], &["reading the artifact", "directory"]);
     for len in [0, 3, 100, good.len() / 2, good.len() - 1] {
         let cut = file("cut.qsc", &good[..len]);
         fails(&["inspect", &cut], &["cut.qsc", "convert the model again"]);
