@@ -99,7 +99,7 @@ pub(super) unsafe fn rows<C: Column<K>, const K: usize>(t: &DepthwiseTile, at: u
 #[inline(always)]
 fn moved(pixel: *const u8, step: usize) -> *const u8 {
     let next = pixel.wrapping_add(step);
-    #[cfg(target_arch = "aarch64")]
+    #[cfg(any(target_arch = "aarch64", target_arch = "x86_64"))]
     let next = {
         let mut next = next;
         // SAFETY: no instruction.
