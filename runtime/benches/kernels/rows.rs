@@ -4,7 +4,7 @@ use std::hint::black_box;
 
 use criterion::{BenchmarkId, Throughput};
 use quiescent::format::{BinaryFn, MapFn};
-use quiescent::kernels::{Bin, CompareTile, Kernels, LerpTile, Operand, PickTile, PoolTile, Row, SumTile, TablesTile, Uni};
+use quiescent::kernels::{Bin, CompareTile, Kernels, LerpTile, Operand, PickTile, PoolTile, Row, Shift, SumTile, TablesTile, Uni};
 
 use crate::Group;
 
@@ -32,7 +32,7 @@ fn one(group: &mut Group, set: &Kernels, c: usize) {
     group.throughput(Throughput::Elements(c as u64));
     let mut one = Entries { group, c };
     one.time("compare", || {
-        let tile = CompareTile { new: black_box(&x), held: &y, c: 1, thresholds: [1, 2] };
+        let tile = CompareTile { new: black_box(&x), held: &y, c: 1, shift: Shift::default(), thresholds: [1, 2] };
         let [mut weak, mut strong] = [(); 2].map(|_| [0; 16]);
         let words = c.div_ceil(64).min(16);
         // SAFETY: here and below, the set is available; lines are of whole pixels.

@@ -13,7 +13,7 @@ use core::ops::Range;
 
 use crate::engine::Frame;
 use crate::format::{InputGate, Tensor};
-use crate::kernels::{CompareTile, DriftTile, Kernels, scalar};
+use crate::kernels::{CompareTile, DriftTile, Kernels, Shift, scalar};
 use crate::mask::{self, Grid};
 
 use super::shift;
@@ -83,14 +83,19 @@ impl Input<'_> {
         self.tensor.w as usize * self.tensor.c as usize
     }
 
+    /// What is taken out of bytes.
+    fn taken_out(&self) -> Shift {
+        Shift::of(shift::codes(self.shift))
+    }
+
     /// Line `y` of the frame as codes, the shift taken out, and the held line.
     fn lines<'s>(&'s mut self, frame: &Frame<'s>, y: usize) -> (&'s [u8], &'s mut [u8]) {
-        let (width, codes) = (self.width(), shift::codes(self.shift));
+        let (width, shift) = (self.width(), self.taken_out());
         let held = &mut self.held[y * self.tensor.line as usize..][..width];
         let line = &mut self.line[..width];
         match frame {
-            Frame::Pixels(p) if codes == 0 => return (&p[y * width..][..width], held),
-            Frame::Pixels(p) => shift::take_out(codes, &p[y * width..][..width], line),
+            Frame::Pixels(p) if shift == Shift::default() => return (&p[y * width..][..width], held),
+            Frame::Pixels(p) => p[y * width..][..width].iter().zip(&mut *line).for_each(|(v, to)| *to = shift.take_out(*v)),
             Frame::Values(v) => quantise(&v[y * width..][..width], self.scale, self.zero, line),
         }
         (line, held)
@@ -148,14 +153,14 @@ impl Input<'_> {
         // A band of blocks at a time, while its lines are near.
         for y0 in (0..grid.h).step_by(BLOCK) {
             let y1 = grid.h.min(y0 + BLOCK);
-            let mut same = true;
+            let mut most = 0;
             for y in y0..y1 {
                 let at = y * words..(y + 1) * words;
-                same &= self.compare(frame, y, threshold, &mut marked[at.clone()], &mut strong[at]);
+                most = most.max(self.compare(frame, y, threshold, &mut marked[at.clone()], &mut strong[at]));
             }
-            // Where no codes differ, blocks may by the rest of the shift.
-            same &= shift::rest(self.shift).abs() <= block as i32;
-            if let (true, Frame::Pixels(pixels)) = (threshold > 0 && block > 0.0 && !same, frame) {
+            // No block changes by more than its bytes do, and by the rest of the shift.
+            let quiet = 16 * i32::from(most) + shift::rest(self.shift).abs() <= block as i32;
+            if let (true, Frame::Pixels(pixels)) = (threshold > 0 && block > 0.0 && !quiet, frame) {
                 self.blocks(pixels, block as i64, y0..y1, strong, grid);
             }
         }
@@ -164,11 +169,17 @@ impl Input<'_> {
         }
     }
 
-    /// Marks the weak and strong pixels of line `y`; whether the line is the held one.
-    fn compare(&mut self, frame: &Frame, y: usize, threshold: u8, weak: &mut [u64], strong: &mut [u64]) -> bool {
-        let (kernels, c) = (self.kernels, self.tensor.c as usize);
-        let (new, held) = self.lines(frame, y);
-        let tile = CompareTile { new, held, c, thresholds: [threshold, threshold.saturating_mul(2)] };
+    /// Marks the weak and strong pixels of line `y`; what no change of it exceeds.
+    fn compare(&mut self, frame: &Frame, y: usize, threshold: u8, weak: &mut [u64], strong: &mut [u64]) -> u8 {
+        let (kernels, c, width) = (self.kernels, self.tensor.c as usize, self.width());
+        let (new, held, shift) = match frame {
+            Frame::Pixels(p) => (&p[y * width..][..width], &self.held[y * self.tensor.line as usize..][..width], self.taken_out()),
+            Frame::Values(_) => {
+                let (new, held) = self.lines(frame, y);
+                (new, &*held, Shift::default())
+            }
+        };
+        let tile = CompareTile { new, held, c, shift, thresholds: [threshold, threshold.saturating_mul(2)] };
         // SAFETY: the CPU has the set's features (chosen by `kernels::select`).
         unsafe { (kernels.compare)(&tile, [weak, strong]) }
     }
@@ -176,31 +187,22 @@ impl Input<'_> {
     /// Marks blocks of the lines `lines` whose mean signed change exceeds `limit` / 16 codes.
     fn blocks(&mut self, pixels: &[u8], limit: i64, lines: Range<usize>, marked: &mut [u64], grid: Grid) {
         let (c, width, step) = (self.tensor.c as usize, self.width(), self.tensor.line as usize);
-        let codes = shift::codes(self.shift);
         let rest = i64::from(shift::rest(self.shift));
-        // Codes are taken out of one line at a time.
-        let at_once = if codes == 0 { lines.len() } else { 1 };
         // 8 pixels of c bytes are c sums of 8 bytes: those of several blocks at a time, or a part of one.
         let side = (GROUPS / c).max(1);
         for x0 in (0..grid.w).step_by(BLOCK * side) {
             let mut totals = [0i64; GROUPS];
             let end = width.min((x0 + BLOCK * side) * c);
-            let parts = |y| (x0 * c..end).step_by(8 * GROUPS).map(move |at| (y, at));
-            for (y, at) in lines.clone().step_by(at_once).flat_map(parts) {
+            for at in (x0 * c..end).step_by(8 * GROUPS) {
                 let mut sums = [0i32; GROUPS];
                 let sums = &mut sums[..(end - at).div_ceil(8).min(GROUPS)];
-                let len = (end - at).min(8 * GROUPS);
-                let mut new = &pixels[y * width + at..];
-                if codes != 0 {
-                    shift::take_out(codes, &new[..len], &mut self.line[..len]);
-                    new = &*self.line;
-                }
                 let tile = DriftTile {
-                    new: new.as_ptr(),
-                    held: self.held[y * step + at..].as_ptr(),
+                    new: pixels[lines.start * width + at..].as_ptr(),
+                    held: self.held[lines.start * step + at..].as_ptr(),
                     step: [width, step],
-                    lines: at_once,
-                    width: len,
+                    lines: lines.len(),
+                    width: (end - at).min(8 * GROUPS),
+                    shift: self.taken_out(),
                 };
                 // SAFETY: bytes of lines of the frame and of the held input; the CPU has the set's features.
                 unsafe { (self.kernels.drift)(&tile, sums) };

@@ -26,16 +26,6 @@ pub(super) fn rest(shift: i32) -> i32 {
     shift - 16 * codes(shift)
 }
 
-/// Takes whole codes out of a line.
-pub(super) fn take_out(codes: i32, line: &[u8], to: &mut [u8]) {
-    let by = codes.unsigned_abs() as u8;
-    if codes > 0 {
-        line.iter().zip(to).for_each(|(v, to)| *to = v.saturating_sub(by));
-    } else {
-        line.iter().zip(to).for_each(|(v, to)| *to = v.saturating_add(by));
-    }
-}
-
 impl Input<'_> {
     /// The shift of a frame of pixels against the held one, in 1/16 codes, at most `limit` codes; 0 beyond. The search begins at the
     /// shift of the frame before.

@@ -24,7 +24,7 @@ use core::ops::Deref;
 
 use crate::engine::Linked;
 
-pub use compare::CompareTile;
+pub use compare::{CompareTile, Shift};
 pub use rows::{BEYOND, Bin, Operand, Real, Row, Uni};
 pub(crate) use rows::{BLOCK, clamp};
 
@@ -209,7 +209,8 @@ pub struct JudgeTile<'a> {
     pub limit: Option<u32>,
 }
 
-/// Lines of a frame and of the held one: `sums[g]` is the sum of `new - held` over bytes `8 g..8 g + 8` of all lines, fewer at the end of a line.
+/// Lines of a frame, a shift taken out, and of the held one: `sums[g]` is the sum of `new - held` over bytes `8 g..8 g + 8` of all lines, fewer at
+/// the end of a line.
 ///
 /// # Validity
 /// `width` bytes of every line are readable; there are at most 256 lines. The sums are `width.div_ceil(8)`.
@@ -224,6 +225,8 @@ pub struct DriftTile {
     pub lines: usize,
     /// Bytes of a line.
     pub width: usize,
+    /// What is taken out of the frame's bytes first.
+    pub shift: Shift,
 }
 
 /// One set of kernels.
@@ -257,12 +260,12 @@ pub struct Kernels {
     /// # Safety
     /// As `max_pool`.
     pub avg_pool: unsafe fn(&PoolTile),
-    /// Bit p of `marks[k]` set: any `|new - held|` of pixel p exceeds `thresholds[k]`; whether the lines are the same. All words are written, one for 64
-    /// pixels.
+    /// Bit p of `marks[k]` set: any `|new - held|` of pixel p exceeds `thresholds[k]`; a bound that no change of the line exceeds. All words are
+    /// written, one for 64 pixels.
     ///
     /// # Safety
     /// The CPU has the set's features. The same holds for all entries below.
-    pub compare: unsafe fn(&CompareTile, marks: [&mut [u64]; 2]) -> bool,
+    pub compare: unsafe fn(&CompareTile, marks: [&mut [u64]; 2]) -> u8,
     /// By how much every 8 bytes grew in the sum over some lines.
     ///
     /// # Safety

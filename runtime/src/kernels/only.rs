@@ -46,7 +46,7 @@ impl Kernels {
             depthwise: of!(Depthwise, depthwise(&DepthwiseTile)),
             max_pool: of!(MaxPool, max_pool(&PoolTile)),
             avg_pool: of!(AvgPool, avg_pool(&PoolTile)),
-            compare: of!(gates, compare(&CompareTile, [&mut [u64]; 2]) -> bool),
+            compare: of!(gates, compare(&CompareTile, [&mut [u64]; 2]) -> u8),
             drift: of!(gates, drift(&DriftTile, &mut [i32])),
             score: of!(gates, score(&[u8], &[u8], &[u8], u8) -> u32),
             settle: of!(gates, settle(&[u8], &mut [u8], u8)),

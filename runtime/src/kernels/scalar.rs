@@ -1,7 +1,7 @@
 //! The specification: plain loops, in the order of the formulas.
 
 use super::{
-    Bin, CompareTile, ConvTile, DepthwiseTile, DriftTile, JudgeTile, Kernels, LerpTile, Operand, PairsTile, PickTile, PoolTile, Row,
+    Bin, CompareTile, ConvTile, DepthwiseTile, DriftTile, JudgeTile, Kernels, LerpTile, Operand, PairsTile, PickTile, PoolTile, Row, Shift,
     SumTile, TablesTile, Uni, compare as lines, rows,
 };
 use crate::mask;
@@ -187,18 +187,18 @@ pub(in crate::kernels) unsafe fn avg_pool(t: &PoolTile) {
     }
 }
 
-pub(super) fn exceed(new: &[u8], held: &[u8], thresholds: [u8; 2]) -> [u64; 2] {
+pub(super) fn exceed(new: &[u8], held: &[u8], shift: Shift, thresholds: [u8; 2]) -> [u64; 2] {
     let mut bits = [0; 2];
     for (i, (n, h)) in new.iter().zip(held).take(64).enumerate() {
         for (bits, threshold) in bits.iter_mut().zip(thresholds) {
-            *bits |= ((n.abs_diff(*h) > threshold) as u64) << i;
+            *bits |= ((shift.take_out(*n).abs_diff(*h) > threshold) as u64) << i;
         }
     }
     bits
 }
 
-fn compare(t: &CompareTile, marks: [&mut [u64]; 2]) -> bool {
-    lines::line(t, marks, exceed, mask::by_pixel)
+fn compare(t: &CompareTile, marks: [&mut [u64]; 2]) -> u8 {
+    lines::line(t, marks, lines::most, exceed, mask::by_pixel)
 }
 
 unsafe fn drift(t: &DriftTile, sums: &mut [i32]) {
@@ -208,7 +208,7 @@ unsafe fn drift(t: &DriftTile, sums: &mut [i32]) {
             for k in 8 * g..t.width.min(8 * g + 8) {
                 // SAFETY: byte `k < width` of a line of either map.
                 let (new, held) = unsafe { (*t.new.add(y * t.step[0] + k), *t.held.add(y * t.step[1] + k)) };
-                *sum += new as i32 - held as i32;
+                *sum += t.shift.take_out(new) as i32 - held as i32;
             }
         }
     }

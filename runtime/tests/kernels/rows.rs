@@ -2,7 +2,7 @@
 
 use quiescent::format::{BinaryFn, MapFn};
 use quiescent::kernels::{
-    BEYOND, Bin, CompareTile, DriftTile, Kernels, LerpTile, Operand, PickTile, Real, Row, SumTile, TablesTile, Uni, scalar,
+    BEYOND, Bin, CompareTile, DriftTile, Kernels, LerpTile, Operand, PickTile, Real, Row, Shift, SumTile, TablesTile, Uni, scalar,
 };
 
 use super::guarded::{Against, Guarded};
@@ -57,22 +57,25 @@ fn pixels() {
                 _ => held.clone(),
             };
             let (new, held) = (Guarded::new(&new, against), Guarded::new(&held, against));
+            let codes = [-255, -1, 0, 0, 7, 200][len % 6];
+            let shift = Shift::of(codes);
             for thresholds in [[0, 0], [1, 2], [3, 6], [127, 254], [254, 255], [255, 255]] {
                 let run = |set: &Kernels| {
                     let mut marks = [(); 2].map(|_| vec![!0; (len / c).div_ceil(64)]);
                     let [weak, strong] = &mut marks;
                     // SAFETY: the set is available.
-                    let same = unsafe { (set.compare)(&CompareTile { new: &new, held: &held, c, thresholds }, [weak, strong]) };
-                    (marks, same)
+                    let bound = unsafe { (set.compare)(&CompareTile { new: &new, held: &held, c, shift, thresholds }, [weak, strong]) };
+                    (marks, bound)
                 };
                 let (found, expected) = (run(set), run(&scalar::KERNELS));
                 assert_eq!(found, expected, "{}: {len} bytes, {c} channels, thresholds {thresholds:?}", set.name);
                 // The specification, by its words.
-                let (marks, same) = expected;
-                assert_eq!(same, *new == *held);
+                let (marks, bound) = expected;
+                let change = |(n, h): (&u8, &u8)| (*n as i32 - codes).clamp(0, 255).abs_diff(*h as i32) as u8;
+                assert_eq!(Some(bound), new.iter().zip(held.iter()).map(change).max().or(Some(0)));
                 for (k, marks) in marks.iter().enumerate() {
                     for (p, (new, held)) in new.chunks(c).zip(held.chunks(c)).enumerate() {
-                        let most = new.iter().zip(held).map(|(n, h)| n.abs_diff(*h)).max();
+                        let most = new.iter().zip(held).map(change).max();
                         assert_eq!(marks[p / 64] >> (p % 64) & 1 == 1, most > Some(thresholds[k]));
                     }
                 }
@@ -113,7 +116,14 @@ fn drift() {
                 let step = [width + random.below(3), width + random.below(3)];
                 let bytes = |random: &mut Random, step: usize| Guarded::new(&codes(random, step * (lines - 1) + width), against);
                 let (new, held) = (bytes(random, step[0]), bytes(random, step[1]));
-                let tile = DriftTile { new: new.as_ptr(), held: held.as_ptr(), step, lines, width };
+                let tile = DriftTile {
+                    new: new.as_ptr(),
+                    held: held.as_ptr(),
+                    step,
+                    lines,
+                    width,
+                    shift: Shift::of([-255, -3, 0, 0, 9, 80][width % 6]),
+                };
                 let run = |set: &Kernels| {
                     let mut sums = vec![1; width.div_ceil(8)];
                     // SAFETY: lines of both maps; the set is available.

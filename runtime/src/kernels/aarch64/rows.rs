@@ -2,17 +2,30 @@
 
 use core::arch::aarch64::*;
 
-use super::super::{CompareTile, DriftTile, JudgeTile, LerpTile, compare as lines};
+use super::super::{CompareTile, DriftTile, JudgeTile, LerpTile, Shift, compare as lines};
 use super::part;
 use crate::mask;
 
 /// See [`Kernels::compare`](super::super::Kernels::compare).
-pub(super) fn compare(t: &CompareTile, marks: [&mut [u64]; 2]) -> bool {
-    lines::line(t, marks, exceed, mask::by_pixel)
+pub(super) fn compare(t: &CompareTile, marks: [&mut [u64]; 2]) -> u8 {
+    lines::line(t, marks, lines::most, exceed, mask::by_pixel)
 }
 
-/// Bit `i` of word `k`: byte `i` of at most 64 differs by more than threshold `k`.
-fn exceed(new: &[u8], held: &[u8], thresholds: [u8; 2]) -> [u64; 2] {
+/// The first `n` bytes at `p` of a frame, a shift taken out; 0 beyond.
+///
+/// # Safety
+/// They are readable.
+#[inline(always)]
+unsafe fn shifted(p: *const u8, n: usize, shift: Shift) -> uint8x16_t {
+    // SAFETY: the caller's, and 16 bytes of an array.
+    unsafe {
+        let more = if n == 16 { vdupq_n_u8(shift.more) } else { part::load([shift.more; 16].as_ptr(), n) };
+        vqaddq_u8(vqsubq_u8(part::load(p, n), vdupq_n_u8(shift.less)), more)
+    }
+}
+
+/// Bit `i` of word `k`: byte `i` of at most 64 changes by more than threshold `k`.
+fn exceed(new: &[u8], held: &[u8], shift: Shift, thresholds: [u8; 2]) -> [u64; 2] {
     const BITS: [u8; 16] = [1, 2, 4, 8, 16, 32, 64, 128, 1, 2, 4, 8, 16, 32, 64, 128];
     let len = new.len().min(held.len()).min(64);
     let (new, held) = (new.as_ptr(), held.as_ptr());
@@ -23,7 +36,7 @@ fn exceed(new: &[u8], held: &[u8], thresholds: [u8; 2]) -> [u64; 2] {
         for (i, d) in d.iter_mut().enumerate() {
             let n = len.saturating_sub(16 * i).min(16);
             if n > 0 {
-                *d = vabdq_u8(part::load(new.add(16 * i), n), part::load(held.add(16 * i), n));
+                *d = vabdq_u8(shifted(new.add(16 * i), n, shift), part::load(held.add(16 * i), n));
             }
         }
         thresholds.map(|threshold| {
@@ -43,7 +56,7 @@ pub(super) unsafe fn drift(t: &DriftTile, sums: &mut [i32]) {
         let wide: [i32; 4] = unsafe {
             let mut sum = vdupq_n_s32(0);
             for y in 0..t.lines {
-                let new = part::load(t.new.add(y * t.step[0] + 16 * g), n);
+                let new = shifted(t.new.add(y * t.step[0] + 16 * g), n, t.shift);
                 let held = part::load(t.held.add(y * t.step[1] + 16 * g), n);
                 // A difference of sums of two bytes fits 16 bits.
                 let d = vsubq_u16(vpaddlq_u8(new), vpaddlq_u8(held));

@@ -33,9 +33,9 @@ macro_rules! rowwise {
                 // SAFETY: as above.
                 unsafe { pool::mean::<$vector>(t) }
             }
-            fn compare(t: &CompareTile, marks: [&mut [u64]; 2]) -> bool {
+            fn compare(t: &CompareTile, marks: [&mut [u64]; 2]) -> u8 {
                 // SAFETY: here and below: the features are this function's.
-                lines::line(t, marks, |new, held, thresholds| unsafe { rows::exceed::<$vector>(new, held, thresholds) }, $by_pixel)
+                lines::line(t, marks, rows::most, |new, held, shift, thresholds| unsafe { rows::exceed::<$vector>(new, held, shift, thresholds) }, $by_pixel)
             }
             fn drift(t: &DriftTile, sums: &mut [i32]) {
                 // SAFETY: the caller's; the features are this function's.

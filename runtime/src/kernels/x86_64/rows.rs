@@ -6,32 +6,65 @@ use core::arch::x86_64::{_MM_HINT_T0, _mm_prefetch};
 
 use super::super::DriftTile;
 use super::vector::Vector;
-use crate::kernels::{LerpTile, SumTile};
+use crate::kernels::{LerpTile, Shift, SumTile, compare as lines};
 
 /// Bytes by which a frame is asked for before it is compared.
 const AHEAD: usize = 2048;
+
+/// The bytes at `p` of a frame, a shift taken out, in a whole vector.
+#[inline(always)]
+unsafe fn shifted<V: Vector>(p: *const u8, shift: Shift) -> V {
+    // SAFETY: a vector is readable (the caller); features.
+    unsafe { V::load(p).sub_saturating_u8(V::splat_u8(shift.less)).add_saturating_u8(V::splat_u8(shift.more)) }
+}
+
+/// The same of `n` bytes; 0 beyond.
+#[inline(always)]
+unsafe fn shifted_part<V: Vector>(p: *const u8, n: usize, shift: Shift) -> V {
+    // SAFETY: `n` bytes are readable (the caller), and no vector has more than 64; features.
+    unsafe {
+        let more = V::load_part([shift.more; 64].as_ptr(), n);
+        V::load_part(p, n).sub_saturating_u8(V::splat_u8(shift.less)).add_saturating_u8(more)
+    }
+}
+
+/// See [`lines::most`]; what comes after these is asked for: a frame comes from far away.
+#[inline(always)]
+pub(super) fn most(new: &[u8], held: &[u8], shift: Shift) -> u8 {
+    for at in (0..new.len()).step_by(64) {
+        // SAFETY: a prefetch of any address is no access; SSE is part of the target.
+        unsafe { _mm_prefetch::<_MM_HINT_T0>(new.as_ptr().wrapping_add(at + AHEAD).cast()) };
+    }
+    lines::most(new, held, shift)
+}
 
 /// Bit `i` of word `k`: byte `i` of at most 64 differs by more than threshold `k`.
 ///
 /// # Safety
 /// Here and below: the CPU has the features of `V`.
 #[inline(always)]
-pub(super) unsafe fn exceed<V: Vector>(new: &[u8], held: &[u8], thresholds: [u8; 2]) -> [u64; 2] {
+pub(super) unsafe fn exceed<V: Vector>(new: &[u8], held: &[u8], shift: Shift, thresholds: [u8; 2]) -> [u64; 2] {
     let len = new.len().min(held.len()).min(64);
-    // A frame comes from far away; a prefetch of any address is no access.
-    // SAFETY: SSE is part of the target.
-    unsafe { _mm_prefetch::<_MM_HINT_T0>(new.as_ptr().wrapping_add(AHEAD).cast()) };
-    let (mut bits, mut at) = ([0; 2], 0);
-    while at < len {
-        let n = V::BYTES.min(len - at);
-        // SAFETY: `at + n <= len`.
-        unsafe {
-            let d = V::load_part(new.as_ptr().add(at), n).abs_diff_u8(V::load_part(held.as_ptr().add(at), n));
+    let mut bits = [0; 2];
+    // SAFETY: whole vectors, or the part that is left, of the first `len` bytes; features: the caller.
+    unsafe {
+        let mut mark = |at: usize, new: V, held: V| {
+            let d = new.abs_diff_u8(held);
             for (bits, threshold) in bits.iter_mut().zip(thresholds) {
                 *bits |= d.sub_saturating_u8(V::splat_u8(threshold)).nonzero() << at;
             }
+        };
+        let [new, held] = [new, held].map(|x| |at| x.as_ptr().add(at));
+        if len == 64 {
+            for at in (0..64).step_by(V::BYTES) {
+                mark(at, shifted(new(at), shift), V::load(held(at)));
+            }
+        } else {
+            for at in (0..len).step_by(V::BYTES) {
+                let n = V::BYTES.min(len - at);
+                mark(at, shifted_part(new(at), n, shift), V::load_part(held(at), n));
+            }
         }
-        at += n;
     }
     bits
 }
@@ -39,25 +72,37 @@ pub(super) unsafe fn exceed<V: Vector>(new: &[u8], held: &[u8], thresholds: [u8;
 /// See [`DriftTile`].
 #[inline(always)]
 pub(super) unsafe fn drift<V: Vector>(t: &DriftTile, sums: &mut [i32]) {
-    let mut at = 0;
-    for sums in sums.chunks_mut(V::BYTES / 8) {
+    for (group, sums) in sums.chunks_mut(V::BYTES / 8).enumerate() {
+        let at = group * V::BYTES;
         let n = V::BYTES.min(t.width - at);
         // SAFETY: bytes `at..at + n <= width` of every line; features: the caller.
         unsafe {
-            let mut sum = V::zero();
-            for y in 0..t.lines {
-                let new = V::load_part(t.new.add(y * t.step[0] + at), n);
-                let held = V::load_part(t.held.add(y * t.step[1] + at), n);
-                // Of every 8 bytes, in 64 bits, which wrap as the 32 bits taken from them do.
-                sum = sum.add_i64(new.sums_u8()).sub_i64(held.sums_u8());
-            }
+            // Of every 8 bytes, in 64 bits, which wrap as the 32 bits taken from them do.
+            let sum = if n == V::BYTES {
+                growth::<V>(t, at, |p| shifted(p, t.shift), |p| V::load(p))
+            } else {
+                growth::<V>(t, at, |p| shifted_part(p, n, t.shift), |p| V::load_part(p, n))
+            };
             let mut wide = [0i64; 8];
             sum.store_part(wide.as_mut_ptr().cast(), V::BYTES);
             for (sum, wide) in sums.iter_mut().zip(wide) {
                 *sum = wide as i32;
             }
         }
-        at += n;
+    }
+}
+
+/// By how much the bytes from `at` on grew in the sum over all lines.
+#[inline(always)]
+unsafe fn growth<V: Vector>(t: &DriftTile, at: usize, new: impl Fn(*const u8) -> V, held: impl Fn(*const u8) -> V) -> V {
+    // SAFETY: the caller's.
+    unsafe {
+        let mut sum = V::zero();
+        for y in 0..t.lines {
+            let (new, held) = (new(t.new.add(y * t.step[0] + at)), held(t.held.add(y * t.step[1] + at)));
+            sum = sum.add_i64(new.sums_u8()).sub_i64(held.sums_u8());
+        }
+        sum
     }
 }
 

@@ -92,6 +92,8 @@ pub(super) unsafe trait Vector: Copy {
     unsafe fn abs_diff_u8(self, b: Self) -> Self;
     /// `max(a - b, 0)`.
     unsafe fn sub_saturating_u8(self, b: Self) -> Self;
+    /// `min(a + b, 255)`.
+    unsafe fn add_saturating_u8(self, b: Self) -> Self;
     /// Bit i: byte i is not 0.
     unsafe fn nonzero(self) -> u64;
     /// `a` where the byte is not 0, else `b`.

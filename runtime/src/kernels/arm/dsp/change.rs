@@ -4,8 +4,7 @@ use core::arch::asm;
 use core::slice;
 
 use super::super::super::scalar;
-use crate::kernels::{CompareTile, DriftTile, JudgeTile, compare as lines};
-use crate::mask;
+use crate::kernels::{CompareTile, DriftTile, JudgeTile, Shift, compare as lines};
 
 /// `max(a - b, 0)` of each byte.
 #[inline(always)]
@@ -53,8 +52,8 @@ fn choose(d: u32, dead: u32, new: u32, held: u32) -> u32 {
     c
 }
 
-pub fn compare(t: &CompareTile, marks: [&mut [u64]; 2]) -> bool {
-    lines::line(t, marks, exceed, mask::by_pixel)
+pub fn compare(t: &CompareTile, marks: [&mut [u64]; 2]) -> u8 {
+    lines::line_without_shift(t, marks, exceed)
 }
 
 /// Bit `i` of word `k`: byte `i` of at most 64 differs by more than threshold `k`.
@@ -73,13 +72,17 @@ fn exceed(new: &[u8], held: &[u8], thresholds: [u8; 2]) -> [u64; 2] {
     }
     let rest = 4 * new.0.len();
     if rest < 64 {
-        let more = scalar::exceed(new.1, held.1, thresholds);
+        let more = scalar::exceed(new.1, held.1, Shift::default(), thresholds);
         bits = core::array::from_fn(|t| bits[t] | more[t] << rest);
     }
     bits
 }
 
 pub unsafe fn drift(t: &DriftTile, sums: &mut [i32]) {
+    if t.shift != Shift::default() {
+        // SAFETY: the caller's.
+        return unsafe { (scalar::KERNELS.drift)(t, sums) };
+    }
     for (g, sum) in sums.iter_mut().enumerate() {
         let width = t.width.saturating_sub(8 * g).min(8);
         let (mut new, mut held) = (t.new.wrapping_add(8 * g), t.held.wrapping_add(8 * g));

@@ -2,11 +2,10 @@
 
 use core::arch::naked_asm;
 
-use crate::kernels::{CompareTile, DriftTile, compare as lines};
-use crate::mask;
+use crate::kernels::{CompareTile, DriftTile, Shift, compare as lines, scalar};
 
-pub fn compare(t: &CompareTile, marks: [&mut [u64]; 2]) -> bool {
-    lines::line(t, marks, exceed, mask::by_pixel)
+pub fn compare(t: &CompareTile, marks: [&mut [u64]; 2]) -> u8 {
+    lines::line_without_shift(t, marks, exceed)
 }
 
 /// Bit `i` of word `k`: byte `i` of at most 64 differs by more than threshold `k`.
@@ -49,6 +48,10 @@ unsafe extern "C" fn masks(new: *const u8, held: *const u8, n: usize, bits: &mut
 }
 
 pub unsafe fn drift(t: &DriftTile, sums: &mut [i32]) {
+    if t.shift != Shift::default() {
+        // SAFETY: the caller's.
+        return unsafe { (scalar::KERNELS.drift)(t, sums) };
+    }
     for (g, sum) in sums.iter_mut().enumerate() {
         let width = t.width.saturating_sub(8 * g).min(8);
         let (new, held) = (t.new.wrapping_add(8 * g), t.held.wrapping_add(8 * g));

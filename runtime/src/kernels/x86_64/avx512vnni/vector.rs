@@ -238,6 +238,9 @@ unsafe impl Vector for Zmm {
         fn sub_saturating_u8(self, b: Self) -> Self {
             Zmm(_mm512_subs_epu8(self.0, b.0))
         }
+        fn add_saturating_u8(self, b: Self) -> Self {
+            Zmm(_mm512_adds_epu8(self.0, b.0))
+        }
         fn nonzero(self) -> u64 {
             _mm512_test_epi8_mask(self.0, self.0)
         }

@@ -308,6 +308,9 @@ unsafe impl<D: Dot> Vector for Ymm<D> {
         fn sub_saturating_u8(self, b: Self) -> Self {
             of(_mm256_subs_epu8(self.0, b.0))
         }
+        fn add_saturating_u8(self, b: Self) -> Self {
+            of(_mm256_adds_epu8(self.0, b.0))
+        }
         fn nonzero(self) -> u64 {
             let zero = _mm256_cmpeq_epi8(self.0, _mm256_setzero_si256());
             !_mm256_movemask_epi8(zero) as u32 as u64
