@@ -229,6 +229,7 @@ impl Input<'_> {
 mod tests {
     extern crate std;
     use std::vec;
+    use std::vec::Vec;
 
     use super::*;
     use crate::kernels;
@@ -284,6 +285,44 @@ mod tests {
                     input.blocks(&pixels, limit, y0..h.min(y0 + BLOCK), &mut marked, grid);
                 }
                 assert_eq!(marked, expected, "{}: {h} x {w} x {c}, shift {shift}", set.name);
+            }
+        }
+    }
+
+    /// What changes slowly is found wherever it could exceed the block test, the rest of a shift included, though no pixel changes by much.
+    #[test]
+    fn slow_changes_are_found() {
+        let (h, w, c) = (16, 40, 3);
+        let grid = Grid { h, w };
+        let tensor = Tensor { pixel: c as u32, line: (w * c) as u32, h: h as u32, w: w as u32, c: c as u32, ..Default::default() };
+        let held: Vec<u8> = (0..h * w * c).map(|i| (100 + i * 7 % 50) as u8).collect();
+        // Of the blocks from column 8 to 23 alone.
+        let grown =
+            |by: u8| -> Vec<u8> { held.iter().enumerate().map(|(i, v)| v + if (8..24).contains(&(i / c % w)) { by } else { 0 }).collect() };
+        for (by, block, shift) in
+            [(2, 31, 0), (2, 32, 0), (2, 33, 0), (1, 15, 0), (1, 17, 1), (1, 17, -1), (1, 17, -2), (0, 3, -4), (0, 4, 4)]
+        {
+            let expected = |x: usize| {
+                let change = if (8..24).contains(&x) { i32::from(by) } else { 0 };
+                (16 * change - shift).abs() > block
+            };
+            for set in kernels::available() {
+                let gate = InputGate { pixel: 20, block: block as u16, ..Default::default() };
+                let mut input = Input {
+                    kernels: set,
+                    tensor: &tensor,
+                    held: &mut held.clone(),
+                    scale: &[],
+                    zero: &[],
+                    line: &mut vec![0; w * c],
+                    shift,
+                };
+                let [mut marked, mut strong] = [(); 2].map(|_| vec![0u64; h * grid.words()]);
+                input.detect(&Frame::Pixels(&grown(by)), &gate, 1.0, &mut marked, &mut strong, &mut vec![0; 3 * grid.words()]);
+                for (y, x) in (0..h).flat_map(|y| (0..w).map(move |x| (y, x))) {
+                    let found = marked[y * grid.words() + x / 64] >> (x % 64) & 1 == 1;
+                    assert_eq!(found, expected(x), "{}: pixel {y}, {x}: {by} codes, block test {block}, shift {shift}", set.name);
+                }
             }
         }
     }
