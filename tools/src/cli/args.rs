@@ -71,7 +71,7 @@ impl KernelArgs {
         let here = here.join(", ");
         match kernels::COMPILED.contains(&name.as_str()) {
             true => bail!("--kernels {name}: this processor cannot run them; available here: {here}"),
-            false => bail!("--kernels {name}: there is no such set; available here: {here}"),
+            false => bail!("--kernels {name}: this command has none of that name, for this kind of processor; available here: {here}"),
         }
     }
 }
