@@ -3,10 +3,9 @@
 //! Codes are calibrated on frames that are not judged: another camera's clip, or the first records of a labelled set.
 
 use anyhow::{Context, Result};
-use quiescent::format::Profile;
+use quiescent_tools::convert;
 use quiescent_tools::lower::Hold;
 use quiescent_tools::task::Task;
-use quiescent_tools::{calibrate, convert};
 
 /// Frames of one origin.
 #[derive(Clone, Copy, Debug, PartialEq)]
@@ -94,19 +93,6 @@ pub fn task(model: &str) -> Result<Task> {
 
 /// Dense conversion of a model.
 pub fn options(model: &str) -> convert::Options {
-    convert::Options {
-        model: crate::assets().join(format!("models/{model}.onnx")),
-        calib: Vec::new(),
-        task: None,
-        gates: false,
-        hold: Hold::Outputs,
-        fit: Default::default(),
-        profile: Profile::Any,
-        input_shape: None,
-        outputs: Vec::new(),
-        norm: None,
-        mode: None,
-        frames: 32,
-        calibrate: calibrate::Options::default(),
-    }
+    let model = crate::assets().join(format!("models/{model}.onnx"));
+    convert::Options { hold: Hold::Outputs, ..convert::Options::new(&model) }
 }

@@ -234,6 +234,11 @@ mod tests {
     use super::*;
     use crate::kernels;
 
+    /// An input of pixels.
+    fn input<'a>(kernels: &'a Kernels, tensor: &'a Tensor, [held, line]: [&'a mut [u8]; 2], shift: i32) -> Input<'a> {
+        Input { kernels, tensor, held, scale: &[], zero: &[], line, shift }
+    }
+
     /// Blocks by the formula, against every set, with and without a shift.
     #[test]
     fn blocks_are_means_of_signed_changes() {
@@ -271,15 +276,8 @@ mod tests {
             }
             let tensor = Tensor { pixel: c as u32, line: (w * c) as u32, h: h as u32, w: w as u32, c: c as u32, ..Default::default() };
             for set in kernels::available() {
-                let mut input = Input {
-                    kernels: set,
-                    tensor: &tensor,
-                    held: &mut held.clone(),
-                    scale: &[],
-                    zero: &[],
-                    line: &mut vec![0; w * c],
-                    shift: shift as i32,
-                };
+                let (mut held, mut line) = (held.clone(), vec![0; w * c]);
+                let mut input = input(set, &tensor, [&mut held, &mut line], shift as i32);
                 let mut marked = vec![0u64; h * grid.words()];
                 for y0 in (0..h).step_by(BLOCK) {
                     input.blocks(&pixels, limit, y0..h.min(y0 + BLOCK), &mut marked, grid);
@@ -308,15 +306,8 @@ mod tests {
             };
             for set in kernels::available() {
                 let gate = InputGate { pixel: 20, block: block as u16, ..Default::default() };
-                let mut input = Input {
-                    kernels: set,
-                    tensor: &tensor,
-                    held: &mut held.clone(),
-                    scale: &[],
-                    zero: &[],
-                    line: &mut vec![0; w * c],
-                    shift,
-                };
+                let (mut held, mut line) = (held.clone(), vec![0; w * c]);
+                let mut input = input(set, &tensor, [&mut held, &mut line], shift);
                 let [mut marked, mut strong] = [(); 2].map(|_| vec![0u64; h * grid.words()]);
                 input.detect(&Frame::Pixels(&grown(by)), &gate, 1.0, &mut marked, &mut strong, &mut vec![0; 3 * grid.words()]);
                 for (y, x) in (0..h).flat_map(|y| (0..w).map(move |x| (y, x))) {
