@@ -260,7 +260,7 @@ pub struct Kernels {
     /// # Safety
     /// As `max_pool`.
     pub avg_pool: unsafe fn(&PoolTile),
-    /// Bit p of `marks[k]` set: any `|new - held|` of pixel p exceeds `thresholds[k]`; a bound that no change of the line exceeds. All words are
+    /// Bit p of `marks[k]` set: any `|new - held|` of pixel p, the shift taken out of `new`, exceeds `thresholds[k]`; a bound that no change of the line exceeds. All words are
     /// written, one for 64 pixels.
     ///
     /// # Safety
