@@ -7,9 +7,7 @@
 //!      of output x      = start + column . first weights
 //! ```
 //!
-//! At stride 2 a column in three is shared; 5 x 5 is for stride 1.
-
-use core::ops::Range;
+//! At stride 2 a column in three is shared; 5 x 5 is for stride 1. Where taps are dilated, every second (third, ..) output shares columns.
 
 use super::DepthwiseTile;
 
@@ -30,12 +28,49 @@ impl<const K: usize> Grid<K> {
         even.then(|| Grid { lines: lines.map(|line| line[0] as usize), step: step as usize })
     }
 
-    /// Whether most rows see the next column.
+    /// Whether most rows are in runs of stride 1.
     #[cfg(target_arch = "aarch64")]
     pub(super) fn runs(&self, t: &DepthwiseTile) -> bool {
-        let next = t.rows_in.windows(2).filter(|two| two[1] as usize == two[0] as usize + self.step).count();
+        let next = t.rows_in.windows(2).filter(|two| self.divided((two[1] as usize).wrapping_sub(two[0] as usize)).is_some()).count();
         4 * next >= 3 * t.rows_in.len()
     }
+
+    /// How many pixels of `gap` bytes make a step.
+    #[inline(always)]
+    fn divided(&self, gap: usize) -> Option<usize> {
+        let pixels = self.step.checked_div(gap)?;
+        (pixels > 0 && pixels * gap == self.step).then_some(pixels)
+    }
+
+    /// The run from `row` on: rows of one distance.
+    #[inline(always)]
+    fn run(&self, rows_in: &[u32], row: usize, len: usize) -> Run {
+        let at = |n: usize| rows_in[row + n] as usize;
+        let alone = Run { row, end: row + 1, by: 1, stride: 1 };
+        if row + 1 == len {
+            return alone;
+        }
+        let gap = at(1).wrapping_sub(at(0));
+        let (by, stride) = match self.divided(gap) {
+            Some(by) => (by, 1),
+            None if K == 3 && gap == 2 * self.step => (1, 2),
+            None => return alone,
+        };
+        let mut n = 2;
+        while row + n < len && at(n) == at(n - 1) + gap {
+            n += 1;
+        }
+        Run { row, end: row + n, by, stride }
+    }
+}
+
+/// Rows `row..end`, each of which sees, `by` rows on, the next column or the one after (`stride` 1 or 2).
+#[derive(Clone, Copy)]
+struct Run {
+    row: usize,
+    end: usize,
+    by: usize,
+    stride: usize,
 }
 
 /// How columns of some channels are multiplied.
@@ -76,22 +111,19 @@ pub(super) unsafe fn rows<C: Column<K>, const K: usize>(t: &DepthwiseTile, at: u
     let len = t.rows_in.len().min(t.rows_out.len());
     let mut row = 0;
     while row < len {
-        let next =
-            |n: usize, stride: usize| row + n < len && t.rows_in[row + n] as usize == t.rows_in[row] as usize + n * stride * grid.step;
-        let stride = if K == 3 && next(1, 2) { 2 } else { 1 };
-        let mut n = 1;
-        while next(n, stride) {
-            n += 1;
-        }
-        // SAFETY: the caller's; the rows of the run are in the tile.
-        unsafe {
-            if stride == 1 {
-                close(t, at, row..row + n, grid, weights);
-            } else {
-                apart(t, at, row..row + n, grid, weights);
+        let run = grid.run(t.rows_in, row, len);
+        for row in row..run.end.min(row + run.by) {
+            let run = Run { row, ..run };
+            // SAFETY: the caller's; the rows of the run are in the tile.
+            unsafe {
+                if run.stride == 1 {
+                    close(t, at, run, grid, weights);
+                } else {
+                    apart(t, at, run, grid, weights);
+                }
             }
         }
-        row += n;
+        row = run.end;
     }
 }
 
@@ -109,13 +141,13 @@ fn moved(pixel: *const u8, step: usize) -> *const u8 {
     next
 }
 
-/// Rows that follow one another by a column, or a row alone.
+/// A run of stride 1: rows that follow one another by a column, or a row alone.
 #[inline(always)]
-unsafe fn close<C: Column<K>, const K: usize>(t: &DepthwiseTile, at: usize, rows: Range<usize>, grid: &Grid<K>, w: &C) {
+unsafe fn close<C: Column<K>, const K: usize>(t: &DepthwiseTile, at: usize, run: Run, grid: &Grid<K>, w: &C) {
     // SAFETY: columns are those of the rows' windows (validity of the tile); features: the caller.
     unsafe {
-        let mut first = t.input.add(*t.rows_in.get_unchecked(rows.start) as usize + at);
-        let mut row = rows.start;
+        let mut first = t.input.add(*t.rows_in.get_unchecked(run.row) as usize + at);
+        let mut row = run.row;
         // Macros, because a closure would be compiled without the features of the set.
         macro_rules! column {
             ($($acc:ident $j:literal),* $(; $new:ident)?) => {
@@ -132,8 +164,8 @@ unsafe fn close<C: Column<K>, const K: usize>(t: &DepthwiseTile, at: usize, rows
             ($done:ident $last:literal $(, $acc:ident $j:literal)*; $new:ident) => {
                 column!($done $last $(, $acc $j)*; $new);
                 w.put(t.output.add(*t.rows_out.get_unchecked(row) as usize + at), $done);
-                row += 1;
-                if row == rows.end {
+                row += run.by;
+                if row >= run.end {
                     return;
                 }
             };
@@ -161,13 +193,13 @@ unsafe fn close<C: Column<K>, const K: usize>(t: &DepthwiseTile, at: usize, rows
     }
 }
 
-/// Rows that follow one another by two columns.
+/// A run of stride 2: rows that follow one another by two columns.
 #[inline(always)]
-unsafe fn apart<C: Column<K>, const K: usize>(t: &DepthwiseTile, at: usize, rows: Range<usize>, grid: &Grid<K>, w: &C) {
+unsafe fn apart<C: Column<K>, const K: usize>(t: &DepthwiseTile, at: usize, run: Run, grid: &Grid<K>, w: &C) {
     // SAFETY: as in `close`.
     unsafe {
-        let mut first = t.input.add(*t.rows_in.get_unchecked(rows.start) as usize + at);
-        let mut row = rows.start;
+        let mut first = t.input.add(*t.rows_in.get_unchecked(run.row) as usize + at);
+        let mut row = run.row;
         let mut a = w.start();
         let mut b;
         macro_rules! column {
@@ -186,8 +218,8 @@ unsafe fn apart<C: Column<K>, const K: usize>(t: &DepthwiseTile, at: usize, rows
                 $b = w.start();
                 w.add::<0>(&mut $b, column);
                 w.put(t.output.add(*t.rows_out.get_unchecked(row) as usize + at), $a);
-                row += 1;
-                if row == rows.end {
+                row += run.by;
+                if row >= run.end {
                     return;
                 }
             };

@@ -26,6 +26,8 @@ struct Shape {
     adjacent: usize,
     /// Depthwise taps are 3 x 3 or 5 x 5, of which the rows of a run see the next ones at this stride; 0: they are anywhere.
     grid: usize,
+    /// Pixels from one of these taps to the next.
+    dilation: usize,
     against: Against,
     seed: u64,
 }
@@ -49,7 +51,23 @@ impl Shape {
         let flags = (false, false, false, false, false);
         let (real, residual, table, extreme, wild) = flags;
         let against = Against::End;
-        Shape { depthwise, rows, oc, quads, segments, real, residual, table, extreme, wild, adjacent: 0, grid: 0, against, seed }
+        Shape {
+            depthwise,
+            rows,
+            oc,
+            quads,
+            segments,
+            real,
+            residual,
+            table,
+            extreme,
+            wild,
+            adjacent: 0,
+            grid: 0,
+            dilation: 1,
+            against,
+            seed,
+        }
     }
 
     /// The bytes of the result buffer, gaps included, as `set` leaves them.
@@ -59,7 +77,8 @@ impl Shape {
         // Rows overlap, as those of a convolution do; the last bytes of the input are the last that may be read.
         let line = if self.depthwise { self.oc } else { 4 * self.quads };
         let step = line * self.grid.max(1);
-        let spread = line * 4 + step * self.adjacent + 7;
+        let apart = line * self.dilation;
+        let spread = apart * 4 + step * self.adjacent + 7;
         let input: Vec<u8> = (0..spread * 2 + line).map(|_| random.code(self.extreme)).collect();
         let mut offsets = |n: usize| -> Vec<u32> {
             let mut v: Vec<u32> = (0..n).map(|_| random.below(spread + 1) as u32).collect();
@@ -71,8 +90,8 @@ impl Shape {
         let mut segments = offsets(self.segments);
         if self.grid > 0 {
             let side = self.segments.isqrt();
-            let last = spread - (side - 1) * line;
-            segments = (0..side * side).map(|k| (last * (k / side) / (side - 1) + k % side * line) as u32).collect();
+            let last = spread - (side - 1) * apart;
+            segments = (0..side * side).map(|k| (last * (k / side) / (side - 1) + k % side * apart) as u32).collect();
         }
         for i in (0..self.rows).filter(|_| self.adjacent > 0) {
             // Runs that end with the input as well.
@@ -227,9 +246,11 @@ fn depthwise_runs() {
             shape.wild = k == 4;
             shape.against = if k % 2 == 0 { Against::End } else { Against::Start };
             shape.check();
-            for (grid, segments) in [(1, 9usize), (2, 9), (1, 25), (2, 25)] {
+            for (grid, dilation, segments) in
+                [(1, 1, 9usize), (2, 1, 9), (1, 2, 9), (1, 4, 9), (2, 3, 9), (1, 1, 25), (2, 1, 25), (1, 2, 25)]
+            {
                 let quads = segments.div_ceil(4);
-                let shape = Shape { grid, segments, quads, extreme: k % 4 == 3, seed: shape.seed + (k / 2) as u64, ..shape };
+                let shape = Shape { grid, dilation, segments, quads, extreme: k % 4 == 3, seed: shape.seed + (k / 2) as u64, ..shape };
                 shape.check();
             }
         }
