@@ -8,7 +8,7 @@
 
 use super::range::range;
 use super::rules::{Links, averages, float_tail, moves_values, narrow, root, wants_uniform};
-use super::{Options, Plan, Quant, Stats, Store, equalise};
+use super::{Options, Plan, Quant, Stats, Store, equalise, norms};
 use crate::ir::{Axis, Graph, Op, TensorId, Unary};
 use anyhow::{Result, ensure};
 
@@ -95,6 +95,7 @@ enum Source {
 }
 
 fn sources(g: &Graph, stats: &Stats, links: &Links, tail: &[bool], opts: &Options) -> Vec<Source> {
+    let statistics = norms::statistics(g, links);
     let mut source = vec![Source::Nothing; g.tensors.len()];
     for (k, i) in g.inputs.iter().enumerate() {
         let given = opts.input_codes.get(k).cloned().flatten();
@@ -105,7 +106,7 @@ fn sources(g: &Graph, stats: &Stats, links: &Links, tail: &[bool], opts: &Option
         let (t, from) = (n.output, n.inputs[0]);
         source[t] = if let Some(c) = g.tensors[t].codes {
             Source::Fixed(Quant::per_tensor(c.scale, c.zero))
-        } else if tail[t] {
+        } else if tail[t] || statistics[t] {
             Source::Float
         } else if moves_values(&n.op) || matches!(n.op, Op::Concat(_)) {
             // Of a float value there are no codes to move.

@@ -18,6 +18,7 @@
 
 mod choose;
 mod equalise;
+mod norms;
 mod observe;
 mod range;
 pub mod report;

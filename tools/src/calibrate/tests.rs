@@ -2,6 +2,8 @@ use super::*;
 use crate::exec;
 use crate::ir::*;
 
+mod norms;
+
 struct Rng(u64);
 impl Rng {
     /// Uniform in -1..1.

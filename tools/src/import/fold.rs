@@ -96,6 +96,8 @@ pub(super) fn evaluate(im: &mut Importer, node: &Node, inputs: &Inputs) -> Resul
         "ReduceProd" | "ReduceSum" | "ReduceMean" | "ReduceMax" | "ReduceMin" | "ReduceL1" | "ReduceL2" | "ReduceSumSquare" => {
             reduce(im, node, x()?)?
         }
+        "BatchNormalization" => normalised(node, x()?, inputs)?,
+        "Clip" => clipped(node, x()?, inputs)?,
         _ => match unary(node, x)? {
             Some(c) => c,
             None => return Ok(None),
@@ -334,6 +336,49 @@ fn binary(im: &mut Importer, node: &Node, a: &Const, b: &Const) -> Result<Const,
     };
     let (x, y) = (a.to_reals(), b.to_reals());
     Ok(Const::reals(shape, x.iter().zip(&y).map(|(&x, &y)| f(x, y)).collect()))
+}
+
+/// Of weights that are standardised in the graph: by statistics that are given, or in training mode by their own.
+fn normalised(node: &Node, x: &Const, inputs: &Inputs) -> Result<Const, Fail> {
+    let own = node.int("training_mode", 0) != 0;
+    let &[n, channels, ref rest @ ..] = &x.shape[..] else {
+        return Err(invalid(format!("a value of shape {:?} has no channels", x.shape)));
+    };
+    let size: usize = rest.iter().product();
+    let values = wide(x);
+    let list = |i: usize| -> Result<Vec<f64>, Fail> {
+        let c = inputs.get(i).copied().flatten().filter(|c| c.len() == channels);
+        c.map(wide).ok_or_else(|| invalid(format!("input {i} has not one entry for each of {channels} channels")))
+    };
+    let channel = |c: usize| (0..n).flat_map(move |b| (b * channels + c) * size..(b * channels + c + 1) * size);
+    let epsilon = f64::from(node.float("epsilon", 1e-5));
+    let (scale, shift, given) = (list(1)?, list(2)?, if own { None } else { Some((list(3)?, list(4)?)) });
+    let mut out = vec![0f32; values.len()];
+    for c in 0..channels {
+        let mean_of = |f: &dyn Fn(f64) -> f64| channel(c).map(|i| f(values[i])).sum::<f64>() / (n * size).max(1) as f64;
+        let (mean, variance) = given.as_ref().map_or_else(
+            || {
+                let mean = mean_of(&|v| v);
+                (mean, mean_of(&|v| (v - mean).powi(2)))
+            },
+            |(mean, variance)| (mean[c], variance[c]),
+        );
+        let factor = scale[c] / (variance + epsilon).sqrt();
+        channel(c).for_each(|i| out[i] = ((values[i] - mean) * factor + shift[c]) as f32);
+    }
+    Ok(Const::reals(x.shape.clone(), out))
+}
+
+fn clipped(node: &Node, x: &Const, inputs: &Inputs) -> Result<Const, Fail> {
+    let bound = |i: usize| inputs.get(i).copied().flatten();
+    if let Data::I(v) = &x.data {
+        let whole = |i: usize, open: i64| bound(i).map_or(Ok(open), |c| c.to_ints().map(|l| l.first().copied().unwrap_or(open)));
+        let (lo, hi) = (whole(1, i64::MIN)?, whole(2, i64::MAX)?);
+        return Ok(Const { data: Data::I(v.iter().map(|&v| v.max(lo).min(hi)).collect()), ..x.clone() });
+    }
+    let real = |i: usize, name: &str, open: f32| bound(i).map_or(node.float(name, open), |c| c.scalar().unwrap_or(open));
+    let (lo, hi) = (real(1, "min", f32::NEG_INFINITY), real(2, "max", f32::INFINITY));
+    Ok(Const::reals(x.shape.clone(), x.to_reals().iter().map(|v| v.max(lo).min(hi)).collect()))
 }
 
 fn wide(c: &Const) -> Vec<f64> {

@@ -357,6 +357,13 @@ fn constants_stand_on_either_side() {
     close(&made("Pow", 1.5), &x.map(|v| 1.5f32.powf(v)));
     let slopes = Model::new(&[1, 4]).reals("c", &[1, 4], &[1.0, 2.0, 3.0, 4.0]).node("PRelu", &["x", "c"], "y", vec![]);
     close(&slopes.run(&x), &[0.5, 2.0, -3.0, 3.0]);
+    // Bounds of constants: extents that exporters compute.
+    let pads = Model::new(&[1, 1, 1, 4]).ints("p", &[0, 0, 0, -3, 0, 0, 0, 2]).ints("none", &[0]);
+    let pads = pads.node("Clip", &["p", "none"], "q", vec![]).node("Pad", &["x", "q"], "y", vec![]);
+    close(&pads.run(&x), &[0.5, 2.0, -1.0, 3.0, 0.0, 0.0]);
+    let factor = Model::new(&[1, 4]).reals("c", &[4], &[-1.0, 0.5, 2.0, 9.0]).reals("hi", &[], &[3.0]).reals("lo", &[], &[0.0]);
+    let factor = factor.node("Clip", &["c", "lo", "hi"], "f", vec![]).node("Mul", &["x", "f"], "y", vec![]);
+    close(&factor.run(&x), &[0.0, 1.0, -2.0, 9.0]);
 }
 
 #[test]

@@ -226,6 +226,10 @@ fn expand(l: &mut Lowering) -> Result<()> {
                     concat(l, &mut out, &item, *axis)?;
                     continue;
                 }
+                Op::AvgPool { .. } | Op::GlobalAvgPool if matches!(l.value(item.inputs[0])?.store, Store::F32) => {
+                    out.extend(super::mean::of_reals(l, &item, *n)?);
+                    continue;
+                }
                 Op::AvgPool { .. } if !same_store(&l.value(item.inputs[0])?.store, &l.value(item.output)?.store) => {
                     match super::mean::items(l, &item, *n)? {
                         Some(items) => out.extend(items),

@@ -70,6 +70,28 @@ fn factors(w: &Window, x: Shape, y: Shape) -> Vec<f32> {
     rows.flat_map(|r| columns.iter().map(move |c| (w.kh * w.kw) as f32 / (r * c) as f32)).collect()
 }
 
+/// The items of an average of reals to reals: columns, then lines, either of which may be one pixel.
+pub(super) fn of_reals(l: &mut Lowering, item: &Item, node: usize) -> Result<Vec<Item>> {
+    let x = l.value(item.inputs[0])?.clone();
+    let whole = Window { kh: x.shape.h, kw: x.shape.w, stride: (1, 1), dilation: (1, 1), pad: Pad::default() };
+    let w = match l.graph.nodes[node].op {
+        Op::AvgPool { window, .. } => window,
+        _ => whole,
+    };
+    let columns = Window { kw: 1, stride: (w.stride.0, 1), dilation: (w.dilation.0, 1), ..w };
+    let lines = Window { kh: 1, stride: (1, w.stride.1), dilation: (1, w.dilation.1), ..w };
+    if w.kw == 1 && w.stride.1 == 1 {
+        return Ok(vec![Item { kind: Kind::MeanF32(columns), ..item.clone() }]);
+    }
+    if w.kh == 1 && w.stride.0 == 1 {
+        return Ok(vec![Item { kind: Kind::MeanF32(lines), ..item.clone() }]);
+    }
+    let h = l.value(item.output)?.shape.h;
+    let between = l.add(format!("{}.columns", l.value(item.output)?.name), Shape { h, ..x.shape }, Store::F32);
+    let first = Item { kind: Kind::MeanF32(columns), output: between, ..item.clone() };
+    Ok(vec![first, Item { kind: Kind::MeanF32(lines), inputs: vec![between], ..item.clone() }])
+}
+
 impl Emit<'_, '_> {
     pub(super) fn mean(&mut self, item: &Item) -> Result<u32> {
         let window = super::emit::window(self.l, item).context("no window")?;

@@ -76,7 +76,7 @@ fn graph(seed: u64) -> Case {
             (Window { kh: k.0, kw: k.1, stride, dilation: (1, 1), pad: p }, out)
         };
         let small = s.h * s.w <= 400;
-        let y = match r.below(30) {
+        let y = match r.below(31) {
             0..5 => {
                 let mut k = window(&mut r);
                 let most = if big { 140 } else { 40 };
@@ -164,6 +164,10 @@ fn graph(seed: u64) -> Case {
                 n.node(Op::Permute { index }, &[x], Shape { h: s.w, w: s.h, ..s })
             }
             28 => n.softmax(x),
+            30 => {
+                let channels = r.chance(60);
+                n.normalise(x, channels, !channels || r.chance(30))
+            }
             29 => n.node(Op::ReduceChannels { mean: r.chance(50) }, &[x], Shape { c: 1, ..s }),
             _ => {
                 let y = n.conv(x, 1 + r.below(20), same(1));

@@ -204,6 +204,25 @@ impl Net {
         self.binary(Binary::Mul, x, g)
     }
 
+    /// Less its mean, divided by its deviation: over the channels of each pixel, over all pixels of each channel, or over both.
+    pub fn normalise(&mut self, x: usize, channels: bool, pixels: bool) -> usize {
+        let (pixel, one) = (Shape { c: 1, ..self.shape(x) }, Shape { h: 1, w: 1, c: if channels { 1 } else { self.shape(x).c } });
+        let mean = |n: &mut Self, t: usize| {
+            let s = n.shape(t);
+            let t = if pixels { n.node(Op::GlobalAvgPool, &[t], Shape { h: 1, w: 1, ..s }) } else { t };
+            if channels { n.node(Op::ReduceChannels { mean: true }, &[t], if pixels { one } else { pixel }) } else { t }
+        };
+        let m = mean(self, x);
+        let less = self.binary(Binary::Sub, x, m);
+        let squares = self.binary(Binary::Mul, less, less);
+        let variance = mean(self, squares);
+        let epsilon = self.tensor(Shape { h: 1, w: 1, c: 1 });
+        self.g.tensors[epsilon].constant = Some(vec![1e-3]);
+        let above = self.binary(Binary::Add, variance, epsilon);
+        let deviation = self.act(above, Unary::Sqrt);
+        self.binary(Binary::Div, less, deviation)
+    }
+
     pub fn nearest(&mut self, x: usize, factor: usize) -> usize {
         let s = self.shape(x);
         let list = |n: usize| (0..n * factor).map(|i| (i / factor) as i32).collect::<Vec<_>>();

@@ -35,7 +35,7 @@ fn whole(im: &mut Importer, x: &View) -> Result<View, Fail> {
 }
 
 pub(super) fn unary(im: &mut Importer, node: &Node) -> Made {
-    let x = node.map(0)?;
+    let x = node.value(0)?;
     let f = match node.op() {
         "Relu" => Unary::Clamp { lo: 0.0, hi: f32::INFINITY },
         "Relu6" => Unary::Clamp { lo: 0.0, hi: 6.0 },
@@ -74,7 +74,7 @@ pub(super) fn unary(im: &mut Importer, node: &Node) -> Made {
         "Ceil" => Unary::Ceil,
         other => return Err(unsupported(format!("{other} is not an element-wise function known here"))),
     };
-    Ok(vec![Value::Map(apply(im, node, f, x)?)])
+    Ok(vec![applied(im, node, f, x)?])
 }
 
 /// `x ^ c`, and `c ^ x` as `exp(x * ln c)`.

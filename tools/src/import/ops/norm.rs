@@ -15,18 +15,20 @@ use crate::ir::{Binary, Unary};
 use super::Made;
 use super::elementwise::{applied, combine, number};
 use super::linear::{Matrix, product};
-use super::pool::{Kind, norm, reduced};
+use super::pool::{Kind, apart, norm, reduced};
 use super::shape::reshape_view;
 
-/// `x` less its mean over `axes`, divided by its deviation.
-fn standard(im: &mut Importer, node: &Node, x: &View, axes: &[usize]) -> Result<Value, Fail> {
+/// `x` less its mean over `axes`, divided by its deviation; axes that join pixels and channels stay as they lie.
+fn standard(im: &mut Importer, node: &Node, whole: &View, axes: &[usize]) -> Result<Value, Fail> {
+    let (x, axes) = &apart(whole, axes);
     let mean = Value::Map(reduced(im, node, x, axes, Kind::Mean, true)?);
     let less = combine(im, node, Binary::Sub, &Value::Map(x.clone()), &mean)?;
     let squares = applied(im, node, Unary::Pow { exponent: 2.0 }, &less)?;
     let variance = Value::Map(reduced(im, node, squares.map()?, axes, Kind::Mean, true)?);
     let above = combine(im, node, Binary::Add, &variance, &number(node.float("epsilon", 1e-5)))?;
     let deviation = applied(im, node, Unary::Sqrt, &above)?;
-    combine(im, node, Binary::Div, &less, &deviation)
+    let y = combine(im, node, Binary::Div, &less, &deviation)?;
+    Ok(Value::Map(reshape_view(im, y.map()?, &whole.shape())?))
 }
 
 /// `y * scale + bias` by inputs 1 and 2, either of which may be left out; each under `shape`.
@@ -36,6 +38,10 @@ fn affine(im: &mut Importer, node: &Node, y: Value, shape: &[usize]) -> Result<V
         let Some(c) = node.optional_constant(i, what)? else { continue };
         if Some(c.len()) != volume(shape) {
             return Err(invalid(format!("{what} has {} entries where {shape:?} belong", c.len())));
+        }
+        // PyTorch writes groups as instances without either, over axes that no constant lies along as the map does.
+        if c.to_reals().iter().all(|&v| v == if i == 1 { 1.0 } else { 0.0 }) {
+            continue;
         }
         y = combine(im, node, op, &y, &c.reshaped(shape.to_vec()).into())?;
     }

@@ -147,7 +147,7 @@ pub(super) fn reduced(im: &mut Importer, node: &Node, x: &View, axes: &[usize], 
     let untouched = |k: usize| natural.0[k].iter().all(|g| !gone.contains(g));
     // Of groups of channels and of pixels at once: pixels first, so that channels are regrouped on a small map.
     let (pixels, channels): (Vec<usize>, Vec<usize>) = gone.iter().partition(|&&a| x.axes[a][0].axis != C);
-    if !pixels.is_empty() && !channels.is_empty() && !kept.is_empty() {
+    if !pixels.is_empty() && !channels.is_empty() {
         let first = reduced(im, node, x, &pixels, kind, true)?;
         return Ok(without(reduced(im, node, &first, &channels, kind, true)?, axes, keep));
     }
@@ -182,6 +182,14 @@ pub(super) fn reduced(im: &mut Importer, node: &Node, x: &View, axes: &[usize], 
 
 /// The same with an axis for each atom, for axes that join pixels and channels.
 fn atom_by_atom(im: &mut Importer, node: &Node, x: &View, axes: &[usize], kind: Kind, keep: bool) -> Result<View, Fail> {
+    let (parts, gone) = apart(x, axes);
+    let made: Vec<usize> = x.shape().iter().enumerate().map(|(a, &n)| if axes.contains(&a) { 1 } else { n }).collect();
+    let out = reduced(im, node, &parts, &gone, kind, true)?;
+    Ok(without(reshape_view(im, &out, &made)?, axes, keep))
+}
+
+/// `x` with an axis for each atom, and which of them make up `axes`.
+pub(super) fn apart(x: &View, axes: &[usize]) -> (View, Vec<usize>) {
     let (mut parts, mut gone) = (View { axes: Vec::new(), ..x.clone() }, Vec::new());
     for (a, atoms) in x.axes.iter().enumerate() {
         for &atom in atoms {
@@ -191,9 +199,7 @@ fn atom_by_atom(im: &mut Importer, node: &Node, x: &View, axes: &[usize], kind: 
             parts.axes.push(vec![atom]);
         }
     }
-    let made: Vec<usize> = x.shape().iter().enumerate().map(|(a, &n)| if axes.contains(&a) { 1 } else { n }).collect();
-    let out = reduced(im, node, &parts, &gone, kind, true)?;
-    Ok(without(reshape_view(im, &out, &made)?, axes, keep))
+    (parts, gone)
 }
 
 /// Mean, sum or maximum of the channels of each pixel.

@@ -38,7 +38,34 @@ fn normalisation_by_layer_instance_and_group() {
     let old =
         Model::new(&[1, 4, 2, 3]).reals("s", &[2], &[1.0; 2]).reals("b", &[2], &[0.0; 2]).ints("g", &[0, 2, -1]).ints("w", &[1, 4, 2, 3]);
     let old = old.node("Reshape", &["x", "g"], "r", vec![]).node("InstanceNormalization", &["r", "s", "b"], "n", vec![]);
-    close(&old.node("Reshape", &["n", "w"], "y", vec![]).run(&x), &groups);
+    let old = old.node("Reshape", &["n", "w"], "y", vec![]);
+    close(&old.run(&x), &groups);
+    // The map stays as it lies.
+    let permutes = |op: &Op| matches!(op, Op::Permute { index } if index.len() == x.len());
+    assert!(!old.import().nodes.iter().any(|n| permutes(&n.op)), "{}", old.import());
+    let one = Model::new(&[1, 4, 2, 3]).reals("s", &[1], &[1.0]).reals("b", &[1], &[0.0]).ints("g", &[0, 1, -1]).ints("w", &[1, 4, 2, 3]);
+    let one = one.node("Reshape", &["x", "g"], "r", vec![]).node("InstanceNormalization", &["r", "s", "b"], "n", vec![]);
+    let one = one.node("Reshape", &["n", "w"], "y", vec![]);
+    close(&one.run(&x), &standard(&x));
+    assert!(!one.import().nodes.iter().any(|n| permutes(&n.op)), "{}", one.import());
+}
+
+/// As in networks whose weights are standardised in the graph.
+#[test]
+fn normalisation_of_constants() {
+    let (x, w) = (ramp(2 * 3), [0.5, -1.0, 2.0, 4.0]);
+    let weights = Model::new(&[1, 2, 1, 3]).reals("w", &[1, 2, 2], &w).reals("s", &[2], &[1.0, 0.5]).reals("b", &[2], &[0.0, 0.25]);
+    let weights = weights.reals("m", &[2], &[0.5, 1.0]).reals("v", &[2], &[4.0, 9.0]).ints("k", &[2, 2, 1, 1]);
+    let made = |inputs: &[&str], attributes: Vec<AttributeProto>, opset: i64| {
+        let m = Model { graph: weights.graph.clone(), opset };
+        let m = m.node("BatchNormalization", inputs, "n", attributes).node("Reshape", &["n", "k"], "f", vec![]);
+        m.node("Conv", &["x", "f"], "y", vec![]).run(&x)
+    };
+    let wanted = |w: [f32; 4]| (0..6).map(|i| w[i / 3 * 2] * x[i % 3] + w[i / 3 * 2 + 1] * x[3 + i % 3]).collect::<Vec<f32>>();
+    let given = [0.0, -0.75, 0.5 / 3.0 + 0.25, 0.75];
+    close(&made(&["w", "s", "b", "m", "v"], vec![real("epsilon", 0.0)], 13), &wanted(given));
+    let own = [1.0, -1.0, -0.25, 0.75];
+    close(&made(&["w", "s", "b", "m", "v"], vec![real("epsilon", 0.0), int("training_mode", 1)], 15), &wanted(own));
 }
 
 #[test]
