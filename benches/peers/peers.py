@@ -225,34 +225,44 @@ def checked(peer, reference, frame, within):
     return peer
 
 
-def measure(model, arguments):
-    frames, source = setup.frames(model)
-    cache = pathlib.Path(arguments.cache)
-    file = cache / f"{model}.npy"
-    # Integer inputs travel as they are; `steps` reads float32, uint8 and int8.
-    np.save(file, frames.reshape((-1,) + frames.shape[2:]) if frames.shape[1] == 1 else frames)
+def makers(model, frames, cache, tract_binary):
+    """The peers of a model: functions of those already made that make one each."""
     ready, quantised, already = setup.models(model, frames, cache)
-    engines, failed = {}, []
-    makers = {"Quiescent int8": lambda: Quiescent(arguments.steps, model, str(file))}
+    shape = list(frames.shape[1:])
+    made = {}
     if not already:
-        makers["ORT f32"] = lambda: onnxruntime_peer(ready)
-        makers["OpenVINO f32"] = lambda: openvino_peer(ready, list(frames.shape[1:]))
+        made["ORT f32"] = lambda _: onnxruntime_peer(ready)
+        made["OpenVINO f32"] = lambda _: openvino_peer(ready, shape)
         for name in CONVERTED:
-            makers[name] = lambda name=name: converted_peer(name, ready, frames, engines["ORT f32"], cache)
+            made[name] = lambda engines, name=name: converted_peer(name, ready, frames, engines["ORT f32"], cache)
     if quantised:
-        makers["ORT int8"] = lambda: onnxruntime_peer(quantised)
-        makers["OpenVINO int8"] = lambda: openvino_peer(quantised, list(frames.shape[1:]))
+        made["ORT int8"] = lambda _: onnxruntime_peer(quantised)
+        made["OpenVINO int8"] = lambda _: openvino_peer(quantised, shape)
     known, within = ("ORT int8", INT8) if already else ("ORT f32", F32)
-    tract = lambda: Tract(arguments.tract, quantised if already else ready, str(file), cache / "tract")
-    makers["tract"] = lambda: checked(tract(), engines[known], frames[0], within)
+    tract = lambda: Tract(tract_binary, quantised if already else ready, str(setup.npy(model, frames, cache)), cache / "tract")
+    made["tract"] = lambda engines: checked(tract(), engines[known], frames[0], within)
+    return made
+
+
+def start(makers, frames):
+    """Engines that run, and why the others do not."""
+    engines, failed = {}, []
     for name, make in makers.items():
         try:
-            engines[name] = make()
+            engines[name] = make(engines)
             for frame in frames[:3]:
                 engines[name].step(frame)
         except Exception as error:  # A peer that cannot run a model is a row of the table.
             engines.pop(name, None)
             failed.append(f"{name}: {type(error).__name__}: {str(error).splitlines()[0][:100]}")
+    return engines, failed
+
+
+def measure(model, arguments):
+    frames, source = setup.frames(model)
+    cache = pathlib.Path(arguments.cache)
+    ours = lambda _: Quiescent(arguments.steps, model, str(setup.npy(model, frames, cache)))
+    engines, failed = start({"Quiescent int8": ours, **makers(model, frames, cache, arguments.tract)}, frames)
     times = {name: [] for name in engines}
     end = time.monotonic() + arguments.seconds
     for r in range(arguments.rounds):

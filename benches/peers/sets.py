@@ -12,16 +12,13 @@ import math
 import pathlib
 import time
 
-import numpy as np
-
 import peers
 import setup
 
 
 def minima(model, arguments):
     frames, _ = setup.frames(model)
-    file = pathlib.Path(arguments.cache) / f"{model}.npy"
-    np.save(file, frames.reshape((-1,) + frames.shape[2:]) if frames.shape[1] == 1 else frames)
+    file = setup.npy(model, frames, pathlib.Path(arguments.cache))
     engines = [peers.Quiescent(arguments.steps, model, str(file), name) for name in arguments.sets]
     best, end, rounds = [math.inf] * len(engines), time.monotonic() + arguments.seconds, 0
     while rounds < 10 or time.monotonic() < end:

@@ -105,6 +105,13 @@ def clip_frames(clip, order, scale, mean, deviation, shape, kind):
     return np.ascontiguousarray(np.stack(out).astype(kind))
 
 
+def npy(model, frames, cache):
+    """The frames in a file, as the programs `steps` and `tract` read them: integers travel as they are."""
+    file = cache / f"{model}.npy"
+    np.save(file, frames.reshape((-1,) + frames.shape[2:]) if frames.shape[1] == 1 else frames)
+    return file
+
+
 def models(model, data, cache):
     """The float file, the int8 file, and whether the model comes quantised."""
     source = ASSETS / f"models/{model}.onnx"

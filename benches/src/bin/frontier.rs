@@ -60,6 +60,9 @@ struct Args {
     /// Arena over the dense one, at most.
     #[arg(long, default_value_t = 2.0)]
     ratio: f32,
+    /// Where to write the artifact measured.
+    #[arg(long)]
+    save: Option<PathBuf>,
 }
 
 impl Args {
@@ -153,6 +156,9 @@ fn main() -> Result<()> {
     let budget = Budget { max_drop: a.drop, arena_ratio: a.ratio, max_wait: a.max_wait, refine: a.refine, ..Default::default() };
     let (artifact, _, found) = calibrated.search(&[calib.frames], &task, &budget, false, &|s| eprintln!("  {s}"))?;
     eprintln!("  {found:?}");
+    if let Some(path) = &a.save {
+        artifact.save(path)?;
+    }
     let clip = load(&prepared.input, &a, 0, Some(a.split))?;
 
     let dense = run(&artifact, &task, &clip, Mode::Dense)?;

@@ -117,24 +117,37 @@ impl<'e> Output<'e> {
     /// All values in ONNX order, dequantised. `out` is filled as far as it reaches.
     pub fn read(&self, out: &mut [f32]) {
         let len = self.len().min(out.len());
-        let (run, step) = self.run();
-        for (k, out) in out[..len].chunks_mut(run).enumerate() {
-            self.read_run(self.place(k * run), step, out);
+        let rank = self.record.rank as usize;
+        let (run, step, axes) = self.even(rank);
+        let (runs, apart, _) = self.even(axes);
+        // Channel by channel, a map is gone through line by line, whose pixels stay in the first cache.
+        let piece = if step == self.tensor.c as usize { run.min(self.tensor.w as usize) } else { run };
+        for (k, out) in out[..len].chunks_mut(run * runs).enumerate() {
+            let first = self.place(k * run * runs);
+            for from in (0..run).step_by(piece) {
+                for (k, out) in out.chunks_mut(run).enumerate() {
+                    let out = out.get_mut(from..).unwrap_or(&mut []);
+                    let now = piece.min(out.len());
+                    self.read_run(first + k * apart + from * step, step, &mut out[..now]);
+                }
+            }
         }
     }
 
-    /// How many elements in ONNX order are equally far apart in the map, and how far: of the last axes that go on in one stride.
-    fn run(&self) -> (usize, usize) {
-        let (mut run, mut step) = (1, 0);
-        for (n, stride) in self.shape().iter().zip(&self.record.strides).rev().map(|(n, s)| (*n as usize, *s as usize)) {
-            match run {
-                _ if n == 1 => {}
-                1 => (run, step) = (n, stride),
-                _ if stride == run * step => run *= n,
+    /// How many elements of the last of `axes` axes are equally far apart in the map, how far, and how many axes are left before them.
+    fn even(&self, axes: usize) -> (usize, usize, usize) {
+        let (mut n, mut step, mut left) = (1, 0, axes);
+        for axis in (0..axes).rev() {
+            let (size, stride) = (self.record.shape[axis] as usize, self.record.strides[axis] as usize);
+            match n {
+                _ if size == 1 => {}
+                1 => (n, step) = (size, stride),
+                _ if stride == n * step => n *= size,
                 _ => break,
             }
+            left = axis;
         }
-        (run.max(1), step)
+        (n.max(1), step, left)
     }
 
     /// Elements `first`, `first + step`, .. of the row-major map: along the channels or along a line without a division each.
@@ -164,8 +177,8 @@ impl<'e> Output<'e> {
     fn dequantise(&self, bytes: &[u8], apart: usize, channels: Range<usize>, out: &mut [f32]) {
         let real = |(scale, zero): (f32, u8), code: u8| scale * (code as f32 - zero as f32);
         if self.dtype() == Dtype::F32 {
-            for (out, value) in out.iter_mut().zip(bytes.chunks(apart)) {
-                *out = value.first_chunk().map_or(0.0, |v| f32::from_le_bytes(*v));
+            for (k, out) in out.iter_mut().enumerate() {
+                *out = bytes.get(k * apart..).and_then(|v| v.first_chunk()).map_or(0.0, |v| f32::from_le_bytes(*v));
             }
         } else if channels.len() == 1 || self.scale.len() == 1 {
             let Some(quant) = self.quant(channels.start) else { return out.fill(0.0) };

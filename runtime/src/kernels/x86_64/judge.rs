@@ -2,11 +2,16 @@
 //!
 //! Which rows pass cannot be foreseen: four rows are scored together without a branch, then those that pass are settled.
 
+use core::arch::x86_64::{_MM_HINT_T0, _mm_prefetch};
+
 use super::super::JudgeTile;
 use super::vector::Vector;
 
 /// Bytes whose scores fit 32 bits: `2^16 * 255^2 < 2^32`.
 const PART: usize = 1 << 16;
+
+/// Rows whose held codes are asked for before they are scored: those were last in use a frame ago, and wait in the outer caches.
+const AHEAD: usize = 8;
 
 /// What scores are made of, the same for all rows.
 struct Scale<V> {
@@ -143,6 +148,15 @@ unsafe fn differ<V: Vector>(rows: &[Pair; 4], bytes: usize) -> u64 {
     differ
 }
 
+/// Asks for the bytes from `row` on.
+#[inline(always)]
+fn bring_near(row: *const u8, bytes: usize) {
+    for at in (0..bytes).step_by(64) {
+        // SAFETY: a hint, which reads nothing, whatever the address; part of every x86-64.
+        unsafe { _mm_prefetch::<_MM_HINT_T0>(row.wrapping_add(at).cast()) };
+    }
+}
+
 /// See [`Kernels::judge`](super::super::Kernels::judge).
 ///
 /// # Safety
@@ -159,6 +173,7 @@ pub(super) unsafe fn judge<V: Vector>(t: &JudgeTile) -> u64 {
     let scale = unsafe { Scale::<V>::new(t.dead) };
     let mut passed = 0;
     for first in (0..rows).step_by(4) {
+        (first + AHEAD..rows.min(first + AHEAD + 4)).for_each(|i| bring_near(at(i).1, bytes));
         // The last row stands in for missing ones.
         let pair = |i: usize| {
             let (new, held) = at((first + i).min(rows - 1));
