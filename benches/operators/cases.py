@@ -130,6 +130,9 @@ def resizes():
                              coordinate_transformation_mode="tf_crop_and_resize")
     for mode in ("nearest", "linear", "cubic"):
         yield Case(f"Resize crop {mode}", lambda m, k=mode: crop(m, k))
+    for scale, where in ((2, "half_pixel"), (3, "half_pixel"), (4, "asymmetric"), (0.5, "half_pixel")):
+        cubic = {"mode": "cubic", "coordinate_transformation_mode": where}
+        yield Case(f"Resize cubic {scale} {where}", lambda m, s=scale, k=cubic: m("Resize", m.conv("x", 8, 8), "", m.reals(1, 1, s, s), **k))
     yield Case("Resize aspect", lambda m: m("Resize", "x", "", "", m.ints(20, 40), mode="linear", axes=[2, 3], keep_aspect_ratio_policy="not_larger"), opset=18)
 
 

@@ -2,6 +2,7 @@
 
 mod composed;
 mod conv;
+mod cubic;
 mod elementwise;
 mod index;
 mod join;

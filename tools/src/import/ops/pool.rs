@@ -151,6 +151,13 @@ pub(super) fn reduced(im: &mut Importer, node: &Node, x: &View, axes: &[usize], 
         let first = reduced(im, node, x, &pixels, kind, true)?;
         return Ok(without(reduced(im, node, &first, &channels, kind, true)?, axes, keep));
     }
+    if let (&[a], true, false) = (&gone[..], untouched(H) && untouched(W), only(C))
+        && shape[a] == 2
+        && source.rows() > 1
+        && let (Some(first), Some(second)) = (x.sliced(a, 0, 1, 1), x.sliced(a, 1, 1, 1))
+    {
+        return Ok(without(of_two(im, node, kind, first, second)?, axes, keep));
+    }
     let made: Vec<usize> = (0..shape.len()).map(|a| if gone.contains(&a) { 1 } else { shape[a] }).collect();
     let (groups, tensor, averaged) = if gone.is_empty() {
         (natural.clone(), im.realise(x, &natural)?, false)
@@ -178,6 +185,16 @@ pub(super) fn reduced(im: &mut Importer, node: &Node, x: &View, axes: &[usize], 
         };
     }
     Ok(without(out, axes, keep))
+}
+
+/// Of two choices of channels, as in split attention: a step of two operands, each once.
+fn of_two(im: &mut Importer, node: &Node, kind: Kind, a: View, b: View) -> Result<View, Fail> {
+    let op = if kind == Kind::Max { Binary::Max } else { Binary::Add };
+    let mut out = combine(im, node, op, &Value::Map(a), &Value::Map(b))?;
+    if kind == Kind::Mean {
+        out = combine(im, node, Binary::Mul, &out, &Const::reals(vec![], vec![0.5]).into())?;
+    }
+    Ok(out.map()?.clone())
 }
 
 /// The same with an axis for each atom, for axes that join pixels and channels.

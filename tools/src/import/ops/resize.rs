@@ -94,6 +94,25 @@ pub(super) fn resize(im: &mut Importer, node: &Node) -> Made {
     let out = im.checked_shape([rows.to, columns.to, map.c])?;
     im.charge(out.h + out.w)?;
     let mode = node.text("mode", "nearest");
+    let mut made = shape.clone();
+    for (a, n) in made.iter_mut().enumerate() {
+        *n = targets[a].to;
+    }
+    if mode == "cubic" && x.int.is_none() {
+        // Coordinates repeat from block to block but where they are fitted to the map's ends.
+        let repeats = matches!(coordinates.as_str(), "half_pixel" | "pytorch_half_pixel" | "asymmetric") && rows.to > 1 && columns.to > 1;
+        let exact = |a: &Axis| a.to as f32 == a.from as f32 * a.scale;
+        if !repeats || rows.scale != columns.scale || !exact(&rows) || !exact(&columns) {
+            return Err(unsupported(format!(
+                "mode `cubic` by {} x {}, coordinate mode `{coordinates}`; {}",
+                rows.scale,
+                columns.scale,
+                super::cubic::SUPPORTED
+            )));
+        }
+        let tensor = super::cubic::resized(im, node, tensor, out, |o| rows.source(o, &coordinates))?;
+        return Ok(vec![Value::Map(View::of_groups(tensor, &made, &groups))]);
+    }
     let op = match mode.as_str() {
         "nearest" => {
             let (ys, xs) = (lines(&rows, &coordinates, &nearest)?, lines(&columns, &coordinates, &nearest)?);
@@ -105,12 +124,8 @@ pub(super) fn resize(im: &mut Importer, node: &Node) -> Made {
         }
         "linear" | "bilinear" if x.int.is_none() => Op::Bilinear { ys: lerps(&rows, &coordinates)?, xs: lerps(&columns, &coordinates)? },
         "linear" | "bilinear" => return Err(unsupported("interpolation of integer codes; put a DequantizeLinear before it")),
-        other => return Err(unsupported(format!("mode `{other}`; nearest and linear are supported"))),
+        other => return Err(unsupported(format!("mode `{other}`; nearest, linear and cubic are supported"))),
     };
-    let mut made = shape.clone();
-    for (a, n) in made.iter_mut().enumerate() {
-        *n = targets[a].to;
-    }
     let tensor = im.emit_node(node, op, vec![tensor], out);
     Ok(vec![Value::Map(View { int: x.int, ..View::of_groups(tensor, &made, &groups) })])
 }

@@ -103,6 +103,65 @@ fn reductions_of_every_kind() {
 }
 
 #[test]
+fn two_parts_of_the_channels() {
+    let x = ramp(2 * 3 * 2 * 5);
+    let model = |op: &str, shape: &[i64], axis: i64| {
+        let m = Model::new(&[1, 6, 2, 5]).ints("s", shape).node("Reshape", &["x", "s"], "r", vec![]);
+        m.node(op, &["r"], "y", vec![ints("axes", &[axis]), int("keepdims", 0)])
+    };
+    let (halves, pairs) = ([1, 2, 3, 2, 5], [1, 3, 2, 2, 5]);
+    let pair = |c: usize, i: usize| (x[2 * c * 10 + i], x[(2 * c + 1) * 10 + i]);
+    close(&model("ReduceMean", &halves, 1).run(&x), &(0..30).map(|i| 0.5 * (x[i] + x[30 + i])).collect::<Vec<_>>());
+    close(&model("ReduceMax", &pairs, 2).run(&x), &(0..30).map(|i| pair(i / 10, i % 10)).map(|(a, b)| a.max(b)).collect::<Vec<_>>());
+    let made = model("ReduceL1", &halves, 1).import();
+    assert!(!made.nodes.iter().any(|n| matches!(n.op, Op::Permute { .. } | Op::Reshape)), "{made}");
+}
+
+/// Beside the sum over lines and columns, coordinate by coordinate.
+#[test]
+fn cubic_resizes_by_whole_factors() {
+    let (h, w) = (4, 6);
+    let x = ramp(2 * h * w);
+    let keys = |d: f32| {
+        let (a, d) = (-0.75, d.abs());
+        if d <= 1.0 {
+            ((a + 2.0) * d - (a + 3.0)) * d * d + 1.0
+        } else if d < 2.0 {
+            ((a * d - 5.0 * a) * d + 8.0 * a) * d - 4.0 * a
+        } else {
+            0.0
+        }
+    };
+    let lines = |n: usize, to: usize, half: f32| -> Vec<Vec<f32>> {
+        let line = |o: usize| {
+            let at = (o as f32 + half) * n as f32 / to as f32 - half;
+            let mut line = vec![0.0; n];
+            for k in -1..3 {
+                let i = at.floor() + k as f32;
+                line[i.clamp(0.0, n as f32 - 1.0) as usize] += keys(at - i);
+            }
+            line
+        };
+        (0..to).map(line).collect()
+    };
+    for (scale, mode, half) in [(2.0, "half_pixel", 0.5), (3.0, "half_pixel", 0.5), (4.0, "asymmetric", 0.0), (0.5, "half_pixel", 0.5)] {
+        let cubic = vec![text("mode", "cubic"), text("coordinate_transformation_mode", mode)];
+        let m = Model::new(&[1, 2, 4, 6]).reals("k", &[4], &[1.0, 1.0, scale, scale]).node("Resize", &["x", "", "k"], "y", cubic);
+        let to = |n: usize| (n as f32 * scale) as usize;
+        let (ys, xs) = (lines(h, to(h), half), lines(w, to(w), half));
+        let sum = |c: usize, y: &Vec<f32>, l: &Vec<f32>| (0..h * w).map(|i| x[c * h * w + i] * y[i / w] * l[i % w]).sum::<f32>();
+        let (rows, columns) = (&ys, &xs);
+        let places = (0..2).flat_map(|c| rows.iter().flat_map(move |y| columns.iter().map(move |l| (c, y, l))));
+        let wanted: Vec<f32> = places.map(|(c, y, l)| sum(c, y, l)).collect();
+        close(&m.run(&x), &wanted);
+    }
+    for scales in [[1.0, 1.0, 1.5, 1.5], [1.0, 1.0, 2.0, 3.0]] {
+        let m = Model::new(&[1, 2, 4, 6]).reals("k", &[4], &scales).node("Resize", &["x", "", "k"], "y", vec![text("mode", "cubic")]);
+        assert!(m.error().to_string().contains("whole factors"), "{}", m.error());
+    }
+}
+
+#[test]
 fn activations_made_of_others() {
     let x = [-2.0f32, -0.75, 0.0, 0.3, 0.9, 1.5];
     let made = |op: &str, attributes: Vec<AttributeProto>| Model::new(&[1, 6]).node(op, &["x"], "y", attributes).run(&x);
