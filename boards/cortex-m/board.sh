@@ -1,7 +1,7 @@
 # An emulated board: how to build for it and run on it. For scripts to source, after .ci/cross.sh.
 #
 #   board NAME              chooses one of "${all_boards[@]}"; status 3 where no toolchain has its target
-#   build PROGRAM FEATURE   builds a program, FEATURE may be empty; QUIESCENT_BAKED names its model
+#   build PROGRAM FEATURE   builds a program by the profile $profile (release), FEATURE may be empty; QUIESCENT_BAKED names its model
 #   emulate PROGRAM         runs it until it exits, its text on standard output
 #   "${machine[@]}"         the emulator, without serial port and program; "$(image PROGRAM)" is the latter
 all_boards=(an386 an500 an505 an547)
@@ -29,9 +29,9 @@ target_dir() { echo "$cortex_m/target/$QUIESCENT_BOARD"; }
 
 build() {
   (cd "$cortex_m" && RUSTFLAGS=-Ctarget-cpu=$cpu CARGO_TARGET_DIR=$(target_dir) \
-    cargo $toolchain build --release -q --target $target --features "$features ${2:-}" --bin "$1")
+    cargo $toolchain build --profile ${profile:-release} -q --target $target --features "$features ${2:-}" --bin "$1")
 }
 
-image() { echo "$(target_dir)/$target/release/$1"; }
+image() { echo "$(target_dir)/$target/${profile:-release}/$1"; }
 
 emulate() { timeout 600 "${machine[@]}" -serial none -kernel "$(image "$1")" 2>&1; }

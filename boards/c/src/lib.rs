@@ -32,7 +32,7 @@ pub unsafe extern "C" fn model_load() -> bool {
     let kernels = kernels::best();
     // SAFETY: the only references to both, as the caller says.
     let (arena, engine) = unsafe { (&mut (*&raw mut ARENA).0, &mut *&raw mut ENGINE) };
-    *engine = Engine::load(baked::ARTIFACT, arena, kernels).ok();
+    *engine = baked::MODEL.proven().ok().and_then(|model| Engine::new(model, arena, kernels).ok());
     engine.is_some()
 }
 

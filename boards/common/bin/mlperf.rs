@@ -57,7 +57,7 @@ extern "C" fn main() -> ! {
     ticks::start();
     // SAFETY: this function alone uses them, and never returns.
     let (arena, (codes, reals), buffer) = unsafe { (ARENA.take(), ROOM.take(), BUFFER.take()) };
-    let engine = match Engine::load(baked::ARTIFACT, arena, &KERNELS) {
+    let engine = match baked::MODEL.proven().map_err(Into::into).and_then(|model| Engine::new(model, arena, &KERNELS)) {
         Ok(engine) => engine,
         Err(e) => {
             say!("{e}");

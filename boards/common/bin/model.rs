@@ -45,7 +45,7 @@ fn run(set: &'static Kernels, mode: Mode, expected: &[u8]) -> bool {
     };
     // SAFETY: this function alone uses them, and runs once at a time.
     let (arena, values) = unsafe { (ARENA.take(), VALUES.take()) };
-    let (checking, engine) = ticks::count(|| Engine::load(baked::ARTIFACT, arena, set));
+    let (checking, engine) = ticks::count(|| Engine::new(baked::MODEL.proven()?, arena, set));
     let mut engine = match engine {
         Ok(engine) => engine,
         Err(e) => {

@@ -38,12 +38,16 @@ impl<T> Memory<T> {
 
 #[panic_handler]
 fn panic(info: &core::panic::PanicInfo) -> ! {
-    say!("{info}");
+    if !cfg!(feature = "silent") {
+        say!("{info}");
+    }
     host::exit(false)
 }
 
 /// Where exceptions that should not happen end.
 pub extern "C" fn fault() -> ! {
-    say!("fault");
+    if !cfg!(feature = "silent") {
+        say!("fault");
+    }
     host::exit(false)
 }

@@ -1,4 +1,4 @@
-//! What only some artifacts need of the engine and of the whole-file check: reached through a table, so that a firmware links what its own
+//! What only some artifacts need of the engine: reached through a table, so that a firmware links what its own
 //! artifact needs ([`Kernels::only`](crate::kernels::Kernels::only)) as it does of kernels.
 //!
 //! An operator that is not in the table is not linked: a file that has it is refused.
@@ -12,7 +12,7 @@ use super::room::MARKED;
 use super::run::{Rows, lines_of};
 use super::tiles::Tile;
 use super::{Engine, Frame};
-use crate::format::{Check, Op, Step, Tensor, check_of};
+use crate::format::{Op, Step, Tensor};
 
 /// The table.
 #[derive(Clone, Copy)]
@@ -31,8 +31,6 @@ pub(super) type RunRows = fn(&Engine, &Step, &Run) -> Option<()>;
 /// What an operator needs.
 #[derive(Clone, Copy)]
 pub(crate) struct Operator {
-    /// Proves a step's parameters.
-    pub check: Check,
     /// Runs some of its output's lines, whole.
     pub(super) lines: fn(&Engine, &Step, &Part),
     /// Runs a tile of its output.
@@ -62,7 +60,7 @@ impl Linked {
         let mut operators = [None; Op::COUNT];
         let mut code = 0;
         while let Some(op) = Op::new(code as u16) {
-            operators[code] = Some(Operator { check: check_of(op), lines: lines_of(op), tile: tile_of(op), run: run_of(op) });
+            operators[code] = Some(Operator { lines: lines_of(op), tile: tile_of(op), run: run_of(op) });
             code += 1;
         }
         let gates = Gates {

@@ -86,10 +86,7 @@ pub enum LoadError {
 
 impl From<FormatError> for LoadError {
     fn from(e: FormatError) -> Self {
-        match e {
-            FormatError::Operator { op } => LoadError::Operator { op },
-            e => LoadError::Format(e),
-        }
+        LoadError::Format(e)
     }
 }
 
@@ -101,7 +98,7 @@ impl fmt::Display for LoadError {
                 write!(f, "the arena has {given} bytes, the artifact needs {needed}")
             }
             LoadError::ArenaUnaligned => f.write_str("the arena does not start at a multiple of 8 bytes"),
-            LoadError::Operator { op } => FormatError::Operator { op: *op }.fmt(f),
+            LoadError::Operator { op } => write!(f, "this program has been reduced to operators without {op:?}"),
             LoadError::Gates => f.write_str("this program has been reduced to artifacts without gates"),
         }
     }
@@ -171,10 +168,11 @@ impl<'a> Engine<'a> {
     ///
     /// `bytes` must start at a multiple of 4 bytes (64 is best), `arena` at a multiple of 8.
     pub fn load(bytes: &'a [u8], arena: &'a mut [u8], kernels: &'a Kernels) -> Result<Self, LoadError> {
-        Self::new(format::check_by(bytes, &|op| kernels.linked.of(op).map(|o| o.check))?, arena, kernels)
+        Self::new(format::check(bytes)?, arena, kernels)
     }
 
-    /// Takes an artifact checked before and the arena into use, for several engines of one artifact.
+    /// Takes an artifact checked before and the arena into use: for several engines of one artifact, or one that was checked when it was baked
+    /// ([`Baked`](format::Baked)), in a program that does not hold the check.
     pub fn new(model: Proven<'a>, arena: &'a mut [u8], kernels: &'a Kernels) -> Result<Self, LoadError> {
         let model = *model;
         let layout = format::layout(&model);

@@ -15,37 +15,26 @@ pub(super) unsafe fn copy_piece(from: *const u8, to: *mut u8, size: usize) {
     // SAFETY: the caller's. A call for a few bytes would cost more than they.
     unsafe {
         match size {
-            1 => *to = *from,
-            2 => to.cast::<[u8; 2]>().write(from.cast::<[u8; 2]>().read()),
-            4 => to.cast::<[u8; 4]>().write(from.cast::<[u8; 4]>().read()),
-            8 => to.cast::<[u8; 8]>().write(from.cast::<[u8; 8]>().read()),
-            16 => to.cast::<[u8; 16]>().write(from.cast::<[u8; 16]>().read()),
-            32 => to.cast::<[u8; 32]>().write(from.cast::<[u8; 32]>().read()),
+            1 => to.copy_from_nonoverlapping(from, 1),
+            2 => to.copy_from_nonoverlapping(from, 2),
+            4 => to.copy_from_nonoverlapping(from, 4),
+            8 => to.copy_from_nonoverlapping(from, 8),
+            16 => to.copy_from_nonoverlapping(from, 16),
+            32 => to.copy_from_nonoverlapping(from, 32),
             _ => to.copy_from_nonoverlapping(from, size),
         }
     }
 }
 
-/// Moves what lies from byte `skip` on to the front.
-// Without an operating system mostly words: the libraries' `memmove` takes an instruction a byte.
+/// Moves what lies from byte `skip` on to the front, pieces that do not overlap one after another: `memmove` is large where there is no operating
+/// system, and takes an instruction a byte.
 pub(super) fn to_front(buffer: &mut [u8], skip: usize) {
-    type Words = [u32; 4];
-    const BYTES: usize = size_of::<Words>();
-    let words = match buffer.len().checked_sub(skip) {
-        Some(n) if cfg!(target_os = "none") && skip >= BYTES && skip.is_multiple_of(4) && buffer.as_ptr().cast::<u32>().is_aligned() => {
-            n / BYTES
-        }
-        _ => 0,
-    };
-    let to = buffer.as_mut_ptr();
-    for at in (0..words * BYTES).step_by(BYTES) {
-        // SAFETY: `skip + at + BYTES` is at most the length; words are aligned.
-        unsafe {
-            let [a, b, c, d] = to.add(skip + at).cast::<Words>().read();
-            to.add(at).cast::<Words>().write([a, b, c, d]);
-        }
+    let mut rest = buffer;
+    while let Some((to, from)) = rest.split_at_mut_checked(skip).filter(|(to, from)| !to.is_empty() && !from.is_empty()) {
+        let n = skip.min(from.len());
+        to[..n].copy_from_slice(&from[..n]);
+        rest = &mut rest[n..];
     }
-    buffer.copy_within(skip + words * BYTES.., words * BYTES);
 }
 
 /// `n` pieces of `size` bytes, `from_step` and `to_step` bytes apart.
@@ -59,9 +48,8 @@ pub(super) unsafe fn copy_pieces(from: *const u8, from_step: usize, to: *mut u8,
             // SAFETY: `size >= N` bytes of piece `i`.
             unsafe {
                 let (from, to) = (from.add(i * steps[0]), to.add(i * steps[1]));
-                let (head, tail) = (from.cast::<[u8; N]>().read(), from.add(size - N).cast::<[u8; N]>().read());
-                to.cast::<[u8; N]>().write(head);
-                to.add(size - N).cast::<[u8; N]>().write(tail);
+                to.copy_from_nonoverlapping(from, N);
+                to.add(size - N).copy_from_nonoverlapping(from.add(size - N), N);
             }
         }
     }

@@ -22,7 +22,6 @@ mod views;
 mod window;
 
 pub(crate) use memory::apart_beyond;
-pub(crate) use ops::{Check, of as check_of};
 
 #[cfg(feature = "std")]
 pub(super) use memory::Region;
@@ -108,7 +107,7 @@ fn sections(h: &Header) -> [(Section, Span, usize); 8] {
 
 /// A model that has passed the [`check()`]: what the engine executes without another bounds test.
 #[derive(Clone, Copy)]
-pub struct Proven<'a>(Model<'a>);
+pub struct Proven<'a>(pub(super) Model<'a>);
 
 impl<'a> Deref for Proven<'a> {
     type Target = Model<'a>;
@@ -128,7 +127,7 @@ impl<'a> Proven<'a> {
 }
 
 /// The sections as records.
-fn views<'a>(bytes: &'a [u8], h: &'a Header) -> Result<Model<'a>, FormatError> {
+pub(super) fn views<'a>(bytes: &'a [u8], h: &'a Header) -> Result<Model<'a>, FormatError> {
     Ok(Model {
         header: h,
         tensors: table(bytes, h.tensors, Section::Tensors)?,
@@ -144,11 +143,6 @@ fn views<'a>(bytes: &'a [u8], h: &'a Header) -> Result<Model<'a>, FormatError> {
 
 /// Proves that the artifact can be executed.
 pub fn check(bytes: &[u8]) -> Result<Proven<'_>, FormatError> {
-    check_by(bytes, &|op| Some(ops::of(op)))
-}
-
-/// The same for the operators that `of` has a check for.
-pub(crate) fn check_by<'a>(bytes: &'a [u8], of: &dyn Fn(Op) -> Option<Check>) -> Result<Proven<'a>, FormatError> {
     let h = header(bytes)?;
     if crc::of_file(bytes) != h.checksum {
         return Err(FormatError::Checksum);
@@ -173,9 +167,8 @@ pub(crate) fn check_by<'a>(bytes: &'a [u8], of: &dyn Fn(Op) -> Option<Check>) ->
         macs = macs.saturating_add(rows * step.macs as u64);
         ensure(macs < 1 << 48, Fault::Number).map_err(|fault| FormatError::Step { index, fault })?;
         let op = Op::new(step.op).ok_or(FormatError::Step { index, fault: Fault::Unknown })?;
-        let check = of(op).ok_or(FormatError::Operator { op })?;
         let ends = [&m.tensors[step.inputs[0] as usize], &m.tensors[step.output as usize]];
-        let checked = check(&m, index as usize, step, ends).and_then(|()| gated(&m, step));
+        let checked = ops::of(op)(&m, index as usize, step, ends).and_then(|()| gated(&m, step));
         checked.map_err(|fault| FormatError::Step { index, fault })?;
     }
     band::bands(&m)?;

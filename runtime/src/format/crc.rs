@@ -1,12 +1,12 @@
-//! CRC-32 (IEEE 802.3, reflected polynomial `0xEDB88320`). With std the crate crc32fast, which has carry-less products; without, eight
-//! bytes a step with eight tables ("slicing by 8", Kounavis and Berry 2005).
+//! CRC-32 (IEEE 802.3, reflected polynomial `0xEDB88320`). With std the crate crc32fast, which has carry-less products; without,
+//! a byte at a time with a table of 1 KiB: it is read once, and flash is short.
 
 #[cfg(any(test, not(feature = "std")))]
-const TABLES: [[u32; 256]; 8] = tables();
+const TABLE: [u32; 256] = table();
 
 #[cfg(any(test, not(feature = "std")))]
-const fn tables() -> [[u32; 256]; 8] {
-    let mut t = [[0u32; 256]; 8];
+const fn table() -> [u32; 256] {
+    let mut t = [0u32; 256];
     let mut i = 0;
     while i < 256 {
         let mut crc = i as u32;
@@ -15,18 +15,8 @@ const fn tables() -> [[u32; 256]; 8] {
             crc = (crc >> 1) ^ (0xEDB8_8320 & (crc & 1).wrapping_neg());
             bit += 1;
         }
-        t[0][i] = crc;
+        t[i] = crc;
         i += 1;
-    }
-    let mut k = 1;
-    while k < 8 {
-        let mut i = 0;
-        while i < 256 {
-            let before = t[k - 1][i];
-            t[k][i] = (before >> 8) ^ t[0][(before & 0xff) as usize];
-            i += 1;
-        }
-        k += 1;
     }
     t
 }
@@ -42,27 +32,10 @@ fn update(crc: u32, bytes: &[u8]) -> u32 {
 #[cfg(not(feature = "std"))]
 use by_table as update;
 
-/// The same with tables.
+/// The same with a table.
 #[cfg(any(test, not(feature = "std")))]
 fn by_table(crc: u32, bytes: &[u8]) -> u32 {
-    let t = &TABLES;
-    let mut crc = !crc;
-    let (words, rest) = bytes.as_chunks::<8>();
-    for w in words {
-        let v = u64::from_le_bytes(*w) ^ crc as u64;
-        crc = t[7][(v & 0xff) as usize]
-            ^ t[6][(v >> 8 & 0xff) as usize]
-            ^ t[5][(v >> 16 & 0xff) as usize]
-            ^ t[4][(v >> 24 & 0xff) as usize]
-            ^ t[3][(v >> 32 & 0xff) as usize]
-            ^ t[2][(v >> 40 & 0xff) as usize]
-            ^ t[1][(v >> 48 & 0xff) as usize]
-            ^ t[0][(v >> 56) as usize];
-    }
-    for b in rest {
-        crc = (crc >> 8) ^ t[0][((crc ^ *b as u32) & 0xff) as usize];
-    }
-    !crc
+    !bytes.iter().fold(!crc, |crc, b| (crc >> 8) ^ TABLE[((crc ^ *b as u32) & 0xff) as usize])
 }
 
 /// Of a whole file, its checksum field counted as zero.

@@ -68,11 +68,6 @@ pub enum FormatError {
         /// What is wrong.
         fault: Fault,
     },
-    /// A step's operator is not one of those the program has been reduced to ([`Kernels::only`](crate::kernels::Kernels::only)).
-    Operator {
-        /// The step's.
-        op: super::Op,
-    },
     /// A gate record.
     Gate {
         /// Which.
@@ -186,7 +181,6 @@ impl fmt::Display for FormatError {
             Tensor { index, fault } => write!(f, "tensor {index}: {fault}"),
             Segment { index, fault } => write!(f, "segment {index}: {fault}"),
             Step { index, fault } => write!(f, "step {index}: {fault}"),
-            Operator { op } => write!(f, "this program has been reduced to operators without {op:?}"),
             Gate { index, fault } => write!(f, "gate {index}: {fault}"),
             Output { index, fault } => write!(f, "output {index}: {fault}"),
             Point { index, fault } => write!(f, "point {index}: {fault}"),

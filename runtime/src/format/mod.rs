@@ -10,6 +10,7 @@
 //!
 //! All records are plain integers and floats with C layout; a view is a cast. `NONE` marks an absent index or offset.
 
+mod baked;
 mod check;
 mod crc;
 mod error;
@@ -18,7 +19,8 @@ mod records;
 #[cfg(feature = "std")]
 mod writer;
 
-pub(crate) use check::{Check, apart_beyond, check_by, check_of};
+pub use baked::{Baked, CHECKED_BY};
+pub(crate) use check::apart_beyond;
 pub use check::{Proven, check, header};
 pub use crc::seal;
 pub use error::{Fault, FormatError, Section};

@@ -2,7 +2,7 @@
 //!
 //! ```text
 //! NAME.qsc   the artifact without its description (names, reports), the bytes that go into flash
-//! NAME.rs    the same as an aligned static, what it needs, and assertions that the compiler evaluates
+//! NAME.rs    the same as an aligned static, what it needs, and that it has been checked: see `format::Baked`
 //! NAME.h     the same for C and C++, the bytes spelled out
 //! NAME.frames, NAME.dense, NAME.gated      with --input: frames, and what each mode makes of them
 //! ```
@@ -174,8 +174,11 @@ fn rust(baked: &Baked, header: &Header, parts: &[(&str, Vec<u8>)]) -> String {
          #[repr(C, align(64))]\n\
          pub struct Aligned<T: ?Sized>(pub T);\n\n\
          static FILE: &Aligned<[u8; {artifact_bytes}]> = &Aligned(*include_bytes!(\"{name}.qsc\"));\n\
-         /// The artifact.\n\
+         /// The artifact's bytes.\n\
          pub static ARTIFACT: &[u8] = &FILE.0;\n\
+         /// The artifact, checked when it was baked: `Engine::new(MODEL.proven()?, arena, kernels)`. A changed file does not compile.\n\
+         // SAFETY: `quiescent bake` has checked the file of this checksum, with this version of the runtime.\n\
+         pub static MODEL: quiescent::format::Baked = unsafe {{ quiescent::format::Baked::new(&FILE.0, {checksum:#010x}, \"{}\") }};\n\
          /// Bytes of memory the engine needs, from a multiple of 8 (64 is best).\n\
          pub const ARENA_BYTES: usize = {arena_bytes};\n\
          /// Multiply-accumulates of a frame, at most: a dense one's.\n\
@@ -190,21 +193,10 @@ fn rust(baked: &Baked, header: &Header, parts: &[(&str, Vec<u8>)]) -> String {
          \x20   &[{ops}]\n\
          }};\n\
          /// See `OPS`.\n\
-         pub const GATES: bool = {gates};\n\n\
-         /// The file is the one this module was made with, in a format the linked runtime reads.\n\
-         const _: () = {{\n\
-         \x20   let file = include_bytes!(\"{name}.qsc\");\n\
-         \x20   const fn at(file: &[u8], i: usize) -> u32 {{\n\
-         \x20       u32::from_le_bytes([file[i], file[i + 1], file[i + 2], file[i + 3]])\n\
-         \x20   }}\n\
-         \x20   assert!(at(file, 0) == quiescent::format::MAGIC, \"{name}.qsc is no artifact\");\n\
-         \x20   assert!(at(file, 4) & 0xffff == quiescent::format::VERSION as u32, \"{name}.qsc has another format than the runtime; bake again\");\n\
-         \x20   assert!(at(file, 12) as usize == file.len(), \"{name}.qsc is cut\");\n\
-         \x20   assert!(at(file, 16) == {:#010x}, \"{name}.qsc is not the file this module was made with\");\n\
-         \x20   assert!(at(file, 20) as usize == ARENA_BYTES);\n\
-         }};\n",
+         pub const GATES: bool = {gates};\n",
         env!("CARGO_PKG_VERSION"),
-        header.checksum,
+        format::CHECKED_BY,
+        checksum = header.checksum,
     );
     if *frames > 0 {
         let len = |kind: &str| parts.iter().find(|p| p.0 == kind).map_or(0, |p| p.1.len());

@@ -502,7 +502,7 @@ fn bake_writes_sources_that_state_the_artifact() {
     let module = String::from_utf8(file("patrol.rs")).unwrap();
     for line in [
         format!("ARENA_BYTES: usize = {};", header.arena_len),
-        format!("== {:#010x}", header.checksum),
+        format!("Baked::new(&FILE.0, {:#010x}, {:?})", header.checksum, quiescent::format::CHECKED_BY),
         "INPUT: [usize; 3] = [96, 128, 3];".into(),
         "INPUT_CODES: bool = true;".into(),
         "&[Op::Conv, Op::Depthwise,".into(),

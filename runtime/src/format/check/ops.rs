@@ -6,10 +6,10 @@ use super::{Checked, Dtype, Fault, Model, NONE, Op, Step, Tensor, ensure, views,
 use crate::format::{Affine, Bilinear, Binary, BinaryFn, Block, Channels, FILL, Global, Index, Lerp, Map, MapFn, Reduce, Table};
 
 /// Proves the parameters of step `at`, whose operator and indices are known to be valid, against its first input and its output.
-pub(crate) type Check = fn(m: &Model, at: usize, s: &Step, [&Tensor; 2]) -> Checked;
+pub(super) type Check = fn(m: &Model, at: usize, s: &Step, [&Tensor; 2]) -> Checked;
 
 /// The check of an operator's steps.
-pub(crate) const fn of(op: Op) -> Check {
+pub(super) const fn of(op: Op) -> Check {
     match op {
         Op::Conv => |m, _, s, [x, out]| window::conv(m, s, x, out, false),
         Op::Depthwise => |m, _, s, [x, out]| window::conv(m, s, x, out, true),
