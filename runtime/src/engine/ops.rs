@@ -252,8 +252,8 @@ impl<'a> Engine<'a> {
         for at in (0..n).step_by(SUMS) {
             let end = n.min(at + SUMS);
             let mut sum = [0i32; SUMS];
-            // Few channels: several adjacent pixels as one.
-            let side = if x.pixel as usize == n { (SUMS / n).max(1) } else { 1 };
+            // Few channels: several adjacent pixels as one, where flash is not short.
+            let side = if !cfg!(target_os = "none") && x.pixel as usize == n { (SUMS / n).max(1) } else { 1 };
             for y in 0..lines {
                 for (first, side, pixels) in [(0, side, w / side), (w - w % side, w % side, 1)] {
                     if side > 0 {

@@ -50,14 +50,14 @@ pub(super) fn glance(h: usize) -> impl Iterator<Item = usize> {
 
 /// Codes of reals, by scales and zero codes of each channel or of all.
 fn quantise(values: &[f32], scale: &[f32], zero: &[u8], codes: &mut [u8]) {
-    /// Values at a time: whole pixels of up to 4 channels.
-    const PART: usize = 12;
+    /// Values at a time: whole pixels of up to 4 channels. Where flash is short, one.
+    const PART: usize = if cfg!(target_os = "none") { 1 } else { 12 };
     let code = |v: f32, scale: f32, zero: f32| scalar::code(v / scale + zero, 0.0, 255.0);
     let c = scale.len().min(zero.len()).max(1);
-    let at = |k: usize| (scale.get(k % c).copied().unwrap_or(1.0), zero.get(k % c).copied().unwrap_or(0) as f32);
+    let at = |k: usize| (scale.get(k).copied().unwrap_or(1.0), zero.get(k).copied().unwrap_or(0) as f32);
     let mut done = 0;
-    if PART.is_multiple_of(c) {
-        let each: [(f32, f32); PART] = core::array::from_fn(at);
+    if PART > 1 && PART.is_multiple_of(c) {
+        let each: [(f32, f32); PART] = core::array::from_fn(|k| at(k % c));
         let (scales, zeros) = (each.map(|e| e.0), each.map(|e| e.1));
         for (values, codes) in values.as_chunks::<PART>().0.iter().zip(codes.as_chunks_mut::<PART>().0) {
             for i in 0..PART {
@@ -101,12 +101,16 @@ impl Input<'_> {
         (line, held)
     }
 
-    /// Replaces the whole held input. No shift is to be in force.
+    /// Replaces the whole held input; a shift is not taken out.
     #[inline(never)]
     pub fn take_all(&mut self, frame: &Frame) {
+        let width = self.width();
         for y in 0..self.tensor.h as usize {
-            let (new, held) = self.lines(frame, y);
-            held.copy_from_slice(new);
+            let held = &mut self.held[y * self.tensor.line as usize..][..width];
+            match frame {
+                Frame::Pixels(p) => held.copy_from_slice(&p[y * width..][..width]),
+                Frame::Values(v) => quantise(&v[y * width..][..width], self.scale, self.zero, held),
+            }
         }
     }
 
