@@ -69,6 +69,13 @@ impl Args {
     fn noise(&self) -> Option<Noise> {
         self.noise.map(|sigma| Noise { sigma, seed: 1 })
     }
+
+    /// The task file with the classes that count, as a saved artifact has it.
+    fn task_text(&self) -> Result<String> {
+        let text = std::fs::read_to_string(&self.task)?;
+        // Before its tables, and in TOML's own words.
+        Ok(if self.keep.is_empty() { text } else { format!("keep = {:?}\n{text}", self.keep) })
+    }
 }
 
 struct Clip {
@@ -152,7 +159,7 @@ fn main() -> Result<()> {
     let calib = load(&prepared.input, &a, a.split, Some(80))?;
     let mut codes = convert::calibration_frames(&prepared.input, &a.codes, 24).unwrap_or_default();
     codes.extend(calib.frames.iter().step_by(8).cloned());
-    let calibrated = convert::calibrate(&options, &prepared, &codes, None)?;
+    let calibrated = convert::calibrate(&options, &prepared, &codes, Some(a.task_text()?))?;
     let budget = Budget { max_drop: a.drop, arena_ratio: a.ratio, max_wait: a.max_wait, refine: a.refine, ..Default::default() };
     let (artifact, _, found) = calibrated.search(&[calib.frames], &task, &budget, false, &|s| eprintln!("  {s}"))?;
     eprintln!("  {found:?}");
